@@ -1,0 +1,75 @@
+"""Every error of ours, by whose fault it is.
+
+    CTorrentError
+    ├── LocalError        this machine or this person: settings, keys, disk, a job file
+    │   ├── JobFileError      a job file says something impossible; names line and field
+    │   ├── KeyFileError      a key file is damaged, foreign or readable by others
+    │   └── JournalError      the journal cannot be read or written
+    ├── PeerError         what a peer sent or did; charged to that peer
+    │   ├── Malformed         bytes that do not decode, or are not canonical
+    │   ├── BadSignature      a seal that does not verify
+    │   ├── LimitExceeded     too large, too many, too fast
+    │   └── Unsupported       a required feature or major version is missing
+    ├── WorkError         the user's program failed
+    └── Unavailable       nobody can, now: no peer, busy, gone, out of time
+
+A message is one sentence; `hint` says what to do next. Faces print both, and a traceback only on request.
+"""
+
+from __future__ import annotations
+
+
+class CTorrentError(Exception):
+    """Root of the tree. `hint` is what the reader can do about it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip() if self.hint else self.message
+
+
+class LocalError(CTorrentError):
+    """This machine's or this person's to mend."""
+
+
+class JobFileError(LocalError):
+    """A job file is wrong. The message starts with `file:line: field:`."""
+
+
+class KeyFileError(LocalError):
+    """A key file is damaged, foreign or open to others; never answered by a new identity."""
+
+
+class JournalError(LocalError):
+    """The journal cannot be read, written, or is newer than this program."""
+
+
+class PeerError(CTorrentError):
+    """A peer sent or did something it must not; the session ends and the peer is charged."""
+
+
+class Malformed(PeerError):
+    """Bytes that do not decode, or decode to something that is not canonical."""
+
+
+class BadSignature(PeerError):
+    """A seal that does not verify under the key it names."""
+
+
+class LimitExceeded(PeerError):
+    """Larger, more or faster than the stated limit."""
+
+
+class Unsupported(PeerError):
+    """A required feature or major version that one side lacks; names both versions."""
+
+
+class WorkError(CTorrentError):
+    """The user's program failed; the message carries its own words."""
+
+
+class Unavailable(CTorrentError):
+    """Nobody can do it now: no peer, all busy, gone, or out of time."""

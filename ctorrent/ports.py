@@ -1,0 +1,261 @@
+"""What a node asks of the world. Real rooms implement these; `ctorrent.testing` has fakes; one contract suite each.
+
+All async methods may be cancelled at any time without harm to the thing behind them. What a port raises is in its
+docstring; anything else that leaves it is a bug of that room. Payloads are bytes: rooms above decode them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ctorrent.model.ids import Digest, NodeId
+from ctorrent.model.job import Isolation, Limits, Needs, Program
+from ctorrent.model.offer import EnvironmentInfo, Hardware
+from ctorrent.model.result import Outcome
+from ctorrent.seal import Signer
+
+
+class Channel(Protocol):
+    """A stream between two nodes that carries whole frames, both ways, flow-controlled by credit."""
+
+    peer: NodeId
+    dialled: bool  # this side opened it
+
+    async def send(self, frame: bytes) -> None:
+        """Queue one frame of at most wire.names.FRAME_BYTES_MAX; waits while the peer gave no credit.
+
+        Raises Unavailable when the channel is closed or lost. Safe to cancel: a frame is sent whole or not at all.
+        """
+
+    async def receive(self) -> bytes:
+        """Next whole frame. Raises Unavailable at the clean end or a loss, PeerError when the peer broke the protocol."""
+
+    async def aclose(self) -> None:
+        """Close after the queued frames are sent, or after a short time."""
+
+
+Handler = Callable[[Channel], Awaitable[None]]
+
+
+class Streams(Protocol):
+    """Channels by protocol id."""
+
+    async def open(self, peer: NodeId, protocol: str) -> Channel:
+        """Open a channel to a connected or dialable peer. Raises Unavailable, or Unsupported."""
+
+    def serve(self, protocol: str, handler: Handler) -> None:
+        """Call `handler` for every inbound channel. What it raises ends that channel and charges the peer if PeerError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A peer the directory knows. `how`: "join", "mdns", "dht", "last time", "inbound"."""
+
+    node: NodeId
+    addresses: tuple[str, ...]
+    how: str
+    connected: bool
+    latency_s: float | None = None  # from real exchanges
+    bandwidth_bytes_s: float | None = None  # from real transfers
+    agent: str = ""  # libp2p agent version string
+
+
+class Directory(Protocol):
+    """Who is there, and where."""
+
+    def self_record(self) -> bytes:
+        """This node's own signed libp2p peer record (envelope bytes), to put into an announcement."""
+
+    def addresses(self) -> tuple[str, ...]:
+        """Concrete multiaddrs (with /p2p/ID) at which this node can be dialled."""
+
+    def contacts(self) -> tuple[Contact, ...]:
+        """All known peers, connected first."""
+
+    async def connect(self, address: str, how: str = "join") -> NodeId:
+        """Dial a multiaddr that ends in /p2p/ID. Raises Unavailable with what failed, in words."""
+
+    async def connect_record(self, record: bytes) -> NodeId:
+        """Dial the author of a signed peer record, at addresses inside it only (private ones only if on-link).
+
+        Raises BadSignature, Malformed, or Unavailable.
+        """
+
+    def charge(self, peer: NodeId, points: int, why: str) -> None:
+        """Count misbehaviour; at a stated sum the peer is disconnected and refused for a while."""
+
+    async def changes(self) -> AsyncIterator[Contact]:
+        """Every connect and disconnect from now on."""
+        yield Contact(NodeId(""), (), "", False)
+
+
+class Gossip(Protocol):
+    """Flooded small messages by topic (at most wire.names.GOSSIP_BYTES_MAX)."""
+
+    async def publish(self, topic: str, message: bytes) -> None:
+        """Best effort; raises ValueError when too large (our bug)."""
+
+    async def subscribe(self, topic: str, check: Callable[[NodeId, bytes], bool]) -> AsyncIterator[tuple[NodeId, bytes]]:
+        """(author, message) of others. `check` runs before relaying: False is neither delivered nor passed on."""
+        yield NodeId(""), b""
+
+    def unsubscribe(self, topic: str) -> None: ...
+
+
+class BlobStore(Protocol):
+    """Immutable bytes by digest("ctorrent/blob/1", bytes), within a quota; least recently used and unpinned go first."""
+
+    async def put(self, data: bytes) -> Digest: ...
+
+    async def put_file(self, path: str) -> tuple[Digest, int]:
+        """Hash and copy (or link) a file in, without reading it into memory. -> (digest, size)."""
+
+    async def get(self, blob: Digest, limit: int) -> bytes:
+        """Raises KeyError when absent, LimitExceeded when larger than `limit`."""
+
+    async def read(self, blob: Digest, offset: int, size: int) -> bytes:
+        """A part of a blob. Raises KeyError when absent."""
+
+    def size(self, blob: Digest) -> int | None:
+        """Bytes, or None when absent."""
+
+    def path(self, blob: Digest) -> str:
+        """The file itself, to be read only. Raises KeyError when absent."""
+
+    def pin(self, blob: Digest, reason: str) -> None: ...
+
+    def unpin(self, blob: Digest, reason: str) -> None: ...
+
+    async def receive(self, blob: Digest, size: int, chunks: AsyncIterator[bytes]) -> None:
+        """Store what `chunks` yields; keeps a partial file for resuming. Raises Malformed if the bytes do not hash to `blob`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    space: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    space: str
+    key: bytes
+
+
+Write = Put | Delete
+
+
+class Journal(Protocol):
+    """A durable ordered map per space. Writers commit batches; reads see what was committed.
+
+    Spaces in use are named in node/records.py. Keys order bytewise.
+    """
+
+    async def commit(self, writes: Sequence[Write], durable: bool = True) -> None:
+        """All or nothing; returns after fsync when durable. Commits made meanwhile share one transaction.
+
+        Raises JournalError when the disk is full or damaged.
+        """
+
+    def get(self, space: str, key: bytes) -> bytes | None: ...
+
+    def scan(self, space: str, prefix: bytes = b"", limit: int = 1 << 30) -> list[tuple[bytes, bytes]]:
+        """Records whose key starts with `prefix`, in key order."""
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlockInput:
+    """One block as the sandbox gets it. `files`: (name, path on this host) of inputs, read-only."""
+
+    index: int
+    seed: int
+    params: bytes  # canonical map
+    files: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CellSpec:
+    """A warm sandbox for one job."""
+
+    job: str  # show_job(id), for labels and logs
+    program: Program
+    code: bytes  # the code bundle: canonical map {relative path: bytes}
+    environment: EnvironmentInfo
+    needs: Needs
+    limits: Limits
+    hash_seed: int  # PYTHONHASHSEED of the job, u32
+    gpus: tuple[str, ...] = ()  # uuids allotted
+    slots: int = 1  # units at once
+
+
+class Cell(Protocol):
+    """A warm, hardened place in which units of one job run, each in a fresh locked-down process."""
+
+    level: Isolation
+
+    async def run(self, unit: Sequence[BlockInput], log: Callable[[int, bytes], None] | None = None) -> list[Outcome]:
+        """Run a unit: one process, blocks in order, an Outcome each, same length and order as `unit`.
+
+        A block that kills the process fails; those after it run in a new process. Never raises for what the program
+        does; raises LocalError when the sandbox itself cannot be made (the worker's fault).
+        log: called with (index, bytes) as output appears, capped by limits.log_bytes per block.
+        """
+
+    async def reduce(self, entry: str, values: Sequence[bytes]) -> Outcome:
+        """Call `file.py:function` of the code bundle once with the list of decoded values."""
+
+    async def aclose(self) -> None:
+        """Kill what runs and remove every trace."""
+
+
+class Sandbox(Protocol):
+    """Makes cells at one isolation level."""
+
+    level: Isolation
+    gaps: tuple[str, ...]  # what this level does not guarantee, a sentence each
+
+    def commands(self) -> bool:
+        """Can it run `command` programs?"""
+
+    def environments(self) -> tuple[EnvironmentInfo, ...]:
+        """Those ready to run in, best match decided by market.fit."""
+
+    async def open(self, spec: CellSpec) -> Cell:
+        """Raises LocalError with what is missing and the command that mends it."""
+
+    async def aclose(self) -> None: ...
+
+
+class HardwarePort(Protocol):
+    """What this machine has and how loaded it is."""
+
+    async def probe(self) -> Hardware:
+        """Fresh figures; benchmark figures come from the cache where there is one."""
+
+    async def benchmark(self) -> Hardware:
+        """Measure (a few seconds), cache, and return."""
+
+
+class Keys(Protocol):
+    """The node's and the owner's keys."""
+
+    node: Signer
+    owner: Signer
+
+
+class Clock(Protocol):
+    """Time for the node. In the real world: CLOCK_BOOTTIME and the wall clock."""
+
+    def now(self) -> float:
+        """Seconds that count suspend; only differences mean anything."""
+
+    def unix(self) -> int:
+        """Seconds since 1970, this machine's claim."""
+
+    def random_bytes(self, size: int) -> bytes:
+        """Secret randomness (os.urandom; seeded in simulation)."""
