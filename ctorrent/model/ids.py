@@ -36,7 +36,7 @@ def node_id(public: bytes) -> NodeId:
 def node_public(node: NodeId) -> bytes:
     """The raw public key inside a node id. Raises Malformed for any other peer id."""
     try:
-        raw = base58.b58decode(node)
+        raw: bytes = base58.b58decode(node)
     except ValueError:
         raise Malformed(f"{node[:60]!r} is not a peer id") from None
     if not raw.startswith(_PEER_PREFIX) or len(raw) != len(_PEER_PREFIX) + KEY_BYTES:
@@ -54,7 +54,7 @@ def owner_id(public: bytes) -> OwnerId:
 def owner_public(owner: OwnerId) -> bytes:
     """The raw public key inside an owner id."""
     try:
-        raw = base58.b58decode(owner.removeprefix(_OWNER_PREFIX))
+        raw: bytes = base58.b58decode(owner.removeprefix(_OWNER_PREFIX))
     except ValueError:
         raise Malformed(f"{owner[:60]!r} is not an owner id") from None
     if not owner.startswith(_OWNER_PREFIX) or len(raw) != KEY_BYTES:

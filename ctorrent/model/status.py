@@ -1,0 +1,152 @@
+"""Shapes of the plain maps that cross the door. TypedDicts: data for faces, never decided upon.
+
+Times end in _s (durations) or _unix (seconds since 1970). Ids are text. Values are canonical bytes (canon.py).
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class NodeStatus(TypedDict):
+    node: str
+    owner: str
+    name: str
+    version: str
+    data_dir: str
+    addresses: list[str]  # multiaddrs with /p2p/ID, as others would type them
+    isolation: str  # "docker", "jail" …, or "none: …why"
+    gaps: list[str]  # what that level does not guarantee
+    shares: bool
+    slots: int
+    slots_free: int
+    peers: int
+    jobs_open: int
+    testing: str  # what testing settings are on, "" normally
+
+
+class WorkerStatus(TypedDict):
+    node: str
+    name: str
+    owner: str
+    isolation: str
+    state: str  # "engaged", "lost", "left"
+    running: list[int]  # block indices under way, at most 8
+    done: int  # replicas returned
+    agreed: int
+    disputed: int
+    invalid: int
+    busy_s: float  # wall seconds inside its sandbox
+    local: bool  # the requester's own node
+
+
+class JobStatus(TypedDict):
+    job: str  # eight characters
+    id: str  # hex
+    name: str
+    state: str  # "waiting", "running", "paused", "settled", "failed", "cancelled"
+    reason: str  # why it is paused, waiting or failed, in words
+    blocks: int
+    waiting: int
+    running: int
+    provisional: int
+    settled: int
+    failed: int
+    disputed: int
+    replicas_done: int
+    replicas_wanted: int  # of one block
+    submitted_unix: int
+    elapsed_s: float
+    eta_s: float | None
+    cross_validated: bool
+    workers: list[WorkerStatus]
+    report: NotRequired[JobReport]
+
+
+class Dispute(TypedDict):
+    index: int
+    words: str  # 'result["loss"][3] is 0.1 and 0.2'
+    outvoted: list[str]  # node ids voted against
+    state: str  # "settled" by majority, or "disputed"
+
+
+class JobReport(TypedDict):
+    wall_s: float
+    block_s: float  # sum of wall seconds of the replicas that settled blocks, once each
+    all_s: float  # sum over all replicas
+    speedup: float  # block_s / wall_s: one core running every block once, against the swarm
+    machine_cores: int  # of the requester's machine: the honest bound when all nodes share it
+    isolation: dict[str, int]  # level -> replicas run at it
+    gaps: list[str]  # what these levels do not guarantee
+    disputes: list[Dispute]
+    disputes_total: int
+    entries: int  # ledger entries written for this job
+    assignments: int
+    expired: int  # leases that ran out
+    coalesce: bool
+
+
+class BlockRow(TypedDict):
+    index: int
+    seed: int
+    params: bytes
+    state: str
+    value: NotRequired[bytes]
+    failure: NotRequired[dict[str, str]]  # kind, type, text
+    words: NotRequired[str]  # of a dispute
+    workers: list[str]
+    agreed: int
+    seconds: float  # wall, of the replica whose output was kept
+
+
+class PeerRow(TypedDict):
+    node: str
+    name: str
+    owner: str
+    how: str  # "join", "mdns", "dht", "last time", "inbound"
+    connected: bool
+    friend: bool
+    wants_friendship: bool  # asked; `ctorrent friend add OWNER` accepts
+    version: str
+    latency_s: float | None
+    bandwidth_bytes_s: float | None
+    addresses: list[str]
+    offer: NotRequired[dict[str, object]]  # cores, memory_bytes, gpus, isolation, slots_free, gflops
+
+
+class WhyReport(TypedDict):
+    job: str
+    state: str
+    waits_for: str  # one sentence
+    saw: int  # peers that answered the announcement
+    reasons: dict[str, int]  # typed reason with its detail -> peers
+    engaged: int
+
+
+class LedgerRow(TypedDict):
+    position: int
+    author: str
+    incarnation: int
+    seq: int
+    kind: str
+    ring: str
+    id: str
+    issued_unix: int
+    body: dict[str, object]
+
+
+class ReputationRow(TypedDict):
+    node: str
+    name: str
+    agreed: float  # weighted, decayed
+    disputed: float
+    lower_bound: float  # 5 % quantile of Beta(agreed + 1, disputed + 1)
+    newcomer: bool
+    why: list[str]
+
+
+class FriendRow(TypedDict):
+    owner: str
+    name: str
+    state: str  # "friend", "asks"
+    nodes: list[str]
