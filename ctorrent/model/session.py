@@ -7,6 +7,7 @@
                                 ◀────────    Engaged(credit)                         or  Declined
                                 ◀────────    Assign(sealed assignment, blocks) …
     Returned(sealed result, outputs) ───▶
+                                ◀────────    Acknowledged(assignment)
     HandBack(assignment)        ────────▶    (it will not be done; the lease is over)
                                 ◀────────    Revoke(assignment)
                                 ◀────────    Amended(sealed amendment)
@@ -34,6 +35,7 @@ class Introduction:
     memberships: tuple[tuple[Sealed, ...], ...]  # each a chain of links, root first
     name: str
     version: str
+    offer: bytes = b""  # canonical map of what the node puts on the market; empty: nothing said
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,13 @@ class Returned:
     outputs: tuple[Output, ...]  # same order as the result's blocks; all present when `last`
     first: int = 0  # position of outputs[0] in the result
     last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The coordinator has the whole result, durably: the worker may forget it."""
+
+    assignment: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +199,8 @@ class BlobHead:
 
 
 Message = (
-    Introduction | Interest | Describe | Declined | Offered | NoThanks | Engaged | Assign | Returned | HandBack
+    Introduction | Interest | Describe | Declined | Offered | NoThanks | Engaged | Assign | Returned | Acknowledged
+    | HandBack
     | Revoke | Amended | Finished | Progress | Unknown | UnsupportedKind | JoinRequest | JoinAnswer | FriendRequest
     | BlobRequest | BlobHead
 )
