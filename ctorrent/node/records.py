@@ -1,0 +1,69 @@
+"""Spaces of the journal, and the shape of each record: canonical lists, sealed things in their own bytes.
+
+    space        key                         value
+    self         b"name" …                   small facts about this node
+    contact      node public                 [addresses, how, seen_unix]
+    person       owner public                [state, name, [node …]]
+    swarm        root owner public           [links …] of this owner's membership
+    invite       token                       [uses left, expires_unix]
+    job          job id                      [manifest, options, secrets …] of a job this node requested
+    amendment    job id ‖ seq u32            sealed amendment
+    block        job id ‖ first index u32    [[index, seed, params, inputs] …], up to 256
+    settled      job id ‖ index u32          one block's end: see node/coordinate.py
+    report       job id                      counters of a job that ended
+    term         job id                      highest term this worker has seen
+    undelivered  job id ‖ assignment id      what a worker promised and has not handed over
+    entry        author ‖ incarnation u32 ‖ seq u32   sealed ledger entry
+    fork         author ‖ entry id           the other of two entries that make a proof
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ctorrent.canon import decode, encode
+from ctorrent.model.block import Block, InputRef
+from ctorrent.model.ids import Digest, JobId, NodeId, node_public
+from ctorrent.ports import Put
+from ctorrent.seal import Sealed
+
+BLOCKS_A_RECORD = 256  # one record of 256 small blocks is ~16 KB: a page-friendly size, and 10,000 blocks are 40 records
+
+
+def u32(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def pack_sealed(sealed: Sealed) -> list[bytes]:
+    return [sealed.body, sealed.public, sealed.signature]
+
+
+def unpack_sealed(parts: Any) -> Sealed:
+    body, public, signature = parts
+    return Sealed(body, public, signature)
+
+
+def pack_block(block: Block) -> list[Any]:
+    return [block.index, block.seed, block.params, [[i.name, i.digest, i.size_bytes] for i in block.inputs]]
+
+
+def unpack_block(parts: Any) -> Block:
+    index, seed, params, inputs = parts
+    return Block(index, seed, params, tuple(InputRef(name, Digest(raw), size) for name, raw, size in inputs))
+
+
+def block_puts(job: JobId, blocks: list[Block]) -> Iterable[Put]:
+    """Records that hold `blocks`, in order."""
+    for start in range(0, len(blocks), BLOCKS_A_RECORD):
+        chunk = blocks[start : start + BLOCKS_A_RECORD]
+        yield Put("block", job + u32(chunk[0].index), encode([pack_block(block) for block in chunk]))
+
+
+def entry_key(author: NodeId, incarnation: int, seq: int) -> bytes:
+    return node_public(author) + u32(incarnation) + u32(seq)
+
+
+def load(value: bytes) -> Any:
+    """A record's value. Our own bytes: damage was ruled out when the journal was opened."""
+    return decode(value)

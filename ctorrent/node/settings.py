@@ -1,0 +1,87 @@
+"""What a person chose, gathered once: defaults, then `settings.toml` in the data folder, then environment, then flags."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from ctorrent.errors import LocalError
+
+PORT = 4270
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every choice a node has. Sizes in bytes, durations in seconds."""
+
+    data_dir: Path = Path(platformdirs.user_data_dir("ctorrent"))
+    owner_dir: Path | None = None  # None: the person's own folder, shared by all their nodes on this machine
+    environments_dir: Path | None = None  # None: inside the data folder
+    listen: tuple[str, ...] = ()  # empty: every real interface
+    port: int = PORT
+    join: tuple[str, ...] = ()  # invites or multiaddrs
+    name: str = ""
+    friends_only: bool = False  # neither announces to nor works for swarms and strangers
+    lan_only: bool = False
+    work: bool = True
+    slots: int = 0  # 0: half the cores, at least one
+    memory_bytes: int = 0  # 0: half of what the machine has
+    gpus: bool = True
+    price: float = 0.0  # credits per reference core-hour asked of others than friends
+    isolation: str = "auto"  # auto | docker | podman | jail
+    runtime: str = ""  # another OCI runtime, such as runsc
+    strangers_in_jail: bool = False  # the owner's word that strangers' jobs may run below docker
+    mdns: bool = True
+    dht: bool = True
+    testing: bool = False  # CTORRENT_TESTING=1
+    testing_lie: float = 0.0  # fraction of blocks this node answers wrongly
+    sessions_max: int = 64  # channels a requester serves at once: ~100 KB each, and more would only queue
+
+
+def load(flags: dict[str, Any]) -> Settings:
+    """Settings from all their sources. Raises LocalError that names the source and the field."""
+    chosen = {name: value for name, value in flags.items() if value is not None}
+    data_dir = Path(chosen.get("data_dir") or os.environ.get("CTORRENT_DATA") or Settings().data_dir)
+    merged = _file(data_dir / "settings.toml") | _environment() | chosen | {"data_dir": data_dir}
+    settings = _checked(merged)
+    if settings.testing_lie and not settings.testing:
+        raise LocalError("--testing-lie is for tests only", "Set CTORRENT_TESTING=1 where lying is what you test.")
+    return settings
+
+
+def _file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise LocalError(f"{path} cannot be read: {error}", "Mend it or move it away.") from None
+
+
+def _environment() -> dict[str, Any]:
+    names = {"CTORRENT_NAME": "name", "CTORRENT_OWNER_DIR": "owner_dir", "CTORRENT_ENVIRONMENTS": "environments_dir"}
+    found: dict[str, Any] = {field: os.environ[name] for name, field in names.items() if os.environ.get(name)}
+    if os.environ.get("CTORRENT_TESTING") == "1":
+        found["testing"] = True
+    return found
+
+
+def _checked(merged: dict[str, Any]) -> Settings:
+    known = {field.name for field in fields(Settings)}
+    for name in merged:
+        if name not in known:
+            raise LocalError(f"there is no setting {name!r}", f"Settings are: {', '.join(sorted(known))}.")
+    for name in ("data_dir", "owner_dir", "environments_dir"):
+        if merged.get(name):
+            merged[name] = Path(merged[name]).expanduser().absolute()
+    for name in ("listen", "join"):
+        merged[name] = tuple(merged.get(name) or ())
+    settings = replace(Settings(), **merged)
+    if not 0 <= settings.testing_lie <= 1 or settings.slots < 0 or settings.price < 0:
+        raise LocalError("testing_lie is a fraction, slots and price are not negative")
+    return settings
