@@ -44,6 +44,7 @@ class NoReason(Enum):
     ABSTAINS = "shares nothing now"
     FULL = "met a full requester"
     DISTRUST = "has a reputation below the floor"
+    OTHER = "gives a reason that this version does not know"
 
 
 @dataclass(frozen=True, slots=True)
