@@ -1,0 +1,213 @@
+"""Who a peer is: its owner, whether that owner is a friend, which swarms it may enter.
+
+What a peer says of itself is believed only as far as signatures carry it. Friendship is this owner's own word and is
+kept in the journal; a swarm membership is a chain of links from the swarm's root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ctorrent.canon import encode
+from ctorrent.errors import BadSignature, LocalError, Malformed, PeerError
+from ctorrent.model.identity import Certificate, Invite, Link, Membership, PeerIdentity
+from ctorrent.model.ids import NodeId, OwnerId, Ring, RingKind, node_id, owner_id, owner_public
+from ctorrent.model.session import FriendRequest, Introduction, JoinAnswer, JoinRequest
+from ctorrent.node import records
+from ctorrent.ports import Clock, Delete, Journal, Keys, Put
+from ctorrent.seal import Sealed
+from ctorrent.wire import codec
+
+CLOCK_SLACK_S = 7200  # readers allow this much between two machines' clocks
+REQUESTS_MAX = 100  # friend requests kept: a stranger with many owners must not fill the list
+MEMBER_VALID_S = 365 * 86400  # a membership is renewed by another invite
+
+
+@dataclass(slots=True)
+class Person:
+    """One owner this node's owner has an opinion of. state: "friend" or "asks"."""
+
+    state: str
+    name: str
+    nodes: list[NodeId]
+
+
+class People:
+    """Owners, friends and swarms as this node knows them. Synchronous but for what must be durable."""
+
+    def __init__(self, journal: Journal, keys: Keys, clock: Clock, name: str, version: str) -> None:
+        self._journal, self._keys, self._clock = journal, keys, clock
+        self.name, self.version = name, version
+        self.node = node_id(keys.node.public)
+        self.owner = owner_id(keys.owner.public)
+        self.certificate = codec.seal_certificate(Certificate(self.owner, self.node, clock.unix(), 0, name), keys.owner)
+        self.offer = b""  # set by the worker as its state changes
+        self.persons: dict[OwnerId, Person] = {}
+        self.swarms: dict[OwnerId, tuple[Sealed, ...]] = {self.owner: ()}
+        self.known: dict[NodeId, PeerIdentity] = {}
+        self.offers: dict[NodeId, bytes] = {}
+        self._load()
+
+    def _load(self) -> None:
+        for key, value in self._journal.scan("person"):
+            state, name, nodes = records.load(value)
+            self.persons[owner_id(key)] = Person(state, name, nodes)
+        for key, value in self._journal.scan("swarm"):
+            self.swarms[owner_id(key)] = tuple(records.unpack_sealed(link) for link in records.load(value))
+
+    # -- introductions ------------------------------------------------------------------------------------------------
+
+    def introduction(self) -> Introduction:
+        """What this node says of itself at the start of a session."""
+        memberships = tuple(links for links in self.swarms.values() if links)
+        return Introduction(self.certificate, memberships, self.name, self.version, self.offer)
+
+    def learn(self, peer: NodeId, said: Introduction) -> PeerIdentity:
+        """Check what a peer says of itself and remember it. Raises PeerError for a lie."""
+        owner = self._certified(peer, said.certificate)
+        swarms = []
+        for links in said.memberships:
+            membership = self._checked(codec.open_membership(links))
+            if membership.member != owner:
+                raise BadSignature(f"{peer} shows a membership of somebody else")
+            swarms.append(membership.swarm)
+        if owner is not None:
+            swarms.append(owner)  # the root of its own swarm
+        identity = PeerIdentity(peer, owner, said.name, tuple(sorted(swarms)), said.version)
+        self.known[peer] = identity
+        self.offers[peer] = said.offer
+        return identity
+
+    def _certified(self, peer: NodeId, sealed: Sealed | None) -> OwnerId | None:
+        if sealed is None:
+            return None
+        certificate = codec.open_certificate(sealed)
+        if certificate.node != peer:
+            raise BadSignature(f"{peer} shows the certificate of {certificate.node}")
+        self._in_time(certificate.issued_unix_s, certificate.valid_s, "certificate")
+        return certificate.owner
+
+    def _checked(self, membership: Membership) -> Membership:
+        for sealed in membership.links:
+            link = codec.open_link(sealed)
+            self._in_time(link.issued_unix_s, link.valid_s, "membership")
+        return membership
+
+    def _in_time(self, issued: int, valid_s: int, what: str) -> None:
+        now = self._clock.unix()
+        if issued > now + CLOCK_SLACK_S:
+            raise PeerError(f"the {what} was issued in the future", "One of the two clocks is wrong.")
+        if valid_s and issued + valid_s < now - CLOCK_SLACK_S:
+            raise PeerError(f"the {what} has expired", "Ask for a new invite.")
+
+    # -- rings --------------------------------------------------------------------------------------------------------
+
+    def is_friend(self, owner: OwnerId | None) -> bool:
+        """This owner itself, or one it named."""
+        if owner is None:
+            return False
+        person = self.persons.get(owner)
+        return owner == self.owner or (person is not None and person.state == "friend")
+
+    def friends(self) -> tuple[OwnerId, ...]:
+        return tuple(sorted(owner for owner, person in self.persons.items() if person.state == "friend"))
+
+    def may_enter(self, identity: PeerIdentity, ring: Ring) -> bool:
+        """May this peer see and run things of `ring`, as far as this node can tell?"""
+        if ring.kind is RingKind.PUBLIC:
+            return True
+        if ring.kind is RingKind.SWARM:
+            return ring.root in self.swarms and ring.root in identity.swarms
+        return ring.root == self.owner and self.is_friend(identity.owner)
+
+    def serves(self, ring: Ring, requester: OwnerId | None) -> bool:
+        """Is a job of `ring`, requested by `requester`, one this node could run?"""
+        if ring.kind is RingKind.PUBLIC:
+            return True
+        if ring.kind is RingKind.SWARM:
+            return ring.root in self.swarms
+        return ring.root == requester and self.is_friend(requester)
+
+    def rings(self, friends_only: bool) -> tuple[Ring, ...]:
+        """Rings this node listens to."""
+        mine = [Ring(RingKind.FRIENDS, owner) for owner in (self.owner, *self.friends())]
+        if friends_only:
+            return tuple(mine)
+        swarms = [Ring(RingKind.SWARM, root) for root in sorted(self.swarms)]
+        return (*mine, *swarms, Ring(RingKind.PUBLIC))
+
+    # -- friends ------------------------------------------------------------------------------------------------------
+
+    async def befriend(self, owner: OwnerId, name: str = "") -> Person:
+        """Name an owner a friend: their jobs may run in the jail here, and ours there once they do the same."""
+        owner_public(owner)
+        if owner == self.owner:
+            raise LocalError("this is your own owner id", "Your own nodes are friends already.")
+        person = self.persons.get(owner) or Person("friend", name, [])
+        person.state, person.name = "friend", name or person.name
+        await self._keep(owner, person)
+        return person
+
+    async def unfriend(self, owner: OwnerId) -> None:
+        """Forget an owner; what runs goes on to its end."""
+        if self.persons.pop(owner, None) is None:
+            raise LocalError(f"{owner} is not a friend", "`ctorrent friend ls` shows who is.")
+        await self._journal.commit([Delete("person", owner_public(owner))])
+
+    async def asked(self, peer: NodeId, request: FriendRequest) -> None:
+        """A peer would like to be a friend: shown in `peers` until answered, never granted by itself."""
+        owner = self._certified(peer, request.certificate)
+        if owner is None or owner in self.persons:
+            return
+        if sum(person.state == "asks" for person in self.persons.values()) >= REQUESTS_MAX:
+            raise PeerError("too many friend requests are waiting")
+        await self._keep(owner, Person("asks", request.name[:60], [peer]))
+
+    async def _keep(self, owner: OwnerId, person: Person) -> None:
+        self.persons[owner] = person
+        record = encode([person.state, person.name, list(person.nodes)])
+        await self._journal.commit([Put("person", owner_public(owner), record)])
+
+    # -- invites ------------------------------------------------------------------------------------------------------
+
+    async def invite(self, addresses: tuple[str, ...], uses: int, valid_s: int) -> Invite:
+        """A line of text that lets `uses` others into this owner's swarm, and makes each a friend."""
+        token = self._clock.random_bytes(16)
+        expires = self._clock.unix() + valid_s
+        await self._journal.commit([Put("invite", token, encode([uses, expires]))])
+        return Invite(self.node, self.owner, self.owner, token, addresses)
+
+    async def redeem(self, peer: NodeId, request: JoinRequest) -> JoinAnswer:
+        """Exchange a token for a membership that names the joiner's owner."""
+        joiner = self._certified(peer, request.certificate)
+        record = self._journal.get("invite", request.token)
+        if joiner is None or record is None:
+            return JoinAnswer((), None, "this invite is not known here: ask for a new one")
+        uses, expires = records.load(record)
+        if uses < 1 or expires < self._clock.unix():
+            return JoinAnswer((), None, "this invite is used up or too old: ask for a new one")
+        link = Link(self.owner, self.owner, joiner, 1, self._clock.unix(), MEMBER_VALID_S)
+        await self._journal.commit([Put("invite", request.token, encode([uses - 1, expires]))])
+        if joiner != self.owner:
+            await self.befriend(joiner, self.known[peer].name if peer in self.known else "")
+        return JoinAnswer((codec.seal_link(link, self._keys.owner),), self.certificate)
+
+    async def joined(self, invite: Invite, answer: JoinAnswer) -> None:
+        """Take a membership that an inviter signed, and name the inviter a friend."""
+        if not answer.links:
+            raise LocalError(f"the invite was refused: {answer.reason[:200]}")
+        membership = self._checked(codec.open_membership(answer.links))
+        if membership.member != self.owner or membership.swarm != invite.swarm:
+            raise Malformed("the inviter signed a membership for somebody else")
+        if invite.owner == self.owner:
+            return
+        self.swarms[membership.swarm] = membership.links
+        packed = encode([records.pack_sealed(link) for link in membership.links])
+        await self._journal.commit([Put("swarm", owner_public(membership.swarm), packed)])
+        await self.befriend(invite.owner)
+
+    def join_request(self, invite: Invite) -> JoinRequest:
+        return JoinRequest(invite.token, self.certificate)
+
+    def friend_request(self) -> FriendRequest:
+        return FriendRequest(self.certificate, self.name)

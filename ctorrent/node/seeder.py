@@ -1,0 +1,132 @@
+"""Blobs to and from peers: one request after another on a channel, chunks in order, checked by hash at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+import trio
+
+from ctorrent.errors import CTorrentError, LimitExceeded, Malformed, PeerError, Unavailable
+from ctorrent.model.ids import Digest, NodeId
+from ctorrent.model.session import BlobHead, BlobRequest
+from ctorrent.ports import BlobStore, Channel, Directory, Streams
+from ctorrent.wire import codec, names
+
+CHUNK_BYTES = names.FRAME_BYTES_MAX // 2  # two chunks a frame limit: the second is read while the first is sent
+CHANNELS_A_PEER = 4  # fetches from one peer at once: more only share the same line
+IDLE_S = 60.0  # a peer that sends no chunk for so long is given up
+REQUEST_IDLE_S = 600.0  # a served channel that asks nothing for so long is closed
+LOCAL_FETCHES = 64  # fetches at once in all
+
+
+@dataclass(slots=True)
+class _Line:
+    """Channels to one peer: those free now, and how many there may be."""
+
+    limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CHANNELS_A_PEER))
+    free: list[Channel] = field(default_factory=list)
+
+
+class Seeder:
+    """Serves every blob this node has to whoever knows its hash: a hash of 256 bits is the permission."""
+
+    def __init__(self, blobs: BlobStore, streams: Streams, directory: Directory, node: NodeId) -> None:
+        self._blobs, self._streams, self._directory, self._node = blobs, streams, directory, node
+        self._lines: dict[NodeId, _Line] = {}
+        self._under_way: dict[Digest, trio.Event] = {}
+
+    async def serve(self, channel: Channel) -> None:
+        """Handler of the blob protocol."""
+        try:
+            while True:
+                with trio.fail_after(REQUEST_IDLE_S):
+                    request = codec.decode_message(await channel.receive())
+                if not isinstance(request, BlobRequest):
+                    raise Malformed(f"{type(request).__name__} on a blob channel")
+                await self._answer(channel, request)
+        except (trio.TooSlowError, Unavailable):
+            pass
+        finally:
+            await _close(channel)
+
+    async def _answer(self, channel: Channel, request: BlobRequest) -> None:
+        size = self._blobs.size(request.blob)
+        if size is None or not 0 <= request.offset <= size:
+            await channel.send(codec.encode_message(BlobHead(-1)))
+            return
+        await channel.send(codec.encode_message(BlobHead(size)))
+        for offset in range(request.offset, size, CHUNK_BYTES):
+            await channel.send(await self._blobs.read(request.blob, offset, min(CHUNK_BYTES, size - offset)))
+
+    async def fetch(self, blob: Digest, sources: Iterable[NodeId], limit: int) -> None:
+        """Have `blob` in the store, from the first source that gives it. Raises Unavailable with what each said."""
+        while blob in self._under_way:
+            await self._under_way[blob].wait()
+        if self._blobs.size(blob) is not None:
+            return
+        self._under_way[blob] = trio.Event()
+        try:
+            await self._from_any(blob, sources, limit)
+        finally:
+            self._under_way.pop(blob).set()
+
+    async def _from_any(self, blob: Digest, sources: Iterable[NodeId], limit: int) -> None:
+        said = []
+        for source in sources:
+            if source == self._node:
+                continue
+            try:
+                await self._from(source, blob, limit)
+                return
+            except Unavailable as error:
+                said.append(error.message)
+            except PeerError as error:
+                self._directory.charge(source, 10, error.message)
+                said.append(error.message)
+        raise Unavailable(f"blob {blob.hex()[:12]} is not to be had: {'; '.join(said) or 'nobody has it'}")
+
+    async def _from(self, source: NodeId, blob: Digest, limit: int) -> None:
+        line = self._lines.setdefault(source, _Line())
+        async with line.limiter:
+            channel = line.free.pop() if line.free else await self._streams.open(source, names.BLOB)
+            whole = False
+            try:
+                with trio.fail_after(IDLE_S):
+                    await channel.send(codec.encode_message(BlobRequest(blob, 0)))
+                    head = codec.decode_message(await channel.receive())
+                if not isinstance(head, BlobHead) or head.size_bytes > limit:
+                    raise LimitExceeded(f"{source} answered a blob request with {head!r:.80}; the limit is {limit}")
+                if head.size_bytes < 0:
+                    whole = True
+                    raise Unavailable(f"{source} does not have it")
+                await self._blobs.receive(blob, head.size_bytes, self._chunks(channel, head.size_bytes))
+                whole = True
+            except trio.TooSlowError:
+                raise Unavailable(f"{source} sent nothing for {IDLE_S:.0f} s") from None
+            finally:
+                if whole:
+                    line.free.append(channel)
+                else:
+                    await _close(channel)
+
+    async def _chunks(self, channel: Channel, size: int) -> AsyncIterator[bytes]:
+        left = size
+        while left:
+            deadline = trio.current_time() + IDLE_S
+            with trio.CancelScope(deadline=deadline) as scope:
+                chunk = await channel.receive()
+            if scope.cancelled_caught:
+                raise Unavailable(f"{channel.peer} sent no chunk for {IDLE_S:.0f} s")
+            left -= len(chunk)
+            if left < 0 or not chunk:
+                raise Malformed(f"{channel.peer} sent more than the blob's size")
+            yield chunk
+
+
+async def _close(channel: Channel) -> None:
+    with trio.move_on_after(2, shield=True):
+        try:
+            await channel.aclose()
+        except CTorrentError:
+            pass

@@ -1,0 +1,77 @@
+"""Messages over a channel, after both sides have said who they are."""
+
+from __future__ import annotations
+
+import trio
+
+from ctorrent.errors import CTorrentError, Malformed, Unavailable
+from ctorrent.model.identity import PeerIdentity
+from ctorrent.model.session import Introduction, Message, Unknown, UnsupportedKind
+from ctorrent.node.people import People
+from ctorrent.ports import Channel
+from ctorrent.wire import codec
+
+INTRODUCTION_S = 15.0  # two round trips on a bad line, and a node busy with something else
+OUTBOX = 4096  # messages that wait for a slow peer before it is given up; an assignment is ~1 KB
+
+
+class Session:
+    """Typed messages both ways. `post` never waits: effects of machines must not depend on a peer's pace."""
+
+    def __init__(self, channel: Channel, identity: PeerIdentity) -> None:
+        self.channel = channel
+        self.identity = identity
+        self.lost = trio.Event()
+        self._outbox, self._pending = trio.open_memory_channel[Message](OUTBOX)
+
+    def post(self, message: Message) -> None:
+        """Queue a message. A peer that lets OUTBOX of them pile up is gone: the session ends."""
+        if self.lost.is_set():
+            return
+        try:
+            self._outbox.send_nowait(message)
+        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            self.lost.set()
+
+    async def send(self, message: Message) -> None:
+        """Queue a message, waiting while the queue is full. Raises Unavailable when the session is over."""
+        try:
+            await self._outbox.send(message)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise Unavailable(f"the session with {self.identity.node} is over") from None
+
+    async def receive(self) -> Message:
+        """Next message; unknown kinds are answered and skipped."""
+        while True:
+            message = codec.decode_message(await self.channel.receive())
+            if not isinstance(message, Unknown):
+                return message
+            self.post(UnsupportedKind(message.kind))
+
+    async def pump(self) -> None:
+        """Carry the outbox to the channel until the session ends; then close the channel."""
+        try:
+            async for message in self._pending:
+                await self.channel.send(codec.encode_message(message))
+        except CTorrentError:
+            pass
+        finally:
+            self.lost.set()
+            self._pending.close()
+            with trio.move_on_after(2, shield=True):
+                await self.channel.aclose()
+
+    def finish(self) -> None:
+        """No more messages from here; what is queued still goes out."""
+        self._outbox.close()
+
+
+async def introduce(channel: Channel, people: People) -> Session:
+    """Exchange introductions. Raises PeerError or Unavailable."""
+    with trio.move_on_after(INTRODUCTION_S):
+        await channel.send(codec.encode_message(people.introduction()))
+        said = codec.decode_message(await channel.receive())
+        if not isinstance(said, Introduction):
+            raise Malformed(f"{channel.peer} began with {type(said).__name__} instead of an introduction")
+        return Session(channel, people.learn(channel.peer, said))
+    raise Unavailable(f"{channel.peer} did not introduce itself within {INTRODUCTION_S:.0f} s")
