@@ -1,0 +1,200 @@
+"""Every block of a job in a few bytes, and the queues of replicas that wait for a worker.
+
+A queue is named by the owners its blocks must avoid (those that run or ran them), so that a worker finds work it may
+do without looking at a block it may not. Entries go stale and are checked when taken: cheaper than searching a queue.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from ctorrent.dispatch.words import BlockState
+
+Owners = tuple[str, ...]  # sorted; equal tuples are one object here
+Queues = dict[Owners, "deque[int]"]
+
+
+class Blocks:
+    """State of all blocks. Callers keep to the methods; the arrays are public to be read."""
+
+    __slots__ = (
+        "_keys", "_running_total", "alone", "final", "got", "losses", "need", "open", "planned", "queues", "ran",
+        "running", "sizes", "tokens", "urgent",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.need = bytearray()  # replicas to hand out
+        self.running = bytearray()  # replicas with workers
+        self.got = bytearray()  # replicas delivered
+        self.losses = bytearray()  # assignments lost
+        self.final = bytearray()  # BlockState from PROVISIONAL up, or 0
+        self.sizes = array("I")
+        self.ran: list[Owners] = []
+        self.queues: Queues = {(): deque()}
+        self.urgent: Queues = {}  # blocks that run alone
+        self.alone: dict[int, None] = {}
+        self.tokens = 0  # sum of need over undecided blocks
+        self.planned = 0  # replicas ever asked for
+        self.open = 0  # blocks without a final state
+        self._keys: dict[Owners, Owners] = {(): ()}
+
+    def __len__(self) -> int:
+        return len(self.final)
+
+    def append(self, count: int, replicas: int, sizes: Sequence[int]) -> None:
+        """`count` more blocks, each wanting `replicas`."""
+        first = len(self)
+        self.need.extend(bytes([replicas]) * count)
+        for column in (self.running, self.got, self.losses, self.final):
+            column.extend(bytes(count))
+        padded = [min(size, 0xFFFFFFFF) for size in sizes[:count]]
+        self.sizes.extend(padded + [0] * (count - len(padded)))
+        self.ran.extend([()] * count)
+        self.queues[()].extend(range(first, first + count))
+        self.tokens += replicas * count
+        self.planned += replicas * count
+        self.open += count
+
+    def state(self, index: int) -> BlockState:
+        """As people are told it."""
+        if self.final[index]:
+            return BlockState(self.final[index])
+        return BlockState.RUNNING if self.running[index] or self.got[index] else BlockState.WAITING
+
+    def take(self, queues: Queues, key: Owners, owner: str, count: int, bytes_max: int) -> list[int]:
+        """Hand out one replica each of at most `count` blocks of a queue to `owner`. May be empty: all were stale."""
+        queue, taken, size = queues[key], [], 0
+        need, final, ran, sizes = self.need, self.final, self.ran, self.sizes
+        while queue and len(taken) < count:
+            index = queue[0]
+            if final[index] or not need[index]:
+                queue.popleft()
+                continue
+            if ran[index] is not key or (queues is self.queues and index in self.alone):
+                queue.popleft()
+                self._place(index)
+                continue
+            size += sizes[index]
+            if taken and size > bytes_max:
+                break
+            taken.append(queue.popleft())
+        self._hand_out(taken, self._with(key, owner))
+        if not queue and key:
+            del queues[key]
+        return taken
+
+    def hand_again(self, index: int) -> bool:
+        """The same owner runs the block once more. False: it is decided."""
+        if self.final[index]:
+            return False
+        self.running[index] += 1
+        return True
+
+    def hand_copy(self, index: int, owner: str) -> None:
+        """A copy for a straggler: no replica of the policy's count."""
+        self.running[index] += 1
+        self.ran[index] = self._with(self.ran[index], owner)
+
+    def delivered(self, indices: Sequence[int]) -> list[int]:
+        """Positions in `indices` that somebody still wants; counts them."""
+        final, running, got = self.final, self.running, self.got
+        wanted = []
+        for position, index in enumerate(indices):
+            running[index] -= 1
+            if not final[index]:
+                got[index] += 1
+                wanted.append(position)
+        return wanted
+
+    def adopt_late(self, index: int, owner: str) -> bool:
+        """A replica came after its lease: does it still help? Then it takes the place of one that waits."""
+        if self.final[index] or owner in self.ran[index]:
+            return False
+        self.ran[index] = self._with(self.ran[index], owner)
+        self.got[index] += 1
+        if self.need[index]:
+            self.need[index] -= 1
+            self.tokens -= 1
+        return True
+
+    def lost(self, index: int, owner: str, wanted: bool, counts: bool) -> None:
+        """A worker will not return it. `wanted`: hand it out anew; `counts`: as a loss of this block."""
+        self.running[index] -= 1
+        if self.final[index]:
+            return
+        if counts and self.losses[index] < 255:
+            self.losses[index] += 1
+        if wanted:
+            self.ran[index] = self._key(tuple(o for o in self.ran[index] if o != owner))
+            self._ask(index, 1)
+
+    def ask(self, index: int, count: int, avoid: Iterable[str]) -> None:
+        """`count` more replicas of an undecided block, by none of `avoid`."""
+        if self.final[index]:
+            return
+        for owner in avoid:
+            self.ran[index] = self._with(self.ran[index], owner)
+        count = min(count, 255 - self.need[index])
+        self.planned += count
+        self._ask(index, count)
+
+    def drop_need(self, index: int) -> None:
+        """Nobody is there for the replicas that wait."""
+        self.tokens -= self.need[index]
+        self.need[index] = 0
+
+    def run_alone(self, index: int) -> None:
+        """From now on this block never shares a unit."""
+        if index not in self.alone:
+            self.alone[index] = None
+            if self.need[index] and not self.final[index]:
+                self._place(index)
+
+    def decide(self, index: int, state: BlockState) -> bool:
+        """Final word on a block. False: it had one, which stays (provisional may still become another)."""
+        now = self.final[index]
+        if now == state or now > BlockState.PROVISIONAL:
+            return False
+        if not now:
+            self.open -= 1
+            self.tokens -= self.need[index]
+            self.need[index] = 0
+            self.alone.pop(index, None)
+        self.final[index] = state
+        return True
+
+    def count(self, state: BlockState) -> int:
+        return self.final.count(int(state))
+
+    def _ask(self, index: int, count: int) -> None:
+        self.need[index] += count
+        self.tokens += count
+        self._place(index)
+
+    def _place(self, index: int) -> None:
+        queues = self.urgent if index in self.alone else self.queues
+        queues.setdefault(self.ran[index], deque()).append(index)
+
+    def _hand_out(self, taken: list[int], key: Owners) -> None:
+        need, running, ran, alone = self.need, self.running, self.ran, self.alone
+        rest = self.queues.get(key)
+        for index in taken:
+            ran[index] = key
+            running[index] += 1
+            need[index] -= 1
+            if need[index]:
+                if index in alone:
+                    self._place(index)
+                else:
+                    if rest is None:
+                        rest = self.queues.setdefault(key, deque())
+                    rest.append(index)
+        self.tokens -= len(taken)
+
+    def _with(self, key: Owners, owner: str) -> Owners:
+        return key if owner in key else self._key(tuple(sorted((*key, owner))))
+
+    def _key(self, key: Owners) -> Owners:
+        return self._keys.setdefault(key, key)

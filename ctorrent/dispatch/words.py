@@ -1,0 +1,280 @@
+"""What the dispatch machine is told and what it asks for. Batches: one event or effect may speak of many blocks.
+
+Indices are a job's own, counted from 0 without gaps. `unit` is dispatch's number of one assignment; the shell keeps
+the map from assignment digests to units. Owners are texts: an owner id, or the network that stands for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ctorrent.model.ids import NodeId
+
+
+class BlockState(IntEnum):
+    WAITING = 0
+    RUNNING = 1  # assigned, or returned and not yet decided
+    PROVISIONAL = 2  # the policy is satisfied; the audit window is open
+    SETTLED = 3
+    FAILED = 4  # the program's failure, or attempts used up
+    DISPUTED = 5
+    CANCELLED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What of the manifest dispatch obeys."""
+
+    replicas: int = 2
+    attempts: int = 5  # assignments lost before a block is reported failed
+    block_s: float = 300.0
+    coalesce: bool = True
+    keep_errors: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Dispatch's limits."""
+
+    unit_target_s: float = 0.05  # a unit's process and frames cost about 2 ms: 4 % of this
+    unit_growth: int = 4  # 4,096 is reached after six units; a wrong guess costs at most four times too long
+    unit_blocks_max: int = 4096  # keeps an Assign below a frame at 100 bytes a block
+    unit_bytes_max: int = 512 << 10  # half of wire's largest frame: digests and signatures take the rest
+    lease_min_s: float = 10.0  # a loaded machine or a lost packet delays seconds, not tens of them
+    lease_factor: float = 8.0  # times the expected time; blocks of one job vary, most by less than this
+    lease_grace_s: float = 5.0  # signing, journal and transfer
+    share_newcomers: float = 0.25  # of a job, while others fit
+    share_owner: float = 1 / 3  # of a job, while others fit: no owner is a majority of anything
+    share_slowdown_max: float = 2.0  # others "fit" when without the capped ones the rest takes at most twice as long
+    straggle_factor: float = 3.0  # times the expected time before an idle worker gets a copy
+    straggle_min_s: float = 1.0  # below this a copy costs more than waiting
+    look_s: float = 0.5  # how often to look for stragglers and for replicas that nobody can take
+    other_owner_s: float = 5.0  # wait for another owner: two announcement windows and a slow dial
+    retry_alone_after: int = 2  # losses after which a block runs in a unit of its own: it may kill its neighbours
+    strikes_max: int = 3  # leases lost in a row before a worker is avoided for the job
+    handbacks_max: int = 5  # in a row, likewise
+    handback_pause_s: float = 2.0  # so that a polite refusal does not become a loop
+    expired_max: int = 4096  # units whose late return is still understood
+    log_max: int = 2000  # steps kept for story()
+
+
+# Events --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AddBlocks:
+    """Blocks first … first+count−1 exist. `sizes`: bytes of each in an Assign; empty: not worth counting."""
+
+    first: int
+    count: int
+    sizes: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """No more blocks will be added: the job may finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """The auction engaged it. Again for a known worker: its new figures."""
+
+    worker: NodeId
+    owner: str
+    credit: int  # units in flight
+    slots: int = 1  # units it runs at once
+    weight: float = 1.0  # rank's score: who goes first when work is scarce
+    newcomer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLeft:
+    worker: NodeId
+    why: str = "its session ended"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReturned:
+    """All of a unit's outputs are here, signatures and commitments checked.
+
+    wall_s: the unit's, as the worker claims it. environment: indices that failed with FailureKind.ENVIRONMENT.
+    """
+
+    unit: int
+    wall_s: float
+    environment: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The worker will not do it, and says so."""
+
+    unit: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """What came back is invalid (a bad commitment, other blocks than assigned): the worker's doing."""
+
+    unit: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoreReplicas:
+    """Quorum wants `count` more owners to run it; `alone`: in units of one block."""
+
+    index: int
+    count: int
+    alone: bool = True
+    avoid_owners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunAgain:
+    """Quorum wants these very workers to run it again, in a unit of one block."""
+
+    index: int
+    workers: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The verdict is in (or was in the journal). A settled, failed or disputed block never changes again."""
+
+    indices: Sequence[int]
+    state: BlockState
+
+
+@dataclass(frozen=True, slots=True)
+class CoalesceOff:
+    """From now on every unit has one block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Is any owner but the engaged one within reach? False: do not wait for a second."""
+
+    others: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """An assignment made before a restart: its return will be understood, but it is not waited for."""
+
+    unit: int
+    worker: NodeId
+    owner: str
+    indices: Sequence[int]
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    pass
+
+
+Event = (
+    AddBlocks | Close | WorkerJoined | WorkerLeft | UnitReturned | HandedBack | Spoiled | MoreReplicas | RunAgain
+    | Decided | CoalesceOff | Reach | Adopt | Pause | Resume | Cancel | Tick
+)
+
+# Effects -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Sign and send. Its lease runs from now, whether or not the frame arrives."""
+
+    unit: int
+    worker: NodeId
+    indices: Sequence[int]
+    lease_s: float
+    alone: bool  # one block, in a process of its own: say so to quorum
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """The worker may stop: nobody waits for this unit."""
+
+    unit: int
+    worker: NodeId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand these blocks of a returned unit to quorum; the rest of the unit is no longer of interest.
+
+    positions: places in the unit (so in the result's outputs), same order as indices.
+    """
+
+    unit: int
+    worker: NodeId
+    owner: str
+    indices: Sequence[int]
+    positions: Sequence[int]
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RerunLost:
+    """The worker asked to run a block again did not: tell quorum."""
+
+    index: int
+    worker: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class NoReplica:
+    """No other owner is there to run one more replica of these: tell quorum, which decides with what it has."""
+
+    indices: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFailed:
+    """Attempts used up: the block is failed for a reason that is not the program's. Tell quorum it is abandoned."""
+
+    index: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Avoid:
+    """This worker gets nothing more of this job: tell the auction, which looks for another."""
+
+    worker: NodeId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobDone:
+    """Every block has a final state, and no more will come. `why`: "" or what ended it early."""
+
+    settled: int
+    failed: int
+    disputed: int
+    cancelled: int
+    why: str = ""
+
+
+Effect = Assign | Revoke | Deliver | RerunLost | NoReplica | BlockFailed | Avoid | JobDone

@@ -1,0 +1,193 @@
+"""What the quorum machine is told and what it asks for. Batches: one event or effect may speak of many blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ctorrent.model.ids import Digest, NodeId
+from ctorrent.model.result import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Quorum's limits."""
+
+    early_blocks: int = 8  # compared before any negative vote: enough to tell a bad program from a bad peer
+    early_share: float = 0.5  # more than this share of them differing pauses the job
+    self_checks_at_once: int = 2  # each runs a block twice on the requester's own machine
+    self_check_tries: int = 3  # then this requester cannot check, and votes against nobody
+    log_max: int = 2000  # steps kept for story()
+
+
+# Events --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Replicas of one worker, opened and checked against their commitments. Lists of one length.
+
+    digests: output_digest(output). outputs: Outcome.output(); None where it is a blob that was not fetched yet.
+    alone: the unit had one block.
+    """
+
+    worker: NodeId
+    owner: str
+    fingerprint: Digest
+    indices: Sequence[int]
+    digests: Sequence[Digest]
+    outputs: Sequence[bytes | None]
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFetched:
+    """Answer to FetchOutput; None: it cannot be had."""
+
+    index: int
+    worker: NodeId
+    output: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SelfChecked:
+    """Answer to SelfCheck: the coordinator's own two runs, each alone. They count as one replica, of its owner."""
+
+    index: int
+    worker: NodeId
+    owner: str
+    fingerprint: Digest
+    outputs: tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheckFailed:
+    """The coordinator cannot run the block itself: no sandbox, no environment that fits."""
+
+    index: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RerunLost:
+    index: int
+    worker: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class NoReplica:
+    """No other owner is there for one more replica of these blocks."""
+
+    indices: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """These blocks were decided elsewhere: cancelled, attempts used up, or settled before a restart."""
+
+    indices: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many blocks there are by now; closed: there will be no more."""
+
+    blocks: int
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The requester goes on with a job reported nondeterministic: nobody will be voted against in it."""
+
+
+Event = (
+    Arrived | OutputFetched | SelfChecked | SelfCheckFailed | RerunLost | NoReplica | Abandoned | Total | Resume
+)
+
+# Effects -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """These blocks have their result. Lists of one length.
+
+    outputs: as they arrived (None: the blob). workers: those whose replica agrees, the one whose bytes are kept first.
+    failed: the result is the program's failure. cross_validated: at least two owners agreed.
+    """
+
+    indices: list[int]
+    digests: list[Digest]
+    outputs: list[bytes | None]
+    workers: list[tuple[NodeId, ...]]
+    failed: bool
+    cross_validated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """What the ledger's tally counts: one worker's replicas of these blocks."""
+
+    worker: NodeId
+    verdict: Verdict
+    indices: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedReplicas:
+    index: int
+    count: int
+    alone: bool
+    avoid_owners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """The very workers that disagree run the block again, alone."""
+
+    index: int
+    workers: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """The coordinator runs the block twice, alone, in fresh processes; answers SelfChecked or SelfCheckFailed."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOutput:
+    """Outputs differ and this one's bytes are needed to say by how much; answers OutputFetched."""
+
+    index: int
+    worker: NodeId
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Disputed:
+    """No strict majority within the limit. `words`: the first difference."""
+
+    index: int
+    words: str
+    workers: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobNondeterministic:
+    """Pause the job and show `words`; nobody is voted against."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoalesceOff:
+    """Running blocks together changed a result: from now on one block a unit."""
+
+    words: str
+
+
+Effect = (
+    Agreed | Voted | NeedReplicas | Rerun | SelfCheck | FetchOutput | Disputed | JobNondeterministic | CoalesceOff
+)
