@@ -11,14 +11,38 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 DEPTH_MAX = 64  # nesting; a hostile value must not exhaust the interpreter's stack
+SIDES_MAX = 32  # dimensions of an array: what every numpy since 1.0 can hold
+ARRAY_BYTES_MAX = (1 << 63) - 1  # numpy multiplies the sides that are not 0; a shape (0, 2**62, 2**62) is none of its
 ARRAY_EXT = 1
 _NAN = b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"
 _DTYPES = {
     "|b1": 1, "|i1": 1, "|u1": 1, "<i2": 2, "<u2": 2, "<i4": 4, "<u4": 4, "<i8": 8, "<u8": 8,
     "<f2": 2, "<f4": 4, "<f8": 8, "<c8": 8, "<c16": 16,
+}  # fmt: skip
+_NAN_WORDS = {  # of one part: width, code, exponent mask, canonical NaN, top bytes that may belong to one
+    "<f2": (2, "<H", 0x7C00, 0x7E00, b"\x7c\x7d\x7e\x7f\xfc\xfd\xfe\xff"),
+    "<f4": (4, "<I", 0x7F800000, 0x7FC00000, b"\x7f\xff"),
+    "<f8": (8, "<Q", 0x7FF0000000000000, 0x7FF8000000000000, b"\x7f\xff"),
+}
+_NAN_WORDS["<c8"], _NAN_WORDS["<c16"] = _NAN_WORDS["<f4"], _NAN_WORDS["<f8"]
+_TEXT_WIDTHS = {0xD9: 1, 0xDA: 2, 0xDB: 4}
+_BYTES_WIDTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+_LIST_WIDTHS = {0xDC: 2, 0xDD: 4}
+_MAP_WIDTHS = {0xDE: 2, 0xDF: 4}
+_EXT_FIXED = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
+_EXT_WIDTHS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
+_INTS = {  # code: struct form, bytes, and whether the number needs that many
+    0xCC: (">B", 1, lambda value: value >= 1 << 7),
+    0xCD: (">H", 2, lambda value: value >= 1 << 8),
+    0xCE: (">I", 4, lambda value: value >= 1 << 16),
+    0xCF: (">Q", 8, lambda value: value >= 1 << 32),
+    0xD0: (">b", 1, lambda value: value < -32),
+    0xD1: (">h", 2, lambda value: value < -(1 << 7)),
+    0xD2: (">i", 4, lambda value: value < -(1 << 15)),
+    0xD3: (">q", 8, lambda value: value < -(1 << 31)),
 }  # fmt: skip
 _ACCEPTED = "return numbers, text, bytes, lists, dicts with text keys, or numpy arrays"
 
@@ -88,22 +112,41 @@ def _encode(value: Any, out: List[bytes], path: str, depth: int) -> None:
 
 def _encode_other(value: Any, out: List[bytes], path: str, depth: int) -> None:
     """Subclasses, buffers, numpy; everything else is refused by name."""
-    module = type(value).__module__.split(".")[0]
+    module = type(value).__module__.split(".")
     if isinstance(value, Array):
+        fault = _array_fault(value.dtype, value.shape, value.data)
+        if fault:
+            raise CanonError(f"{path} is an array that {fault}")
         _encode_array(value.dtype, value.shape, value.data, out, path)
-    elif module == "numpy" and hasattr(value, "dtype"):
+    elif module[:2] == ["numpy", "ma"]:
+        raise CanonError(f"{path} is a masked array, whose mask has no place here: return .filled(…) and the mask")
+    elif module[0] == "numpy" and hasattr(value, "dtype"):
         _encode_numpy(value, out, path, depth)
     elif isinstance(value, (bytearray, memoryview)):
         _encode(bytes(value), out, path, depth)
     elif isinstance(value, (set, frozenset)):
         raise CanonError(f"{path} is a set, which has no order: return sorted(…) instead")
     else:
-        bases: Tuple[Any, ...] = (int, float, str, bytes, dict, list, tuple)
-        for base in bases:
-            if isinstance(value, base):
-                _encode(base(value), out, path, depth)
-                return
-        raise CanonError(f"{path} is a {type(value).__name__}: {_ACCEPTED}")
+        _encode(_plain(value, path), out, path, depth)
+
+
+def _plain(value: Any, path: str) -> Any:
+    """What a subclass of a plain type is at heart, whatever its own __str__ or __iter__ say of it (enums, mostly)."""
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes):
+        return bytes.__getitem__(value, slice(None))
+    if isinstance(value, dict):
+        return dict(dict.items(value))
+    if isinstance(value, list):
+        return list.__getitem__(value, slice(None))
+    if isinstance(value, tuple):
+        return tuple.__getitem__(value, slice(None))
+    raise CanonError(f"{path} is a {type(value).__name__}: {_ACCEPTED}")
 
 
 def _encode_map(value: Any, out: List[bytes], path: str, depth: int) -> None:
@@ -115,13 +158,9 @@ def _encode_map(value: Any, out: List[bytes], path: str, depth: int) -> None:
             raise CanonError(f"{path} has the key {key!r:.40}: keys must be text")
         keyed.append((_utf8(key, path), key))
     keyed.sort()
-    size = len(keyed)
-    if size < 16:
-        out.append(bytes((0x80 | size,)))
-    else:
-        out.append(struct.pack(">BH", 0xDE, size) if size < 1 << 16 else struct.pack(">BI", 0xDF, size))
+    out.append(_head(len(keyed), 0x80, 16, 0xDE, path))
     for raw, key in keyed:
-        out.append(_text_head(len(raw)))
+        out.append(_text_head(len(raw), path))
         out.append(raw)
         _encode(value[key], out, f'{path}["{key[:40]}"]', depth + 1)
 
@@ -129,7 +168,7 @@ def _encode_map(value: Any, out: List[bytes], path: str, depth: int) -> None:
 def _encode_list(value: Any, out: List[bytes], path: str, depth: int) -> None:
     if depth >= DEPTH_MAX:
         raise CanonError(f"{path} is nested deeper than {DEPTH_MAX}")
-    out.append(_list_head(len(value)))
+    out.append(_head(len(value), 0x90, 16, 0xDC, path))
     for index, item in enumerate(value):
         if type(item) is float:  # long lists of floats are common: no call, no path
             out.append(_NAN if item != item else struct.pack(">Bd", 0xCB, item))
@@ -150,8 +189,12 @@ def _encode_numpy(value: Any, out: List[bytes], path: str, depth: int) -> None:
     little = plain.dtype.newbyteorder("<").str
     if little not in _DTYPES:
         raise CanonError(f"{path} is an array of {plain.dtype}: use bool, int, float or complex of 8 to 128 bits")
+    if plain.ndim > SIDES_MAX:
+        raise CanonError(f"{path} is an array of {plain.ndim} dimensions: use at most {SIDES_MAX}")
     plain = plain.astype(little, order="C", copy=False)
-    if plain.dtype.kind in "fc":
+    if plain.dtype.kind == "b":
+        plain = plain.view("|u1") != 0  # a view of foreign bytes may hold truths other than 1
+    elif plain.dtype.kind in "fc":
         parts = plain.view(plain.real.dtype) if plain.ndim else plain.reshape(1).view(plain.real.dtype)
         if numpy.isnan(parts).any():
             parts = parts.copy()
@@ -161,7 +204,7 @@ def _encode_numpy(value: Any, out: List[bytes], path: str, depth: int) -> None:
 
 
 def _encode_array(dtype: str, shape: Any, data: bytes, out: List[bytes], path: str) -> None:
-    inner: List[bytes] = [b"\x93", _text(dtype, path), _list_head(len(shape))]
+    inner: List[bytes] = [b"\x93", _text(dtype, path), _head(len(shape), 0x90, 16, 0xDC, path)]
     inner.extend(_int(int(side), path) for side in shape)
     inner.append(_bytes_head(len(data), path))
     size = sum(map(len, inner)) + len(data)
@@ -171,18 +214,17 @@ def _encode_array(dtype: str, shape: Any, data: bytes, out: List[bytes], path: s
 
 
 def _int(value: int, path: str) -> bytes:
-    if value >= 0:
-        if value < 0x80:
-            return bytes((value,))
-        for limit, code, form in ((1 << 8, 0xCC, ">BB"), (1 << 16, 0xCD, ">BH"), (1 << 32, 0xCE, ">BI"), (1 << 64, 0xCF, ">BQ")):
-            if value < limit:
-                return struct.pack(form, code, value)
-    else:
-        if value >= -32:
-            return bytes((value & 0xFF,))
-        for limit, code, form in ((1 << 7, 0xD0, ">Bb"), (1 << 15, 0xD1, ">Bh"), (1 << 31, 0xD2, ">Bi"), (1 << 63, 0xD3, ">Bq")):
-            if -value <= limit:
-                return struct.pack(form, code, value)
+    if -32 <= value < 0x80:
+        return bytes((value & 0xFF,))
+    if value > 0:
+        if value < 1 << 16:
+            return struct.pack(">BB", 0xCC, value) if value < 1 << 8 else struct.pack(">BH", 0xCD, value)
+        if value < 1 << 64:
+            return struct.pack(">BI", 0xCE, value) if value < 1 << 32 else struct.pack(">BQ", 0xCF, value)
+    elif value >= -(1 << 15):
+        return struct.pack(">Bb", 0xD0, value) if value >= -(1 << 7) else struct.pack(">Bh", 0xD1, value)
+    elif value >= -(1 << 63):
+        return struct.pack(">Bi", 0xD2, value) if value >= -(1 << 31) else struct.pack(">Bq", 0xD3, value)
     raise CanonError(f"{path} is an integer of more than 64 bits: return it as text")
 
 
@@ -195,15 +237,14 @@ def _utf8(text: str, path: str) -> bytes:
 
 def _text(text: str, path: str) -> bytes:
     raw = _utf8(text, path)
-    return _text_head(len(raw)) + raw
+    size = len(raw)
+    return (bytes((0xA0 | size,)) if size < 32 else _text_head(size, path)) + raw
 
 
-def _text_head(size: int) -> bytes:
-    if size < 32:
-        return bytes((0xA0 | size,))
-    if size < 1 << 8:
+def _text_head(size: int, path: str) -> bytes:
+    if 32 <= size < 1 << 8:
         return struct.pack(">BB", 0xD9, size)
-    return struct.pack(">BH", 0xDA, size) if size < 1 << 16 else struct.pack(">BI", 0xDB, size)
+    return _head(size, 0xA0, 32, 0xDA, path)
 
 
 def _bytes_head(size: int, path: str) -> bytes:
@@ -214,10 +255,13 @@ def _bytes_head(size: int, path: str) -> bytes:
     return struct.pack(">BH", 0xC5, size) if size < 1 << 16 else struct.pack(">BI", 0xC6, size)
 
 
-def _list_head(size: int) -> bytes:
-    if size < 16:
-        return bytes((0x90 | size,))
-    return struct.pack(">BH", 0xDC, size) if size < 1 << 16 else struct.pack(">BI", 0xDD, size)
+def _head(size: int, fixed: int, fixed_limit: int, wide: int, path: str) -> bytes:
+    """Header with the length inside its own byte, or in the two or four that follow codes `wide` and `wide` + 1."""
+    if size < fixed_limit:
+        return bytes((fixed | size,))
+    if size >= 1 << 32:
+        raise CanonError(f"{path} has 2**32 parts or more: write a file instead")
+    return struct.pack(">BH", wide, size) if size < 1 << 16 else struct.pack(">BI", wide + 1, size)
 
 
 def _ext_head(size: int, path: str) -> bytes:
@@ -237,11 +281,13 @@ def _ext_head(size: int, path: str) -> bytes:
 def decode(data: bytes, arrays: str = "raw") -> Any:
     """The value of canonical bytes. arrays: "raw" gives Array, "numpy" gives read-only numpy arrays.
 
-    Memory is bounded by the input: no length is believed before the bytes are there. Raises CanonError.
+    No length is believed before the bytes are there, so that memory is at most about 75 times the input (a list of
+    empty maps, in CPython) and usually 2 times. Raises CanonError.
     """
     if arrays not in ("raw", "numpy"):
         raise ValueError(f"arrays is {arrays!r}: use 'raw' or 'numpy'")
-    value, end = _decode(bytes(data), 0, 0, arrays == "numpy")
+    data = bytes(data)
+    value, end = _decode(data, 0, 0, arrays == "numpy")
     if end != len(data):
         raise CanonError(f"{len(data) - end} bytes follow the value")
     return value
@@ -262,13 +308,13 @@ def _decode(data: bytes, at: int, depth: int, as_numpy: bool) -> Tuple[Any, int]
     if code < 0xA0 or code in (0xDC, 0xDD):
         return _decode_list(data, at, depth, as_numpy)
     if code < 0xC0 or code in (0xD9, 0xDA, 0xDB):
-        size, start = _size(data, at, 0xA0, 0xC0, {0xD9: 1, 0xDA: 2, 0xDB: 4}, 32)
+        size, start = _size(data, at, 0xA0, 0xC0, _TEXT_WIDTHS, 32)
         try:
             return _take(data, start, size).decode("utf-8"), start + size
         except UnicodeDecodeError:
             raise CanonError(f"text at byte {at} is not UTF-8") from None
     if code in (0xC4, 0xC5, 0xC6):
-        size, start = _size(data, at, 0, 0, {0xC4: 1, 0xC5: 2, 0xC6: 4}, 0)
+        size, start = _size(data, at, 0, 0, _BYTES_WIDTHS, 0)
         return _take(data, start, size), start + size
     if code == 0xC0:
         return None, at + 1
@@ -276,7 +322,7 @@ def _decode(data: bytes, at: int, depth: int, as_numpy: bool) -> Tuple[Any, int]
         return code == 0xC3, at + 1
     if 0xCC <= code <= 0xD3:
         return _decode_int(data, at)
-    return _decode_array(data, at, as_numpy)
+    return _decode_array(data, at, depth, as_numpy)
 
 
 def _take(data: bytes, at: int, size: int) -> bytes:
@@ -285,15 +331,15 @@ def _take(data: bytes, at: int, size: int) -> bytes:
     return data[at : at + size]
 
 
-def _size(data: bytes, at: int, fix_low: int, fix_high: int, widths: Any, fix_limit: int) -> Tuple[int, int]:
+def _size(data: bytes, at: int, fix_low: int, fix_high: int, widths: Dict[int, int], fix_limit: int) -> Tuple[int, int]:
     """Length behind a header, and where the content starts; only the shortest header is accepted."""
     code = data[at]
     if fix_low <= code < fix_high:
         return code - fix_low, at + 1
     width = widths[code]
     size = int.from_bytes(_take(data, at + 1, width), "big")
-    smaller = {1: fix_limit, 2: 1 << 8 if 1 in widths.values() else fix_limit, 4: 1 << 16}[width]
-    if size < smaller:
+    narrower = fix_limit if width == 1 or (width == 2 and len(widths) == 2) else 1 << (width * 4)
+    if size < narrower:
         raise CanonError(f"the length at byte {at} is not in its shortest form")
     return size, at + 1 + width
 
@@ -307,11 +353,11 @@ def _decode_float(data: bytes, at: int) -> Tuple[float, int]:
 
 
 def _decode_int(data: bytes, at: int) -> Tuple[int, int]:
-    code = data[at]
-    width = 1 << ((code - 0xCC) % 4)
-    raw = _take(data, at + 1, width)
-    value = int.from_bytes(raw, "big", signed=code >= 0xD0)
-    if _int(value, "") != data[at : at + 1 + width]:
+    form, width, needed = _INTS[data[at]]
+    if at + width >= len(data):
+        raise CanonError(f"the value ends early: {width} bytes wanted at byte {at + 1}")
+    value = struct.unpack_from(form, data, at + 1)[0]
+    if not needed(value):
         raise CanonError(f"the integer at byte {at} is not in its shortest form")
     return value, at + 1 + width
 
@@ -319,7 +365,7 @@ def _decode_int(data: bytes, at: int) -> Tuple[int, int]:
 def _decode_map(data: bytes, at: int, depth: int, as_numpy: bool) -> Tuple[Any, int]:
     if depth >= DEPTH_MAX:
         raise CanonError(f"nested deeper than {DEPTH_MAX}")
-    size, at = _size(data, at, 0x80, 0x90, {0xDE: 2, 0xDF: 4}, 16)
+    size, at = _size(data, at, 0x80, 0x90, _MAP_WIDTHS, 16)
     value = {}
     last = b""
     for position in range(size):
@@ -338,7 +384,7 @@ def _decode_map(data: bytes, at: int, depth: int, as_numpy: bool) -> Tuple[Any, 
 def _decode_list(data: bytes, at: int, depth: int, as_numpy: bool) -> Tuple[Any, int]:
     if depth >= DEPTH_MAX:
         raise CanonError(f"nested deeper than {DEPTH_MAX}")
-    size, at = _size(data, at, 0x90, 0xA0, {0xDC: 2, 0xDD: 4}, 16)
+    size, at = _size(data, at, 0x90, 0xA0, _LIST_WIDTHS, 16)
     value = []
     for _ in range(size):
         item, at = _decode(data, at, depth + 1, as_numpy)
@@ -346,56 +392,80 @@ def _decode_list(data: bytes, at: int, depth: int, as_numpy: bool) -> Tuple[Any,
     return value, at
 
 
-def _decode_array(data: bytes, at: int, as_numpy: bool) -> Tuple[Any, int]:
+def _decode_array(data: bytes, at: int, depth: int, as_numpy: bool) -> Tuple[Any, int]:
     code = data[at]
-    fixed = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}.get(code)
-    width = {0xC7: 1, 0xC8: 2, 0xC9: 4}.get(code, 0)
-    if fixed is None and not width:
+    size, width = _EXT_FIXED.get(code, 0), _EXT_WIDTHS.get(code, 0)
+    if not size and not width:
         raise CanonError(f"byte {at} is 0x{code:02x}, which no value begins with")
-    size = fixed if fixed is not None else int.from_bytes(_take(data, at + 1, width), "big")
-    kind = _take(data, at + 1 + width, 1)[0]
+    if depth > DEPTH_MAX:
+        raise CanonError(f"the array at byte {at} is inside another")
+    if width:
+        size = int.from_bytes(_take(data, at + 1, width), "big")
     start = at + 2 + width
-    if kind != ARRAY_EXT or data[at:start] != _ext_head(size, ""):
+    if _take(data, at, 2 + width) != _ext_head(size, ""):
         raise CanonError(f"the extension at byte {at} is not an array in its shortest form")
-    body, end = _decode(_take(data, start, size), 0, DEPTH_MAX - 2, False)
-    array = _checked_array(body, at)
-    if end != size:
-        raise CanonError(f"the array at byte {at} is longer than its content")
-    return (array.numpy() if as_numpy else array), start + size
+    if start + size > len(data):
+        raise CanonError(f"the value ends early: {size} bytes wanted at byte {start}, {len(data) - start} there")
+    dtype, shape, raw, end = _array_parts(data, at, start)
+    if end != start + size:
+        raise CanonError(f"the array at byte {at} is not as long as its content")
+    fault = _array_fault(dtype, shape, raw)
+    if fault:
+        raise CanonError(f"the array at byte {at} {fault}")
+    array = Array(dtype, tuple(shape), raw)
+    return (array.numpy() if as_numpy else array), end
 
 
-def _checked_array(body: Any, at: int) -> Array:
-    """An Array whose shape tells the truth about its bytes."""
-    if type(body) is not list or len(body) != 3 or type(body[0]) is not str or type(body[2]) is not bytes:
+def _array_parts(data: bytes, at: int, start: int) -> Tuple[Any, List[Any], Any, int]:
+    """dtype, shape, bytes, and where they end. No container is entered: an array costs no stack, whatever it claims."""
+    inside = DEPTH_MAX + 1
+    if data[start : start + 1] != b"\x93":
         raise CanonError(f"the array at byte {at} is not [dtype, shape, bytes]")
-    dtype, shape, raw = body
-    if dtype not in _DTYPES or type(shape) is not list or len(shape) > 32:
-        raise CanonError(f"the array at byte {at} has an unknown dtype or too many dimensions")
+    dtype, start = _decode(data, start + 1, inside, False)
+    if not 0x90 <= _take(data, start, 1)[0] < 0xA0 and data[start] not in _LIST_WIDTHS:
+        raise CanonError(f"the array at byte {at} has a shape that is not a list")
+    sides, start = _size(data, start, 0x90, 0xA0, _LIST_WIDTHS, 16)
+    if sides > SIDES_MAX:
+        raise CanonError(f"the array at byte {at} has more than {SIDES_MAX} dimensions")
+    shape = []
+    for _ in range(sides):
+        side, start = _decode(data, start, inside, False)
+        shape.append(side)
+    raw, start = _decode(data, start, inside, False)
+    return dtype, shape, raw, start
+
+
+def _array_fault(dtype: Any, shape: Any, raw: Any) -> str:
+    """Why these are not the parts of an array whose shape tells the truth about its bytes; "" when they are."""
+    if type(dtype) is not str or dtype not in _DTYPES:
+        return "has an unknown dtype"
+    if type(raw) is not bytes:
+        return "brings its content as something other than bytes"
+    if len(shape) > SIDES_MAX:
+        return f"has more than {SIDES_MAX} dimensions"
     if not all(type(side) is int and side >= 0 for side in shape):
-        raise CanonError(f"the array at byte {at} has a shape that is not of whole numbers")
+        return "has a shape that is not of whole numbers"
+    if math.prod(side for side in shape if side) * _DTYPES[dtype] > ARRAY_BYTES_MAX:
+        return "has a shape that no machine can hold"
     if math.prod(shape) * _DTYPES[dtype] != len(raw):
-        raise CanonError(f"the array at byte {at} says {dtype} {tuple(shape)} and brings {len(raw)} bytes")
-    if dtype[1] in "fc":
-        _check_nans(dtype, raw, at)
-    elif dtype == "|b1" and raw.strip(b"\0\1"):
-        raise CanonError(f"the array at byte {at} has truth values other than 0 and 1")
-    return Array(dtype, tuple(shape), raw)
+        return f"says {dtype} {tuple(shape)} and brings {len(raw)} bytes"
+    if dtype == "|b1" and raw.strip(b"\0\1"):
+        return "has truth values other than 0 and 1"
+    if dtype in _NAN_WORDS and _foreign_nan(dtype, raw):
+        return "has a NaN that is not the canonical one"
+    return ""
 
 
-def _check_nans(dtype: str, raw: bytes, at: int) -> None:
-    """Every NaN must be the canonical one of its width."""
-    width = {"<f2": 2, "<f4": 4, "<f8": 8, "<c8": 4, "<c16": 8}[dtype]
-    canonical = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}[width]
-    exponent = {2: 0x7C00, 4: 0x7F800000, 8: 0x7FF0000000000000}[width]
-    sign = 1 << (width * 8 - 1)
-    try:
-        import numpy
-    except ImportError:
-        words = struct.iter_unpack({2: "<H", 4: "<I", 8: "<Q"}[width], raw)
-        bad = any((word & ~sign) > exponent and word != canonical for (word,) in words)
-    else:
-        array = numpy.frombuffer(raw, dtype=f"<u{width}")
-        nans = array[(array & array.dtype.type(~sign & (2 * sign - 1))) > exponent]
-        bad = bool((nans != canonical).any())
-    if bad:
-        raise CanonError(f"the array at byte {at} has a NaN that is not the canonical one")
+def _foreign_nan(dtype: str, raw: bytes) -> bool:
+    """Is any NaN other than the canonical one of its width? Looks closely only where a top byte could be a NaN's."""
+    width, code, exponent, canonical, tops = _NAN_WORDS[dtype]
+    top = raw[width - 1 :: width]
+    if not any(bytes((one,)) in top for one in tops):
+        return False
+    magnitude = (1 << (width * 8 - 1)) - 1
+    for index, one in enumerate(top):
+        if one in tops:
+            word = struct.unpack_from(code, raw, index * width)[0]
+            if word & magnitude > exponent and word != canonical:
+                return True
+    return False
