@@ -5,6 +5,8 @@
     workers.py  one engaged worker: credit, speed, how large its next unit is, strikes
     units.py    assignments in flight: leases, late returns
     shares.py   how much of a job one owner and the newcomers may take
+    handout.py  which worker gets what, now; copies for stragglers; replicas nobody may take
+    steps.py    what happened lately, for people
     machine.py  the machine: events in, effects out
 
 Papers: Polychronopoulos & Kuck, "Guided self-scheduling", IEEE Trans. Computers 1987 (shrinking units near the end);

@@ -65,7 +65,8 @@ class Blocks:
 
     def take(self, queues: Queues, key: Owners, owner: str, count: int, bytes_max: int) -> list[int]:
         """Hand out one replica each of at most `count` blocks of a queue to `owner`. May be empty: all were stale."""
-        queue, taken, size = queues[key], [], 0
+        queue, size = queues[key], 0
+        taken: list[int] = []
         need, final, ran, sizes = self.need, self.final, self.ran, self.sizes
         while queue and len(taken) < count:
             index = queue[0]
@@ -120,15 +121,17 @@ class Blocks:
         return True
 
     def lost(self, index: int, owner: str, wanted: bool, counts: bool) -> None:
-        """A worker will not return it. `wanted`: hand it out anew; `counts`: as a loss of this block."""
+        """A first-time replica will not come back. `wanted`: hand it out anew; `counts`: as a loss of this block."""
         self.running[index] -= 1
         if self.final[index]:
             return
         if counts and self.losses[index] < 255:
             self.losses[index] += 1
+        self.ran[index] = self._key(tuple(o for o in self.ran[index] if o != owner))
         if wanted:
-            self.ran[index] = self._key(tuple(o for o in self.ran[index] if o != owner))
             self._ask(index, 1)
+        elif self.need[index]:
+            self._place(index)
 
     def ask(self, index: int, count: int, avoid: Iterable[str]) -> None:
         """`count` more replicas of an undecided block, by none of `avoid`."""

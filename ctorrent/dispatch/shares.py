@@ -36,15 +36,11 @@ class Shares:
     def others_fit(self, key: Owners, workers: Iterable[Worker], planned: int) -> bool:
         """Can workers that are not capped carry what waits under `key`, in at most twice the time all would take?
 
-        Speeds are slots over measured seconds a block; while nobody was measured, all count alike.
+        Speeds are slots over measured seconds a block; those not measured yet count as the mean of those that are.
         """
-        everyone = free = 0.0
-        for worker in workers:
-            if not worker.here or worker.avoided or worker.owner in key:
-                continue
-            rate = worker.slots / max(worker.est_s, 1e-9) if worker.est_s is not None else 0.0
-            rate = rate or float(worker.slots)
-            everyone += rate
-            if self.room(worker, planned):
-                free += rate
-        return free > 0 and free * self._rules.share_slowdown_max >= everyone
+        able = [w for w in workers if w.here and not w.avoided and w.owner not in key]
+        seen = [w.slots / max(w.est_s, 1e-9) for w in able if w.est_s is not None]
+        guess = sum(seen) / len(seen) if seen else 1.0
+        rates = [w.slots / max(w.est_s, 1e-9) if w.est_s is not None else guess for w in able]
+        free = sum(rate for rate, w in zip(rates, able, strict=True) if self.room(w, planned))
+        return free > 0 and free * self._rules.share_slowdown_max >= sum(rates)
