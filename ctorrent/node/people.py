@@ -128,6 +128,14 @@ class People:
             return ring.root in self.swarms
         return ring.root == requester and self.is_friend(requester)
 
+    def both_in(self, identity: PeerIdentity, ring: Ring) -> bool:
+        """May this node speak of `ring` with that peer, as far as it can tell? Nodes of one owner share all."""
+        if ring.kind is not RingKind.FRIENDS:
+            return self.may_enter(identity, ring)
+        if identity.owner == self.owner:
+            return True
+        return ring.root in (self.owner, identity.owner) and self.is_friend(identity.owner)
+
     def rings(self, friends_only: bool) -> tuple[Ring, ...]:
         """Rings this node listens to."""
         mine = [Ring(RingKind.FRIENDS, owner) for owner in (self.owner, *self.friends())]

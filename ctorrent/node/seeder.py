@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
@@ -126,7 +127,5 @@ class Seeder:
 
 async def _close(channel: Channel) -> None:
     with trio.move_on_after(2, shield=True):
-        try:
+        with contextlib.suppress(CTorrentError):
             await channel.aclose()
-        except CTorrentError:
-            pass

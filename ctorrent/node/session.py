@@ -22,10 +22,10 @@ class Session:
         self.channel = channel
         self.identity = identity
         self.lost = trio.Event()
-        self._outbox, self._pending = trio.open_memory_channel[Message](OUTBOX)
+        self._outbox, self._pending = trio.open_memory_channel[Message | bytes](OUTBOX)
 
-    def post(self, message: Message) -> None:
-        """Queue a message. A peer that lets OUTBOX of them pile up is gone: the session ends."""
+    def post(self, message: Message | bytes) -> None:
+        """Queue a message (or one already encoded). A peer that lets OUTBOX of them pile up is gone: the session ends."""
         if self.lost.is_set():
             return
         try:
@@ -52,7 +52,7 @@ class Session:
         """Carry the outbox to the channel until the session ends; then close the channel."""
         try:
             async for message in self._pending:
-                await self.channel.send(codec.encode_message(message))
+                await self.channel.send(message if isinstance(message, bytes) else codec.encode_message(message))
         except CTorrentError:
             pass
         finally:

@@ -1,0 +1,114 @@
+"""Where the control channel listens: one lock, one socket, and a pointer where the socket's path is too long.
+
+The lock dies with its process, so whoever holds it may replace what a killed node left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pathlib
+import shutil
+import socket
+import stat
+import tempfile
+from dataclasses import dataclass
+
+from ctorrent.door import POINTER
+from ctorrent.errors import LocalError
+
+PATH_BYTES_MAX = 100  # sun_path holds 108 bytes on Linux and 104 on macOS, the final zero included
+BACKLOG = 32  # connections that wait while the node is busy; a browser opens six at once
+_PREFIX = "ctorrent-"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A claimed place. release() leaves nothing but the lock file, which is empty."""
+
+    listening: socket.socket
+    socket: pathlib.Path
+    pointer: pathlib.Path
+    lock: int
+
+    def release(self) -> None:
+        self.listening.close()
+        self.socket.unlink(missing_ok=True)
+        _remove_pointed(self.pointer)
+        os.close(self.lock)
+
+
+def claim(path: pathlib.Path) -> Place:
+    """Listen at `path`, in a folder that is ours alone.
+
+    Raises LocalError when another node holds the folder, or others may write to it.
+    """
+    folder = path.parent
+    _make_private(folder)
+    lock = _lock(folder)
+    try:
+        pointer = folder / POINTER
+        path.unlink(missing_ok=True)
+        _remove_pointed(pointer)
+        where = path if len(os.fsencode(path)) <= PATH_BYTES_MAX else _elsewhere(pointer, path.name)
+        return Place(_listen(where), where, pointer, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _make_private(folder: pathlib.Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.geteuid():
+        raise LocalError(f"The data folder {folder} belongs to another user.", "Choose one of yours with --data-dir.")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise LocalError(f"Others may write to the data folder {folder}.", f"Close it to them: chmod 700 {folder}")
+    if found.st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def _lock(folder: pathlib.Path) -> int:
+    """Hold `folder` until the descriptor is closed, by us or by our death."""
+    lock = os.open(folder / "control.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise LocalError(
+            f"A node runs with the data folder {folder} already.",
+            "Talk to it (ctorrent status), stop it, or give this one its own --data-dir.",
+        ) from None
+    return lock
+
+
+def _listen(where: pathlib.Path) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(os.fspath(where))
+        where.chmod(0o600)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise LocalError(f"The control socket {where} cannot be made: {error.strerror}.") from None
+    return listening
+
+
+def _elsewhere(pointer: pathlib.Path, name: str) -> pathlib.Path:
+    """A short path in a folder of ours, noted in `pointer`."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    short = runtime and len(os.fsencode(runtime)) <= PATH_BYTES_MAX - 40 and os.access(runtime, os.W_OK)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=runtime if short else "/tmp"))
+    pointer.write_text(os.fspath(folder / name))
+    return folder / name
+
+
+def _remove_pointed(pointer: pathlib.Path) -> None:
+    """Take away a pointer and the folder it names, if that is one of ours."""
+    if not pointer.exists():
+        return
+    folder = pathlib.Path(pointer.read_text()).parent
+    ours = folder.name.startswith(_PREFIX) and folder.is_dir() and folder.stat().st_uid == os.geteuid()
+    if ours and not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
+    pointer.unlink(missing_ok=True)

@@ -1,0 +1,270 @@
+"""One job on the worker's side: its cell, the units that wait, the results that are owed.
+
+    DESCRIBED ─bid─▶ OFFERED ─Engaged─▶ ENGAGED ─Assign…─▶ (run, sign, journal, return) ─Finished─▶ OVER
+                        ▲                  │ session lost: units go on, results are kept
+                        └──── redialled ───┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from ctorrent.canon import encode
+from ctorrent.errors import CTorrentError, LimitExceeded, LocalError, Malformed, Unavailable
+from ctorrent.model.block import Block, block_digest
+from ctorrent.model.ids import Digest, JobId, NodeId, show_job
+from ctorrent.model.job import MIB, Amendment, SignedManifest
+from ctorrent.model.offer import EnvironmentInfo
+from ctorrent.model.result import Committed, Failure, FailureKind, Outcome, Result, commitment, output_digest
+from ctorrent.model.session import Assign, HandBack, Output, Returned
+from ctorrent.model.trade import Assignment, No, NoReason
+from ctorrent.node import records
+from ctorrent.node.lie import Liar
+from ctorrent.node.seeder import Seeder
+from ctorrent.node.session import Session
+from ctorrent.node.world import World
+from ctorrent.ports import BlockInput, Cell, CellSpec, Delete, Put
+from ctorrent.seal import Sealed, digest
+from ctorrent.wire import codec, names
+
+CODE_BYTES_MAX = 128 * MIB  # a job's code bundle is held in memory while its cell is made
+INPUT_BYTES_MAX = 4096 * MIB
+WAITING_MAX = 64  # assignments queued here; a coordinator keeps to the credit, so more is its fault
+LEASE_SHARE = 0.8  # of a lease is used: the rest covers the way back and two clocks that differ
+FRAME_ROOM = 4096  # bytes of a Returned frame left for its other fields
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """An assignment that was checked and waits for a slot."""
+
+    id: Digest
+    assignment: Assignment
+    blocks: tuple[Block, ...]
+    ends: float  # on the node's clock: after this the lease is the coordinator's again
+
+
+class Engagement:
+    """Runs units of one job and owes their results until they were acknowledged."""
+
+    def __init__(
+        self,
+        world: World,
+        seeder: Seeder,
+        job: SignedManifest,
+        environment: EnvironmentInfo,
+        units: trio.CapacityLimiter,
+        liar: Liar | None,
+    ) -> None:
+        self.job, self.environment = job, environment
+        self.session: Session | None = None
+        self.head = Digest(bytes(job.id))
+        self.seq = 0
+        self.engaged = False
+        self.over = trio.Event()
+        self.gpus: tuple[str, ...] = ()
+        self.slots = 1
+        self._world, self._seeder, self._units, self._liar = world, seeder, units, liar
+        self._queue, self._waiting = trio.open_memory_channel[Unit](WAITING_MAX)
+        self._scopes: dict[Digest, trio.CancelScope] = {}
+        self._owed: dict[Digest, list[bytes]] = {}
+        self._environment_bytes = codec.environment_bytes(job.manifest.environment)
+        self._term = self._highest_term()
+        self._load_owed()
+
+    @property
+    def id(self) -> JobId:
+        return self.job.id
+
+    def _highest_term(self) -> int:
+        record = self._world.journal.get("term", self.id)
+        return int(records.load(record)) if record else 0
+
+    def _load_owed(self) -> None:
+        for key, value in self._world.journal.scan("undelivered", self.id):
+            self._owed[Digest(key[len(self.id) :])] = records.load(value)
+
+    # -- what the coordinator says ------------------------------------------------------------------------------------
+
+    def amend(self, amendment: Amendment) -> None:
+        """Follow the job's chain. Raises Malformed at a link that does not fit."""
+        if amendment.seq <= self.seq:
+            return
+        if amendment.job != self.id or amendment.seq != self.seq + 1 or amendment.prev != self.head:
+            raise Malformed(f"amendment {amendment.seq} does not follow {self.seq}")
+        self.seq = amendment.seq
+
+    def amended(self, sealed: Sealed) -> None:
+        amendment = codec.open_amendment(sealed)
+        fresh = amendment.seq > self.seq
+        self.amend(amendment)
+        if fresh:
+            self.head = Digest(digest("ctorrent/amendment/1", sealed.body))
+
+    async def assign(self, message: Assign) -> None:
+        """Check an assignment and queue it. Raises PeerError when the coordinator broke a rule."""
+        assignment, coordinator = codec.open_assignment(message.assignment)
+        identifier = codec.assignment_id(message.assignment)
+        self._check(assignment, coordinator, message.blocks)
+        if identifier in self._owed or identifier in self._scopes:
+            return  # a replay: there is one result for it, and it is on its way
+        if assignment.term > self._term:
+            self._term = assignment.term
+            await self._world.journal.commit([Put("term", self.id, encode(assignment.term))])
+        ends = self._world.clock.now() + assignment.lease_s * LEASE_SHARE
+        self._scopes[identifier] = trio.CancelScope()
+        try:
+            self._queue.send_nowait(Unit(identifier, assignment, message.blocks, ends))
+        except trio.WouldBlock:
+            del self._scopes[identifier]
+            raise LimitExceeded("more assignments than the credit allows") from None
+
+    def _check(self, assignment: Assignment, coordinator: NodeId, blocks: Sequence[Block]) -> None:
+        if coordinator != self.job.manifest.requester or assignment.job != self.id:
+            raise Malformed("an assignment of another job or coordinator")
+        if assignment.worker != self._world.node or assignment.term < max(1, self._term):
+            raise Malformed("an assignment for another worker, or of a past term")
+        code = self.job.manifest.program.code
+        expected = tuple(block_digest(self.id, block, code, self._environment_bytes) for block in blocks)
+        if expected != assignment.blocks or not blocks:
+            raise Malformed("the blocks are not those that the assignment names")
+
+    def revoke(self, assignment: Digest) -> None:
+        """Stop a unit that is no longer wanted; nothing is returned for it."""
+        scope = self._scopes.get(assignment)
+        if scope is not None:
+            scope.cancel()
+
+    async def acknowledged(self, assignment: Digest) -> None:
+        """The coordinator has it: forget it."""
+        if self._owed.pop(assignment, None) is not None:
+            await self._world.journal.commit([Delete("undelivered", self.id + assignment)], durable=False)
+
+    def reengaged(self, session: Session) -> None:
+        """A session is there (again): hand over what is owed."""
+        self.session, self.engaged = session, True
+        for frames in self._owed.values():
+            for frame in frames:
+                session.post(frame)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Open the cell and serve units until the job is over. Raises LocalError when the sandbox cannot be made."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._until_over, nursery.cancel_scope)
+            cell = await self._open_cell()
+            slots = trio.CapacityLimiter(self.slots)
+            try:
+                async with trio.open_nursery() as units:
+                    async for unit in self._waiting:
+                        units.start_soon(self._serve, cell, unit, slots)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await cell.aclose()
+
+    async def _until_over(self, scope: trio.CancelScope) -> None:
+        await self.over.wait()
+        scope.cancel()
+
+    async def _open_cell(self) -> Cell:
+        program = self.job.manifest.program
+        await self._seeder.fetch(program.code, [self.job.manifest.requester], CODE_BYTES_MAX)
+        bundle = await self._world.blobs.get(program.code, CODE_BYTES_MAX)
+        manifest = self.job.manifest
+        spec = CellSpec(
+            job=show_job(self.id), program=program, code=bundle, environment=self.environment, needs=manifest.needs,
+            limits=manifest.limits, hash_seed=manifest.seed & 0xFFFFFFFF, gpus=self.gpus, slots=self.slots,
+        )  # fmt: skip
+        return await self._world.sandbox.open(spec)
+
+    async def _serve(self, cell: Cell, unit: Unit, slots: trio.CapacityLimiter) -> None:
+        """One unit, from its inputs to its result. Inputs of the next come while this one runs."""
+        scope = self._scopes[unit.id]
+        scope.deadline = trio.current_time() + max(0.0, unit.ends - self._world.clock.now())
+        outcomes: list[Outcome] = []
+        with scope:
+            outcomes = await self._outcomes(cell, unit, slots)
+        if outcomes and self._world.clock.now() <= unit.ends:
+            await self._return(unit, outcomes)
+        elif trio.current_time() >= scope.deadline:
+            self._post(codec.encode_message(HandBack(unit.id, No(NoReason.BUSY, "the lease ran out"))))
+        self._scopes.pop(unit.id, None)
+
+    async def _outcomes(self, cell: Cell, unit: Unit, slots: trio.CapacityLimiter) -> list[Outcome]:
+        try:
+            inputs = [await self._input(block) for block in unit.blocks]
+            async with slots, self._units:
+                outcomes = await cell.run(inputs)
+        except (LocalError, Unavailable) as error:
+            outcomes = [self._own_fault(error)] * len(unit.blocks)
+        if self._liar is not None:
+            outcomes = [self._maybe_lie(self._liar, d, o) for d, o in zip(unit.assignment.blocks, outcomes, strict=True)]
+        return outcomes
+
+    @staticmethod
+    def _own_fault(error: CTorrentError) -> Outcome:
+        return Outcome(None, Failure(FailureKind.ENVIRONMENT, type(error).__name__, error.message[:500]))
+
+    @staticmethod
+    def _maybe_lie(liar: Liar, block: Digest, outcome: Outcome) -> Outcome:
+        if outcome.value is None or not liar.lies_about(block):
+            return outcome
+        return Outcome(liar.falsify(outcome.value), None, outcome.usage, outcome.log)
+
+    async def _input(self, block: Block) -> BlockInput:
+        files = []
+        for ref in block.inputs:
+            await self._seeder.fetch(ref.digest, [self.job.manifest.requester], min(INPUT_BYTES_MAX, ref.size_bytes))
+            files.append((ref.name, self._world.blobs.path(ref.digest)))
+        return BlockInput(block.index, block.seed, block.params, tuple(files))
+
+    # -- returning ----------------------------------------------------------------------------------------------------
+
+    async def _return(self, unit: Unit, outcomes: Sequence[Outcome]) -> None:
+        """Sign, journal, send; in that order, and once."""
+        nonces = self._world.clock.random_bytes(16 * len(outcomes))
+        outputs, committed = [], []
+        for position, (block, outcome) in enumerate(zip(unit.assignment.blocks, outcomes, strict=True)):
+            nonce = nonces[16 * position : 16 * position + 16]
+            data = outcome.output()
+            hidden = commitment(unit.id, block, self._world.node, nonce, output_digest(data))
+            committed.append(Committed(block, hidden))
+            outputs.append(await self._output(nonce, data, outcome))
+        result = Result(
+            unit.id, self._world.node, self.environment.fingerprint, tuple(committed), self._world.hardware_class
+        )
+        frames = _frames(codec.seal_result(result, self._world.keys.node), outputs)
+        await self._world.journal.commit([Put("undelivered", self.id + unit.id, encode(frames))])
+        self._owed[unit.id] = frames
+        for frame in frames:
+            self._post(frame)
+
+    async def _output(self, nonce: bytes, data: bytes, outcome: Outcome) -> Output:
+        log = outcome.log[-4096:]
+        if len(data) <= names.INLINE_BYTES_MAX:
+            return Output(nonce, data, None, len(data), outcome.usage, outcome.failure, log)
+        blob = await self._world.blobs.put(data)
+        return Output(nonce, None, blob, len(data), outcome.usage, outcome.failure, log)
+
+    def _post(self, message: bytes) -> None:
+        if self.session is not None and self.engaged:
+            self.session.post(message)
+
+
+def _frames(result: Sealed, outputs: list[Output]) -> list[bytes]:
+    """Returned frames, each below the frame limit; the result rides in every one."""
+    room = names.FRAME_BYTES_MAX - len(result.body) - FRAME_ROOM
+    frames, first, size = [], 0, 0
+    for position, output in enumerate(outputs):
+        cost = len(output.data or b"") + len(output.log) + 200 + (len(output.failure.text) if output.failure else 0)
+        if size + cost > room and position > first:
+            frames.append(Returned(result, tuple(outputs[first:position]), first, False))
+            first, size = position, 0
+        size += cost
+    frames.append(Returned(result, tuple(outputs[first:]), first, True))
+    return [codec.encode_message(frame) for frame in frames]
+

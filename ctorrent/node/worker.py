@@ -1,0 +1,293 @@
+"""The worker: hears announcements, dials requesters, says what fits and what does not, and runs what it is given.
+
+A worker dials; requesters never do. It dials after a random delay and only with a probability that matches the bids
+wanted, so that one announcement among thousands of nodes is no stampede.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+
+import trio
+
+from ctorrent.errors import CTorrentError, PeerError, Unavailable
+from ctorrent.model.ids import JobId, NodeId, Ring, show_job
+from ctorrent.model.offer import EnvironmentInfo
+from ctorrent.model.session import (
+    Acknowledged,
+    Amended,
+    Assign,
+    Declined,
+    Describe,
+    Engaged,
+    Finished,
+    Interest,
+    Message,
+    NoThanks,
+    Offered,
+    Revoke,
+)
+from ctorrent.model.trade import Announcement, Bid, No, NoReason
+from ctorrent.node import loopback
+from ctorrent.node.engagement import Engagement
+from ctorrent.node.lie import Liar
+from ctorrent.node.people import People
+from ctorrent.node.seeder import Seeder
+from ctorrent.node.session import Session, introduce
+from ctorrent.node.share import Share
+from ctorrent.node.world import World
+from ctorrent.ports import Channel, Handler
+from ctorrent.wire import codec, names
+
+log = logging.getLogger(__name__)
+
+ANSWERS_PER_BID = 8  # peers that dial for each bid wanted: some are busy, some lack something, some are slow
+DELAY_PER_PEER_S = 0.002  # spreads 1,000 answers over two seconds, and four over nothing
+DELAY_MAX_S = 5.0
+JOBS_HEARD = 4096  # highest round per job; the oldest is forgotten first
+REDIAL_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # then the engagement is given up; results are kept
+RETRY_MAX_S = 120.0  # a requester may ask for patience, not for ever
+CREDIT_PER_SLOT = 3  # one runs, one has its inputs, one is under way
+
+
+class Worker:
+    """One per node that shares anything."""
+
+    def __init__(
+        self, world: World, people: People, seeder: Seeder, share: Share, own: Handler, lie: float, rng: random.Random
+    ) -> None:
+        self._world, self._people, self._seeder, self._share = world, people, seeder, share
+        self._own, self._rng = own, rng
+        self._liar = Liar(lie) if lie else None
+        self._heard: dict[JobId, Announcement] = {}
+        self._lines: dict[NodeId, _Line] = {}
+        self._nursery: trio.Nursery | None = None
+        self.engagements: dict[JobId, Engagement] = {}
+
+    async def run(self) -> None:
+        """Answer announcements for as long as the node runs."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await trio.sleep_forever()
+
+    # -- announcements ------------------------------------------------------------------------------------------------
+
+    def check(self, ring: Ring, author: NodeId, message: bytes) -> bool:
+        """Is this an announcement worth relaying? Anything else ends here and is counted against its author."""
+        try:
+            announcement = codec.open_announcement(codec.decode_sealed(message, names.ANNOUNCEMENT_BYTES_MAX))
+        except PeerError as error:
+            self._world.directory.charge(author, 10, error.message)
+            return False
+        return announcement.ring == ring and announcement.requester == author
+
+    def hear(self, message: bytes) -> None:
+        """An announcement that passed check()."""
+        announcement = codec.open_announcement(codec.decode_sealed(message, names.ANNOUNCEMENT_BYTES_MAX))
+        heard = self._heard.get(announcement.job)
+        if heard is not None and heard.round >= announcement.round:
+            return  # a replay, or an echo
+        self._heard.pop(announcement.job, None)
+        self._heard[announcement.job] = announcement
+        while len(self._heard) > JOBS_HEARD:
+            del self._heard[next(iter(self._heard))]
+        if announcement.job not in self.engagements and self._nursery is not None:
+            self._nursery.start_soon(self._answer, announcement)
+
+    async def _answer(self, announcement: Announcement) -> None:
+        own = announcement.requester == self._world.node
+        audience = sum(contact.connected for contact in self._world.directory.contacts())
+        if not own:
+            if self._rng.random() * max(1, audience) > ANSWERS_PER_BID * announcement.bids_wanted:
+                return
+            await trio.sleep(self._rng.random() * min(DELAY_MAX_S, DELAY_PER_PEER_S * audience))
+        try:
+            line = await self._line(announcement.requester, announcement.peer_record)
+            line.session.post(Interest(announcement.job, announcement.round))
+        except CTorrentError as error:
+            log.info("job %s: %s", show_job(announcement.job), error.message)
+
+    async def _line(self, requester: NodeId, record: bytes) -> _Line:
+        """The session with a requester, made when there is none."""
+        line = self._lines.get(requester)
+        if line is not None and not line.session.lost.is_set():
+            return line
+        assert self._nursery is not None
+        if requester == self._world.node:
+            mine, served = loopback.pair(requester)
+            self._nursery.start_soon(self._own, served)
+            channel: Channel = mine
+        else:
+            channel = await self._open(requester, record)
+        session = await introduce(channel, self._people)
+        line = _Line(self, session, record)
+        self._lines[requester] = line
+        self._nursery.start_soon(line.run)
+        return line
+
+    async def _open(self, requester: NodeId, record: bytes) -> Channel:
+        try:
+            return await self._world.streams.open(requester, names.SESSION)
+        except Unavailable:
+            if not record:
+                raise
+            found = await self._world.directory.connect_record(record)
+            if found != requester:
+                raise PeerError("an announcement carries the record of another peer") from None
+            return await self._world.streams.open(requester, names.SESSION)
+
+    # -- one job ------------------------------------------------------------------------------------------------------
+
+    def described(self, line: _Line, message: Describe) -> Message:
+        """Look at a job closely: a bid, or the typed reasons for none. Raises PeerError when it is not what it says."""
+        job = codec.open_manifest(message.manifest)
+        if job.id != message.job or job.manifest.requester != line.session.identity.node:
+            raise PeerError("a description of another job")
+        engagement = self.engagements.get(job.id)
+        if engagement is None:
+            found = self._share.judge(job.manifest, line.session.identity)
+            if not isinstance(found, EnvironmentInfo):
+                return NoThanks(job.id, found)
+            engagement = Engagement(self._world, self._seeder, job, found, self._share.units, self._liar)
+        for amendment in message.amendments:
+            engagement.amended(amendment)
+        line.offered[job.id] = engagement
+        return Offered(codec.seal_bid(self._bid(engagement, message.nonce), self._world.keys.node))
+
+    def _bid(self, engagement: Engagement, nonce: bytes) -> Bid:
+        slots = self._share.slots_for(engagement.job.manifest.needs)
+        engagement.slots = slots
+        return Bid(
+            job=engagement.id, worker=self._world.node, session_nonce=nonce, slots=slots,
+            credit=slots * CREDIT_PER_SLOT, fingerprint=engagement.environment.fingerprint,
+            isolation=self._world.sandbox.level.value, hardware_class=self._world.hardware_class,
+            speed_gflops=self._share.speed_gflops, price=self._share.price_for(engagement.job.manifest),
+            amendment_head=engagement.head,
+        )  # fmt: skip
+
+    def engage(self, line: _Line, job: JobId) -> None:
+        """The coordinator took the bid."""
+        engagement = line.offered.pop(job, None)
+        if engagement is None:
+            return
+        if job not in self.engagements:
+            taken = self._share.take(job, engagement.job.manifest.needs)
+            if taken is None:
+                line.session.post(NoThanks(job, (No(NoReason.BUSY),)))
+                return
+            engagement.gpus = taken
+            self.engagements[job] = engagement
+            assert self._nursery is not None
+            self._nursery.start_soon(self._work, engagement)
+        self.engagements[job].reengaged(line.session)
+
+    async def _work(self, engagement: Engagement) -> None:
+        try:
+            await engagement.run()
+        except* CTorrentError as group:
+            reason = "; ".join(str(error) for error in _leaves(group))
+            log.warning("job %s: %s", show_job(engagement.id), reason)
+            if engagement.session is not None:
+                engagement.session.post(NoThanks(engagement.id, (No(NoReason.ISOLATION, reason[:200]),)))
+        finally:
+            self._share.release(engagement.id)
+            self.engagements.pop(engagement.id, None)
+
+    async def lost(self, line: _Line) -> None:
+        """A session ended. Dial again while it has jobs here; give them up after the last try."""
+        if self._lines.get(line.session.identity.node) is line:
+            del self._lines[line.session.identity.node]
+        jobs = [job for job, engagement in self.engagements.items() if engagement.session is line.session]
+        for job in jobs:
+            self.engagements[job].engaged = False
+        for pause in REDIAL_S:
+            if not any(job in self.engagements for job in jobs):
+                return
+            await trio.sleep(pause)
+            try:
+                fresh = await self._line(line.session.identity.node, line.record)
+            except CTorrentError:
+                continue
+            for job in jobs:
+                if job in self.engagements:
+                    fresh.session.post(Interest(job, 0))
+            return
+        for job in jobs:
+            if job in self.engagements:
+                self.engagements[job].over.set()
+
+    async def again(self, job: JobId, after_s: float) -> None:
+        """A coordinator was full: ask once more later, if the job is still announced."""
+        await trio.sleep(min(RETRY_MAX_S, max(1.0, after_s)) * (0.5 + self._rng.random()))
+        heard = self._heard.get(job)
+        if heard is not None and job not in self.engagements:
+            await self._answer(heard)
+
+
+class _Line:
+    """The worker's end of one session: messages in, actions out."""
+
+    def __init__(self, worker: Worker, session: Session, record: bytes) -> None:
+        self.session, self.record = session, record
+        self.offered: dict[JobId, Engagement] = {}
+        self._worker = worker
+
+    async def run(self) -> None:
+        peer = self.session.identity.node
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.session.pump)
+            try:
+                while not self.session.lost.is_set():
+                    await self._on(await self.session.receive(), nursery)
+            except Unavailable:
+                pass
+            except PeerError as error:
+                log.warning("requester %s: %s", peer, error.message)
+                self._worker._world.directory.charge(peer, 20, error.message)
+            self.session.lost.set()
+            nursery.cancel_scope.cancel()
+        await self._worker.lost(self)
+
+    async def _on(self, message: Message, nursery: trio.Nursery) -> None:
+        worker = self._worker
+        match message:
+            case Describe():
+                self.session.post(worker.described(self, message))
+            case Engaged(job=job):
+                worker.engage(self, job)
+            case Declined(job=job, retry_s=retry_s):
+                self.offered.pop(job, None)
+                if retry_s > 0 and worker._nursery is not None:
+                    worker._nursery.start_soon(worker.again, job, retry_s)
+            case Assign():
+                await self._assigned(message)
+            case Acknowledged(assignment=assignment) | Revoke(assignment=assignment):
+                for engagement in list(worker.engagements.values()):
+                    if isinstance(message, Revoke):
+                        engagement.revoke(assignment)
+                    else:
+                        await engagement.acknowledged(assignment)
+            case Amended(amendment=sealed):
+                job = codec.open_amendment(sealed).job
+                if job in worker.engagements:
+                    worker.engagements[job].amended(sealed)
+            case Finished(job=job):
+                if job in worker.engagements:
+                    worker.engagements[job].over.set()
+            case _:
+                pass
+
+    async def _assigned(self, message: Assign) -> None:
+        assignment, _ = codec.open_assignment(message.assignment)
+        engagement = self._worker.engagements.get(assignment.job)
+        if engagement is not None:
+            await engagement.assign(message)
+
+
+def _leaves(group: BaseExceptionGroup[CTorrentError]) -> list[CTorrentError]:
+    found: list[CTorrentError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+

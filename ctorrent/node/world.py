@@ -1,0 +1,33 @@
+"""The ports a node stands on, in one hand. Real ones are wired in node.py, fake ones in simulations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ctorrent.model.ids import NodeId, OwnerId
+from ctorrent.model.offer import Hardware
+from ctorrent.ports import BlobStore, Clock, Directory, Gossip, HardwarePort, Journal, Keys, Sandbox, Streams
+
+
+@dataclass(slots=True)
+class World:
+    """`hardware` is what was probed at start; `machine` probes again."""
+
+    node: NodeId
+    owner: OwnerId
+    streams: Streams
+    directory: Directory
+    gossip: Gossip
+    blobs: BlobStore
+    journal: Journal
+    sandbox: Sandbox
+    machine: HardwarePort
+    keys: Keys
+    clock: Clock
+    hardware: Hardware
+
+    @property
+    def hardware_class(self) -> str:
+        """What floating-point results may depend on: processor, and GPU with its driver."""
+        gpus = sorted({f"{gpu.model}/{gpu.compute_capability}/{gpu.driver}" for gpu in self.hardware.gpus})
+        return ";".join([self.hardware.arch, *gpus])
