@@ -1,0 +1,86 @@
+"""Noise messages over a socket, many per system call.
+
+Stock libp2p 0.8.1 makes two reads per Noise message (io/msgio.py) and one write each (security/noise/io.py:76); and it
+advances the nonce before it writes, so that a cancelled write leaves both ends out of step (io.py:81). Here one task
+reads, one task writes, nobody cancels either while the connection is to live, and both move up to 256 KiB at a time.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import trio
+from libp2p.security.secure_session import SecureSession
+
+PLAIN_BYTES_MAX = 65_519  # 65,535 less the 16 bytes of Poly1305
+_CALL_BYTES = 256 << 10  # per system call: beyond it a loopback transfer gained nothing
+_LENGTH = struct.Struct(">H")
+
+
+class LostConnection(Exception):
+    """The socket ended or broke, or a message did not authenticate."""
+
+
+class NoisePipe:
+    """Takes a negotiated session over; the session must not be used beside it."""
+
+    def __init__(self, session: SecureSession) -> None:
+        noise: Any = session.conn
+        self._first: bytes = session._drain(None)  # the peer may have sent the first frames with its last answer
+        self._encrypt = noise.encrypt
+        self._decrypt = noise.decrypt
+        self._raw: Any = noise.read_writer.read_write_closer
+        self._buffer = bytearray()
+
+    async def receive(self) -> list[bytes]:
+        """Plaintexts in order, at least one. Raises LostConnection at the end, whatever the cause."""
+        if self._first:
+            first, self._first = self._first, b""
+            return [first]
+        while True:
+            messages = self._messages()
+            if messages:
+                return messages
+            self._buffer += await self._read()
+
+    async def _read(self) -> bytes:
+        try:
+            data: bytes = await self._raw.read(_CALL_BYTES)
+        except Exception as error:  # noqa: BLE001  libp2p wraps socket errors in four unrelated types
+            raise LostConnection(repr(error)) from error
+        if not data:
+            raise LostConnection("the peer closed the connection")
+        return data
+
+    def _messages(self) -> list[bytes]:
+        out, at, buffer = [], 0, self._buffer
+        while len(buffer) - at >= _LENGTH.size:
+            end = at + _LENGTH.size + _LENGTH.unpack_from(buffer, at)[0]
+            if len(buffer) < end:
+                break
+            try:
+                out.append(self._decrypt(bytes(buffer[at + _LENGTH.size : end])))
+            except Exception as error:  # noqa: BLE001  the noise library raises its backend's errors
+                raise LostConnection("a message that does not authenticate") from error
+            at = end
+        del buffer[:at]
+        return out
+
+    async def send(self, plaintexts: list[bytes]) -> None:
+        """Encrypt and write; each at most PLAIN_BYTES_MAX. Raises LostConnection."""
+        parts = []
+        for plain in plaintexts:
+            sealed = self._encrypt(plain)
+            parts += (_LENGTH.pack(len(sealed)), sealed)
+        try:
+            await self._raw.write(b"".join(parts))
+        except Exception as error:  # noqa: BLE001  as above
+            raise LostConnection(repr(error)) from error
+
+    async def aclose(self) -> None:
+        with trio.CancelScope(shield=True), trio.move_on_after(1):
+            try:
+                await self._raw.close()
+            except Exception:  # noqa: BLE001, S110  a socket that is already gone
+                pass

@@ -1,0 +1,142 @@
+"""ports.Streams: channels by protocol id, within limits, both Hellos exchanged before anyone sees a channel."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any, Protocol
+
+import trio
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.host.exceptions import StreamFailure
+from libp2p.peer.id import ID
+
+from ctorrent.errors import LimitExceeded, PeerError, Unavailable, Unsupported
+from ctorrent.model.ids import NodeId
+from ctorrent.net.channel import Measured, StreamChannel
+from ctorrent.net.cures.guard import reset
+from ctorrent.net.host import Host, TProtocol
+from ctorrent.net.rules import ChannelRules
+from ctorrent.ports import Channel, Handler
+
+_log = logging.getLogger(__name__)
+
+
+class Dialler(Protocol):
+    """What streams ask of the directory."""
+
+    async def reach(self, peer: NodeId) -> None:
+        """Be connected. Raises Unavailable."""
+
+    def charge(self, peer: NodeId, points: int, why: str) -> None: ...
+
+
+class NetStreams:
+    """`nursery` carries the channels' tasks; it ends after the host closed."""
+
+    def __init__(
+        self, host: Host, dialler: Dialler, rules: ChannelRules, measured: Measured, nursery: trio.Nursery
+    ) -> None:
+        self._host = host
+        self._dialler = dialler
+        self._rules = rules
+        self._measured = measured
+        self._nursery = nursery
+        self._inbound: Counter[NodeId] = Counter()
+        self._outbound: Counter[NodeId] = Counter()
+        self._channels: set[StreamChannel] = set()
+
+    async def open(self, peer: NodeId, protocol: str) -> Channel:
+        """Raises Unavailable (unreachable, silent, too many channels) or Unsupported."""
+        if self._outbound[peer] >= self._rules.outbound_per_peer:
+            raise Unavailable(f"{self._rules.outbound_per_peer} channels to {peer} are open already")
+        self._outbound[peer] += 1
+        try:
+            await self._dialler.reach(peer)
+            stream = await self._negotiate(peer, protocol)
+            return await self._greet(StreamChannel(stream, peer, True, self._rules, self._measured), self._outbound)
+        except BaseException:
+            _less(self._outbound, peer)
+            raise
+
+    async def _negotiate(self, peer: NodeId, protocol: str) -> Any:
+        with trio.move_on_after(self._rules.open_s):
+            try:
+                return await self._host.libp2p.new_stream(ID.from_string(peer), [TProtocol(protocol)])
+            except StreamFailure as error:
+                if "not supported" in str(error.__cause__):
+                    raise Unsupported(f"{peer} does not speak {protocol}", "Is it another program, or a newer version?") from None
+                raise Unavailable(f"{peer} did not agree on {protocol}: {error.__cause__}") from None
+            except BaseLibp2pError as error:
+                raise Unavailable(f"no stream to {peer}: {error}") from None
+        raise Unavailable(f"{peer} did not answer within {self._rules.open_s:.0f} s")
+
+    async def _greet(self, channel: StreamChannel, count: Counter[NodeId]) -> StreamChannel:
+        """Run the channel and wait for the peer's Hello. The count goes down when the channel's tasks end."""
+        self._nursery.start_soon(self._run, channel, count)
+        count[channel.peer] += 1  # of the tasks; the caller's own is taken back by its except or by _run
+        try:
+            with trio.move_on_after(self._rules.hello_s):
+                await channel.greeted.wait()
+            if channel.error is not None:
+                raise channel.error
+            if not channel.greeted.is_set():
+                raise Unavailable(f"{channel.peer} said no Hello within {self._rules.hello_s:.0f} s")
+        except BaseException as error:
+            channel.abort(error if isinstance(error, PeerError) else Unavailable("the channel was given up"))
+            raise
+        _less(count, channel.peer)
+        return channel
+
+    async def _run(self, channel: StreamChannel, count: Counter[NodeId]) -> None:
+        self._channels.add(channel)
+        try:
+            await channel.run()
+        finally:
+            self._channels.discard(channel)
+            _less(count, channel.peer)
+
+    def serve(self, protocol: str, handler: Handler) -> None:
+        """See ports.Streams."""
+
+        async def inbound(stream: Any) -> None:
+            peer = NodeId(str(stream.muxed_conn.peer_id))
+            if self._inbound.total() >= self._rules.inbound or self._inbound[peer] >= self._rules.inbound_per_peer:
+                self._dialler.charge(peer, 1, "opens too many channels")
+                await reset(stream)
+                return
+            self._inbound[peer] += 1
+            try:
+                await self._serve(StreamChannel(stream, peer, False, self._rules, self._measured), protocol, handler)
+            finally:
+                _less(self._inbound, peer)
+
+        self._host.libp2p.set_stream_handler(TProtocol(protocol), inbound)
+
+    async def _serve(self, channel: StreamChannel, protocol: str, handler: Handler) -> None:
+        try:
+            await self._greet(channel, self._inbound)
+            await handler(channel)
+        except PeerError as error:
+            self._dialler.charge(channel.peer, 20 if isinstance(error, LimitExceeded) else 10, f"{protocol}: {error.message}")
+            channel.abort(error)
+        except Unavailable as error:
+            if not channel.greeted.is_set() or channel.error is None:
+                self._dialler.charge(channel.peer, 2, f"{protocol}: {error.message}")
+        except Exception:
+            # the outermost edge of a stream handler: libp2p would end the node; a bug of ours must be seen all the same
+            _log.exception("the handler of %s failed", protocol)
+        finally:
+            await channel.aclose()
+
+    async def aclose(self) -> None:
+        """Close every channel, side by side."""
+        async with trio.open_nursery() as nursery:
+            for channel in tuple(self._channels):
+                nursery.start_soon(channel.aclose)
+
+
+def _less(count: Counter[NodeId], peer: NodeId) -> None:
+    count[peer] -= 1
+    if count[peer] <= 0:
+        del count[peer]
