@@ -81,3 +81,12 @@ class Door(Protocol):
     async def environment_add(self, name: str, packages: list[str]) -> Plain: ...
 
     async def stop(self) -> None: ...
+
+
+# How the door is reached from outside the node's process: node/control.py serves it, client.py and web/ speak it.
+
+SOCKET = "control.sock"  # in the data folder
+POINTER = "control.path"  # or, where that path is too long for a socket, a file that holds the socket's path
+FRAME_BYTES_MAX = 16 << 20  # of one frame on the control channel; longer answers come in parts
+METHODS = frozenset(name for name, member in vars(Door).items() if callable(member) and not name.startswith("_"))
+STREAMS = frozenset({"watch", "logs"})  # answered item by item

@@ -1,0 +1,430 @@
+"""The library: a running node's Door, for programs that are not asynchronous.
+
+    with ctorrent.connect() as net:
+        job = net.run("job.yaml")
+        print(job.answer(), job.table())
+
+Standard library and this package's words only: a script that imports it never loads libp2p. `Net` has every method of
+the Door under its own name; `Job` is one job of it. What a node answers as an error is raised as that error.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from types import TracebackType
+from typing import Any
+
+from ctorrent import canon, errors
+from ctorrent.door import FRAME_BYTES_MAX, POINTER, SOCKET, Plain
+from ctorrent.errors import CTorrentError, LocalError, Unavailable, Unsupported, WorkError
+
+DATA_VARIABLE = "CTORRENT_DATA"
+ANSWER_BYTES_MAX = 256 << 20  # of one answer in parts: a page of results ends long before, a single row may be large
+CONNECT_S = 5.0  # a node accepts in milliseconds; one that is stopped (SIGSTOP) never does
+ENDED = frozenset({"settled", "failed", "cancelled"})
+
+
+def data_folder(data_dir: str | os.PathLike[str] | None = None) -> pathlib.Path:
+    """The folder that is meant: the argument, else $CTORRENT_DATA, else this user's own."""
+    named = data_dir or os.environ.get(DATA_VARIABLE)
+    if named:
+        return pathlib.Path(named).expanduser().absolute()
+    import platformdirs
+
+    return pathlib.Path(platformdirs.user_data_dir("ctorrent"))
+
+
+def attach(data_dir: str | os.PathLike[str] | None = None) -> Net:
+    """The node that runs with this data folder. Raises Unavailable when none does."""
+    folder = data_folder(data_dir)
+    net = Net(folder)
+    net.ping()
+    return net
+
+
+def connect(data_dir: str | os.PathLike[str] | None = None) -> Net:
+    """The node that runs with this data folder, else one of our own that ends with the Net."""
+    try:
+        return attach(data_dir)
+    except Unavailable:
+        from ctorrent.embedded import start_node
+
+        return start_node(data_folder(data_dir))
+
+
+class Net:
+    """A node, through its control channel. Methods may be called from several threads.
+
+    on_close: called once at close(); an embedded node's end.
+    """
+
+    def __init__(self, folder: pathlib.Path, on_close: Callable[[], None] | None = None) -> None:
+        self.folder = folder
+        self.embedded = on_close is not None
+        self._on_close = on_close
+        self._idle: list[_Wire] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Net:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the node; end it if it is our own. Twice is once."""
+        with self._lock:
+            wires, self._idle = self._idle, []
+            on_close, self._on_close = self._on_close, None
+        for wire in wires:
+            wire.close()
+        if on_close is not None:
+            on_close()
+
+    def ping(self) -> None:
+        """Raises Unavailable unless the node accepts connections."""
+        self._give(self._take())
+
+    # -- jobs ---------------------------------------------------------------------------------------------------------
+
+    def run(self, path: str | os.PathLike[str], **options: Any) -> Job:
+        """Submit a job file and wait for its end. A job that pauses itself is returned as it stands: see status()."""
+        job = self.start(path, **options)
+        job.wait()
+        return job
+
+    def start(self, path: str | os.PathLike[str], **options: Any) -> Job:
+        """Submit a job file and come back at once. options override its fields: replicas=1, ring="public" …"""
+        return self.attach(self.submit(path, None, options))
+
+    def attach(self, job: str) -> Job:
+        """A job submitted before, by its name or the beginning of it."""
+        return Job(self, str(self.job(job)["job"]))
+
+    def submit(self, path: str | os.PathLike[str], text: str | None = None, options: Plain | None = None) -> str:
+        """-> the job's eight characters. text: of the job file, when it is not what `path` holds."""
+        full = pathlib.Path(path).expanduser().absolute()
+        return str(self._call("submit", os.fspath(full), _read(full) if text is None else text, options or {}))
+
+    def jobs(self) -> list[Plain]:
+        return self._rows("jobs")
+
+    def job(self, job: str) -> Plain:
+        return self._map("job", job)
+
+    def watch(self, job: str) -> Iterator[Plain]:
+        """Status maps as they change, until the job ends."""
+        return self._stream("watch", job)
+
+    def results(self, job: str, after: int = -1, limit: int = 1000) -> list[Plain]:
+        """A page of rows; possibly fewer than `limit` where they are large. Empty: there are no more."""
+        return self._rows("results", job, after, limit)
+
+    def answer(self, job: str) -> Plain:
+        return self._map("answer", job)
+
+    def logs(self, job: str, follow: bool = False) -> Iterator[Plain]:
+        return self._stream("logs", job, follow)
+
+    def why(self, job: str) -> Plain:
+        return self._map("why", job)
+
+    def cancel(self, job: str, reason: str = "") -> None:
+        self._call("cancel", job, reason)
+
+    def pause(self, job: str) -> None:
+        self._call("pause", job)
+
+    def resume(self, job: str) -> None:
+        self._call("resume", job)
+
+    # -- the node and its neighbours ----------------------------------------------------------------------------------
+
+    def status(self) -> Plain:
+        return self._map("status")
+
+    def peers(self) -> list[Plain]:
+        return self._rows("peers")
+
+    def connect(self, address: str) -> Plain:
+        return self._map("connect", address)
+
+    def invite(self, uses: int = 1, valid_s: int = 7 * 86400) -> str:
+        return str(self._call("invite", uses, valid_s))
+
+    def friends(self) -> list[Plain]:
+        return self._rows("friends")
+
+    def friend_add(self, who: str) -> Plain:
+        return self._map("friend_add", who)
+
+    def friend_remove(self, who: str) -> None:
+        self._call("friend_remove", who)
+
+    def ledger(self, after: int = 0, limit: int = 1000) -> list[Plain]:
+        return self._rows("ledger", after, limit)
+
+    def ledger_verify(self) -> Plain:
+        return self._map("ledger_verify")
+
+    def reputation(self, who: str = "") -> list[Plain]:
+        return self._rows("reputation", who)
+
+    def hardware(self, measure: bool = False) -> Plain:
+        return self._map("hardware", measure)
+
+    def environments(self) -> list[Plain]:
+        return self._rows("environments")
+
+    def environment_add(self, name: str, packages: list[str]) -> Plain:
+        return self._map("environment_add", name, packages)
+
+    def stop(self) -> None:
+        """End the node."""
+        with suppress(Unavailable):  # it may be gone before its answer is
+            self._call("stop")
+
+    # -- the channel --------------------------------------------------------------------------------------------------
+
+    def _rows(self, method: str, *args: Any) -> list[Plain]:
+        return list(self._call(method, *args))
+
+    def _map(self, method: str, *args: Any) -> Plain:
+        return dict(self._call(method, *args) or {})
+
+    def _call(self, method: str, *args: Any) -> Any:
+        wire = self._take()
+        try:
+            wire.ask(method, args)
+            answer = wire.receive()
+        except CTorrentError:
+            self._give(wire)
+            raise
+        except BaseException:  # such as Ctrl-C: the answer is still to come, so this connection is of no more use
+            wire.close()
+            raise
+        self._give(wire)
+        return answer.get("result")
+
+    def _stream(self, method: str, *args: Any) -> Iterator[Plain]:
+        """Items; leaving the loop early closes the connection, which ends the request."""
+        wire = self._take()
+        with closing(wire):
+            wire.ask(method, args)
+            while "item" in (answer := wire.receive()):
+                yield answer["item"]
+
+    def _take(self) -> _Wire:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return _Wire(_open(self.folder))
+
+    def _give(self, wire: _Wire) -> None:
+        with self._lock:
+            if not wire.broken:
+                self._idle.append(wire)
+
+
+class Job:
+    """One job. Values are decoded: numbers, text, bytes, lists, dicts, numpy arrays."""
+
+    def __init__(self, net: Net, name: str) -> None:
+        self.net, self.name = net, name
+
+    def __repr__(self) -> str:
+        return f"Job({self.name!r})"
+
+    def status(self) -> Plain:
+        return self.net.job(self.name)
+
+    def watch(self) -> Iterator[Plain]:
+        return self.net.watch(self.name)
+
+    def wait(self) -> Plain:
+        """Block until the job ended, or paused itself with a reason. -> its status."""
+        with closing(self.watch()) as changes:  # type: ignore[type-var]
+            for status in changes:
+                if status["state"] in ENDED or (status["state"] == "paused" and status["reason"]):
+                    break
+        return self.status()
+
+    def rows(self) -> Iterator[Plain]:
+        """Every block so far, in index order: params and value decoded. A running job's too."""
+        after = -1
+        while page := self.net.results(self.name, after):
+            for row in page:
+                yield decode_row(row)
+            after = page[-1]["index"]
+
+    def answer(self) -> Any:
+        """The reduced answer. Raises WorkError with the reason while there is none."""
+        found = self.net.answer(self.name)
+        if found.get("value") is not None:
+            return decode_value(found["value"])
+        raise WorkError(
+            str(found.get("why") or found.get("reason") or f"Job {self.name} has no answer yet."),
+            f"See: ctorrent status {self.name}",
+        )
+
+    def table(self) -> dict[str, list[Any]]:
+        """Columns of all rows: index, state, every parameter, and the value's fields (or "value")."""
+        rows = [flat_row(row) for row in self.rows()]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: [row.get(name) for row in rows] for name in names}
+
+    def why(self) -> Plain:
+        return self.net.why(self.name)
+
+    def logs(self, follow: bool = False) -> Iterator[Plain]:
+        return self.net.logs(self.name, follow)
+
+    def cancel(self, reason: str = "") -> None:
+        self.net.cancel(self.name, reason)
+
+
+def decode_value(raw: bytes) -> Any:
+    """Canonical bytes as a Python value; arrays as numpy's where numpy is installed."""
+    try:
+        return canon.decode(raw, arrays="numpy")
+    except ImportError:
+        return canon.decode(raw)
+
+
+def decode_row(row: Plain) -> Plain:
+    """A status.BlockRow with its params and value decoded."""
+    row = {**row, "params": decode_value(row["params"]) if row.get("params") else {}}
+    if row.get("value") is not None:
+        row["value"] = decode_value(row["value"])
+    return row
+
+
+def flat_row(row: Plain) -> Plain:
+    """One level of columns. A value's field that is named as a parameter becomes "value.NAME"."""
+    flat = {"index": row["index"], "state": row["state"], **row["params"]}
+    value = row.get("value")
+    if isinstance(value, dict):
+        for key, inner in _leaves(value):
+            flat[f"value.{key}" if key in flat else key] = inner
+    elif value is not None:
+        flat["value.value" if "value" in flat else "value"] = value
+    if row.get("failure"):
+        flat["failure"] = row["failure"].get("text") or row["failure"].get("type") or row["failure"].get("kind")
+    return flat
+
+
+def _leaves(value: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            yield from _leaves(inner, f"{prefix}{key}.")
+        else:
+            yield prefix + key, inner
+
+
+def _read(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise LocalError(f"{path} is not UTF-8 text.", "A job file is YAML text.") from None
+    except OSError as error:
+        raise LocalError(f"{path} cannot be read: {error.strerror}.", "Give the path of a job file.") from None
+
+
+# -- wires ------------------------------------------------------------------------------------------------------------
+
+
+class _Wire:
+    """One connection with one request at a time. Frames: see node/control.py."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._id = 0
+        self.broken = False
+
+    def close(self) -> None:
+        self.broken = True
+        self._socket.close()
+
+    def ask(self, method: str, args: tuple[Any, ...]) -> None:
+        self._id += 1
+        body = canon.encode({"id": self._id, "method": method, "args": list(args), "kwargs": {}})
+        if len(body) > FRAME_BYTES_MAX:
+            raise LocalError(f"This is {len(body)} bytes long: at most {FRAME_BYTES_MAX} fit into one request.")
+        try:
+            self._socket.sendall(len(body).to_bytes(4, "big") + body)
+        except OSError as error:
+            raise self._lost(error) from None
+
+    def receive(self) -> Plain:
+        """The next item or the result; raises the node's error as what it is."""
+        answer = self._next()
+        if "part" in answer:
+            answer = self._joined(answer)
+        if "error" in answer:
+            raise rebuilt(answer["error"])
+        return answer
+
+    def _joined(self, answer: Plain) -> Plain:
+        whole = bytearray()
+        while "part" in answer:
+            whole += answer["part"]
+            if len(whole) > ANSWER_BYTES_MAX:
+                self.close()
+                raise LocalError(f"The node's answer is longer than {ANSWER_BYTES_MAX >> 20} MiB.", "Ask for fewer rows.")
+            answer = self._next()
+        return dict(canon.decode(bytes(whole)))
+
+    def _next(self) -> Plain:
+        size = int.from_bytes(self._exactly(4), "big")
+        if size > FRAME_BYTES_MAX:
+            self.close()
+            raise Unsupported("The node's control channel speaks another format.", "Use one version for both.")
+        return dict(canon.decode(self._exactly(size)))
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray(size)
+        view, have = memoryview(data), 0
+        while have < size:
+            try:
+                more = self._socket.recv_into(view[have:])
+            except OSError as error:
+                raise self._lost(error) from None
+            if not more:
+                raise self._lost(None)
+            have += more
+        return bytes(data)
+
+    def _lost(self, error: OSError | None) -> CTorrentError:
+        self.close()
+        cause = f" ({error.strerror})" if error is not None and error.strerror else ""
+        return Unavailable(f"The node ended{cause}.", "Start it again (ctorrent node); its jobs go on where they were.")
+
+
+def _open(folder: pathlib.Path) -> socket.socket:
+    """A connection to the node of this folder. Raises Unavailable."""
+    pointer = folder / POINTER
+    path = folder / SOCKET
+    with suppress(OSError):
+        path = pathlib.Path(pointer.read_text())
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(CONNECT_S)
+    try:
+        connection.connect(os.fspath(path))
+    except OSError:  # not there, refused, too long a path: nobody listens
+        connection.close()
+        raise Unavailable(f"No node runs with the data folder {folder}.", "Start one: ctorrent node") from None
+    connection.settimeout(None)
+    return connection
+
+
+def rebuilt(fields: Plain) -> CTorrentError:
+    """The error class that was named, if it is one of ours."""
+    kind = getattr(errors, str(fields.get("kind")), CTorrentError)
+    if not (isinstance(kind, type) and issubclass(kind, CTorrentError)):
+        kind = CTorrentError
+    return kind(str(fields.get("message", "")), str(fields.get("hint", "")))

@@ -1,0 +1,215 @@
+"""Nodes of our own: child processes of `ctorrent node`, gone when we are.
+
+    with ctorrent.swarm(4) as swarm:
+        swarm.net.run("job.yaml")
+
+Each child holds the reading end of a pipe whose other end is ours: however this process ends, the pipe closes and the
+child leaves. Children run in sessions of their own, so that Ctrl-C in a terminal reaches us alone, and we decide.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeVar
+
+from ctorrent.client import DATA_VARIABLE, Net, attach
+from ctorrent.errors import LocalError, Unavailable
+
+T = TypeVar("T")
+
+START_S = 60.0  # a node answers after 1-2 s; eight of them on two busy cores took 20 s
+MEET_S = 60.0  # a join takes well under a second once both are up
+STOP_S = 10.0  # a node that is asked to leave tells its peers and closes its sandboxes; then it is killed
+POLL_S = 0.05  # how often a stated condition is looked at
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+
+
+class NodeProcess:
+    """One child process of `ctorrent node`. Its output goes to `log`."""
+
+    def __init__(self, data_dir: pathlib.Path, flags: Sequence[str], environ: Mapping[str, str], log: pathlib.Path) -> None:
+        self.data_dir, self.log = data_dir, log
+        command = [sys.executable, "-m", "ctorrent", "node", "--data-dir", os.fspath(data_dir), "--with-parent", *flags]
+        with log.open("ab") as output:
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=dict(environ), start_new_session=True
+            )
+        self.pid = self._child.pid
+
+    def alive(self) -> bool:
+        return self._child.poll() is None
+
+    def wait_ready(self, until: float) -> Net:
+        """A Net to this node once it answers. Raises LocalError with its last words if it ended, Unavailable if late."""
+        return wait_for(self._attached, until, f"The node in {self.data_dir} answered", self._said)
+
+    def _attached(self) -> Net | None:
+        if not self.alive():
+            raise LocalError(f"The node ended before it was ready: {self._said()}", f"Try it alone: ctorrent node --data-dir {self.data_dir}")
+        try:
+            net = attach(self.data_dir)
+        except Unavailable:
+            return None
+        net.status()
+        return net
+
+    def _said(self) -> str:
+        """The last words of its log, without the hint's arrow."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return " ".join(line.strip() for line in lines[-3:]) or "it said nothing"
+
+    def ask_to_stop(self) -> None:
+        if self.alive():
+            self._child.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL after STOP_S. Twice is once."""
+        self.ask_to_stop()
+        try:
+            self._child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+
+
+def wait_for(look: Callable[[], T | None], until: float, what: str, detail: Callable[[], str] = str) -> T:
+    """The first result of `look` that is not None. Raises Unavailable when `until` (time.monotonic()) passes first."""
+    while (found := look()) is None:
+        if time.monotonic() > until:
+            raise Unavailable(f"{what}: not within the time limit. {detail()}".strip(), "Is this machine very busy?")
+        threading.Event().wait(POLL_S)
+    return found
+
+
+def start_node(data_dir: pathlib.Path, flags: Sequence[str] = ()) -> Net:
+    """A node of our own in this person's data folder: it ends with the Net, and everything it knows stays."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    child = NodeProcess(data_dir, flags, os.environ, data_dir / "embedded.log")
+    try:
+        attached = child.wait_ready(time.monotonic() + START_S)
+    except BaseException:
+        child.stop()
+        raise
+    attached.close()
+    return Net(data_dir, on_close=child.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node of a swarm of our own."""
+
+    process: NodeProcess
+    net: Net
+
+
+class Swarm:
+    """Several nodes on this machine's loopback, each of another owner, joined to the first by its invite.
+
+    count: nodes. flags: for every node, such as ("--isolation", "jail"). extra: more flags by node number.
+    environments: a folder of environments they share. keep: leave the folder behind. Use as a context manager.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        flags: Sequence[str] = (),
+        extra: Mapping[int, Sequence[str]] | None = None,
+        environ: Mapping[str, str] | None = None,
+        environments: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if count < 1:
+            raise LocalError("A swarm has at least one node.", "Give a number from 1 up.")
+        self.count, self.flags, self.extra = count, tuple(flags), dict(extra or {})
+        self.environ = {**os.environ, **(environ or {})}
+        self.environ.pop(DATA_VARIABLE, None)
+        if environments is not None:
+            self.environ["CTORRENT_ENVIRONMENTS"] = os.fspath(environments)
+        self.folder = pathlib.Path()
+        self.members: list[Member] = []
+        self._processes: list[NodeProcess] = []
+
+    @property
+    def net(self) -> Net:
+        """The first node: the one that invited the others."""
+        return self.members[0].net
+
+    def __enter__(self) -> Swarm:
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ctswarm-"))
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        until = time.monotonic() + START_S
+        self.members.append(self._ready(self._spawn(0, ()), until))
+        if self.count == 1:
+            return
+        invite = self.net.invite(uses=self.count - 1, valid_s=3600)
+        others = [self._spawn(number, ("--join", invite)) for number in range(1, self.count)]
+        self.members += [self._ready(process, until) for process in others]
+        wait_for(self._met, time.monotonic() + MEET_S, "The nodes know one another", self._strangers)
+
+    def _spawn(self, number: int, join: tuple[str, ...]) -> NodeProcess:
+        data = self.folder / f"node{number}"
+        data.mkdir(mode=0o700)
+        own = ("--owner-dir", os.fspath(self.folder / f"owner{number}"), "--name", f"node{number}")
+        where = ("--listen", LOOPBACK, "--no-mdns")
+        flags = (*own, *where, *join, *self.flags, *self.extra.get(number, ()))
+        process = NodeProcess(data, flags, self.environ, self.folder / f"node{number}.log")
+        self._processes.append(process)
+        return process
+
+    def _ready(self, process: NodeProcess, until: float) -> Member:
+        return Member(process, process.wait_ready(until))
+
+    def _met(self) -> bool | None:
+        """Is every other node connected to the first, and does each of them say so too?"""
+        first = sum(peer["connected"] for peer in self.net.peers())
+        rest = [sum(peer["connected"] for peer in member.net.peers()) for member in self.members[1:]]
+        return True if first >= self.count - 1 and all(rest) else None
+
+    def _strangers(self) -> str:
+        seen = [sum(peer["connected"] for peer in member.net.peers()) for member in self.members]
+        return f"Connected peers by node: {seen}."
+
+    def close(self) -> None:
+        """End every node and remove the folder. Twice is once."""
+        for member in self.members:
+            member.net.close()
+        for process in self._processes:
+            process.ask_to_stop()
+        for process in self._processes:
+            process.stop()
+        self.members, self._processes = [], []
+        if self.folder != pathlib.Path():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def swarm(
+    count: int,
+    flags: Sequence[str] = (),
+    extra: Mapping[int, Sequence[str]] | None = None,
+    environ: Mapping[str, str] | None = None,
+    environments: str | os.PathLike[str] | None = None,
+) -> Swarm:
+    """`count` nodes of our own, for `with`. Arguments: see Swarm."""
+    return Swarm(count, flags, extra, environ, environments)

@@ -1,0 +1,225 @@
+"""A Door with two jobs in memory, and a thread that serves it on a real control socket."""
+
+from __future__ import annotations
+
+import pathlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import trio
+
+from ctorrent import canon
+from ctorrent.door import Plain
+from ctorrent.errors import CTorrentError, JobFileError, LocalError, Unavailable
+from ctorrent.node.control import ControlRules, serve_control
+
+RULES = ControlRules()
+NODE = "12D3KooWSmallDoor1111111111111111111111111111111111"
+OTHER = "12D3KooWOther22222222222222222222222222222222222222"
+LIAR = "12D3KooWLiar333333333333333333333333333333333333333"
+
+
+def worker(node: str, name: str, **changes: Any) -> Plain:
+    return {
+        "node": node, "name": name, "owner": f"own_{name}", "isolation": "jail", "state": "engaged", "running": [],
+        "done": 0, "agreed": 0, "disputed": 0, "invalid": 0, "busy_s": 0.0, "local": False, **changes,
+    }  # fmt: skip
+
+
+def job_status(job: str, state: str, **changes: Any) -> Plain:
+    return {
+        "job": job, "id": job * 8, "name": "digits", "state": state, "reason": "", "blocks": 12, "waiting": 0, "running": 0,
+        "provisional": 0, "settled": 12, "failed": 0, "disputed": 0, "replicas_done": 25, "replicas_wanted": 2,
+        "submitted_unix": 1_700_000_000, "elapsed_s": 3.5, "eta_s": None, "cross_validated": True,
+        "workers": [
+            worker(NODE, "ann", local=True, done=12, agreed=12, busy_s=2.0),
+            worker(OTHER, "bob", done=12, agreed=12, busy_s=2.0),
+            worker(LIAR, "eve", done=3, agreed=1, disputed=2, busy_s=0.4),
+        ],
+        **changes,
+    }  # fmt: skip
+
+
+def report(**changes: Any) -> Plain:
+    return {
+        "wall_s": 3.5, "block_s": 6.0, "all_s": 12.5, "speedup": 1.71, "machine_cores": 2, "isolation": {"jail": 25},
+        "gaps": ["a kernel bug reaches the machine"], "disputes_total": 1, "entries": 3, "assignments": 14, "expired": 0,
+        "disputes": [{"index": 4, "words": 'result["accuracy"] is 0.97 and 0.1', "outvoted": [LIAR], "state": "settled"}],
+        "coalesce": True, **changes,
+    }  # fmt: skip
+
+
+class SmallDoor:
+    """Knows the jobs "abcdefgh" (settled) and "runaaaaa" (runs until `finish`); keeps what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.finish = threading.Event()
+        self.watched = threading.Event()
+        self.unwatched = threading.Event()
+        self.statuses: list[Plain] = []  # what watch yields before the job ends
+        self.end = job_status("abcdefgh", "settled", report=report())
+        self.found_answer: Plain = {"value": canon.encode({"C": 10, "gamma": 0.001, "accuracy": 0.97})}
+        self.row_bytes = 0
+
+    async def status(self) -> Plain:
+        return {
+            "node": NODE, "owner": "own_ann", "name": "ann", "version": "0.1.0", "data_dir": "/data", "isolation": "jail",
+            "addresses": [f"/ip4/127.0.0.1/tcp/4270/p2p/{NODE}"], "gaps": ["a kernel bug reaches the machine"],
+            "shares": True, "slots": 2, "slots_free": 1, "peers": 1, "jobs_open": 1, "testing": "",
+        }  # fmt: skip
+
+    async def submit(self, path: str, text: str, options: Plain) -> str:
+        self.asked.append(("submit", path, text, options))
+        if "nonsense" in text:
+            raise JobFileError("job.yaml:1: nonsense: there is no such field.", "Fields: python, command, blocks …")
+        return "abcdefgh"
+
+    async def jobs(self) -> list[Plain]:
+        return [self.end, job_status("runaaaaa", "running", settled=3, running=4, waiting=5, eta_s=61.0)]
+
+    async def job(self, job: str) -> Plain:
+        if "abcdefgh".startswith(job):
+            return self.end
+        if "runaaaaa".startswith(job):
+            return job_status("runaaaaa", "running", settled=3)
+        raise LocalError(f"There is no job {job!r}.", "See: ctorrent jobs")
+
+    async def watch(self, job: str) -> AsyncIterator[Plain]:
+        self.watched.set()
+        for status in self.statuses:
+            yield status
+            await trio.sleep(0.02)
+        if "runaaaaa".startswith(job):
+            try:
+                while not self.finish.is_set():
+                    yield job_status("runaaaaa", "running", settled=3, waiting=9, replicas_done=6)
+                    await trio.sleep(0.02)
+            finally:
+                self.unwatched.set()
+            return
+        yield self.end
+
+    async def results(self, job: str, after: int = -1, limit: int = 1000) -> list[Plain]:
+        await self.job(job)
+        return [self._row(index) for index in range(after + 1, 12)][:limit]
+
+    def _row(self, index: int) -> Plain:
+        row: Plain = {
+            "index": index, "seed": index, "params": canon.encode({"C": index, "gamma": 0.5}), "state": "settled",
+            "workers": [NODE, OTHER], "agreed": 2, "seconds": 0.25,
+        }  # fmt: skip
+        if index == 5:
+            return {**row, "state": "failed", "failure": {"kind": "EXCEPTION", "type": "ValueError", "text": "bad C"}}
+        value = {"accuracy": index / 10, "more": {"n": index}, "pad": b"x" * self.row_bytes}
+        return {**row, "value": canon.encode(value)}
+
+    async def answer(self, job: str) -> Plain:
+        await self.job(job)
+        return self.found_answer
+
+    async def logs(self, job: str, follow: bool = False) -> AsyncIterator[Plain]:
+        yield {"index": 0, "worker": NODE, "text": "hello\n"}
+        yield {"index": 1, "worker": OTHER, "text": "two\nlines"}
+
+    async def why(self, job: str) -> Plain:
+        return {
+            "job": "runaaaaa", "state": "running", "waits_for": "It waits for a second owner.", "saw": 9, "engaged": 1,
+            "reasons": {"lacks packages: numpy": 6, "is busy": 2},
+        }  # fmt: skip
+
+    async def cancel(self, job: str, reason: str = "") -> None:
+        self.asked.append(("cancel", job, reason))
+        self.finish.set()
+
+    async def pause(self, job: str) -> None:
+        self.asked.append(("pause", job))
+
+    async def resume(self, job: str) -> None:
+        self.asked.append(("resume", job))
+
+    async def peers(self) -> list[Plain]:
+        row = {"latency_s": 0.0012, "bandwidth_bytes_s": 5e7, "addresses": ["/ip4/10.0.0.2/tcp/4270"], "version": "0.1.0"}
+        offer = {"cores": 8, "memory_bytes": 16 << 30, "gpus": [], "isolation": "docker", "slots_free": 3, "gflops": 40.0}
+        bob = {"node": OTHER, "name": "bob", "owner": "own_bob", "how": "mdns", "connected": True, "friend": True}
+        eve = {"node": LIAR, "name": "eve", "owner": "own_eve", "how": "dht", "connected": False, "friend": False}
+        return [
+            {**row, **bob, "wants_friendship": False, "offer": offer},
+            {**row, **eve, "wants_friendship": True, "latency_s": None, "bandwidth_bytes_s": None},
+        ]
+
+    async def connect(self, address: str) -> Plain:
+        raise Unavailable(f"{address} does not answer.", "Is it running?")
+
+    async def invite(self, uses: int, valid_s: int) -> str:
+        return f"ctorrent:invite:{uses}:{valid_s}"
+
+    async def friends(self) -> list[Plain]:
+        return [{"owner": "own_bob", "name": "bob", "state": "friend", "nodes": [OTHER]}]
+
+    async def friend_add(self, who: str) -> Plain:
+        self.asked.append(("friend_add", who))
+        return {"owner": who, "name": "eve", "state": "friend", "nodes": []}
+
+    async def friend_remove(self, who: str) -> None:
+        self.asked.append(("friend_remove", who))
+
+    async def ledger(self, after: int = 0, limit: int = 1000) -> list[Plain]:
+        rows = [
+            {"position": n, "author": NODE, "incarnation": 0, "seq": n, "kind": "TALLY", "ring": "public", "id": "ab" * 32,
+             "issued_unix": 1_700_000_000, "body": {"worker": OTHER, "agreed": n, "disputed": 0, "invalid": 0}}
+            for n in range(1, 4)
+        ]  # fmt: skip
+        return [row for row in rows if row["position"] > after][:limit]
+
+    async def ledger_verify(self) -> Plain:
+        return {"authors": 2, "entries": 3, "forks": 0, "gaps": 0}
+
+    async def reputation(self, who: str = "") -> list[Plain]:
+        return [{"node": OTHER, "name": "bob", "agreed": 12.0, "disputed": 0.0, "lower_bound": 0.79, "newcomer": False, "why": []}]
+
+    async def hardware(self, measure: bool = False) -> Plain:
+        return {
+            "arch": "x86_64", "system": "Linux", "cpu_model": "A CPU", "cores": 2, "memory_bytes": 8 << 30, "gpus": [],
+            "memory_free_bytes": 4 << 30, "disk_free_bytes": 100 << 30, "gpu_note": "none", "gflops": 50.0 * measure,
+            "memory_gbs": 10.0 * measure,
+        }  # fmt: skip
+
+    async def environments(self) -> list[Plain]:
+        return [{"name": "base", "python": "3.11.7", "arch": "x86_64", "packages": [["numpy", "2.0"]], "fingerprint": "ab" * 32}]
+
+    async def environment_add(self, name: str, packages: list[str]) -> Plain:
+        if name == "crash":
+            raise ZeroDivisionError("a bug of ours")
+        if name == "group":
+            raise ExceptionGroup("a nursery's", [CTorrentError("The inner sentence.", "The inner hint.")])
+        return {"name": name, "python": "3.11.7", "arch": "x86_64", "packages": [[p, "1"] for p in packages], "fingerprint": "cd" * 32}
+
+    async def stop(self) -> None:
+        self.asked.append(("stop",))
+
+
+@contextmanager
+def serving(door: SmallDoor, path: pathlib.Path, rules: ControlRules = RULES) -> Iterator[pathlib.Path]:
+    """Serve `door` from another thread. -> the socket's real path."""
+    started = threading.Event()
+    found: dict[str, Any] = {}
+
+    async def serve() -> None:
+        async with trio.open_nursery() as nursery:
+            found["socket"] = await nursery.start(serve_control, door, path, rules)
+            found["token"] = trio.lowlevel.current_trio_token()
+            found["scope"] = nursery.cancel_scope
+            started.set()
+
+    thread = threading.Thread(target=trio.run, args=(serve,), daemon=True)
+    thread.start()
+    assert started.wait(10), "the control server did not start"
+    try:
+        yield found["socket"]
+    finally:
+        found["token"].run_sync_soon(found["scope"].cancel)
+        thread.join(10)
+        assert not thread.is_alive(), "the control server did not end"

@@ -1,0 +1,230 @@
+"""The control server: who may speak, what may be said, and what becomes of the socket."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pathlib
+import socket
+import stat
+from typing import Any
+
+import pytest
+import trio
+
+from ctorrent import canon
+from ctorrent.client import Net, attach
+from ctorrent.door import METHODS, STREAMS, Door
+from ctorrent.errors import LocalError
+from ctorrent.node import control
+from ctorrent.node.control import ControlRules, serve_control
+from tests.client.small_door import SmallDoor, serving
+
+pytestmark = pytest.mark.real
+
+
+class Raw:
+    """A client that says what it likes."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(10)
+        self.socket.connect(os.fspath(path))
+
+    def say(self, value: Any) -> None:
+        body = canon.encode(value)
+        self.socket.sendall(len(body).to_bytes(4, "big") + body)
+
+    def ask(self, number: int, method: str, *args: Any, **kwargs: Any) -> None:
+        self.say({"id": number, "method": method, "args": list(args), "kwargs": kwargs})
+
+    def hear(self) -> Any:
+        size = int.from_bytes(self._exactly(4), "big")
+        return canon.decode(self._exactly(size))
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = self.socket.recv(size - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+
+def test_several_requests_run_at_once_and_answers_carry_their_ids(tmp_path: pathlib.Path) -> None:
+    with serving(SmallDoor(), tmp_path / "control.sock") as path:
+        raw = Raw(path)
+        raw.ask(1, "watch", "run")
+        raw.ask(2, "status")
+        seen = []
+        while not (seen and seen[-1]["id"] == 2):
+            seen.append(raw.hear())
+        assert seen[-1]["result"]["name"] == "ann"
+        assert all(set(answer) == {"id", "item"} for answer in seen[:-1])
+        raw.ask(3, "results", job="abc", after=9)
+        answers = iter(raw.hear, None)
+        assert len(next(a for a in answers if a["id"] == 3)["result"]) == 2
+        raw.socket.close()
+
+
+def test_only_the_doors_methods_can_be_called(tmp_path: pathlib.Path) -> None:
+    door = SmallDoor()
+    with serving(door, tmp_path / "control.sock") as path:
+        raw = Raw(path)
+        for number, name in enumerate(["_row", "__init__", "finish", "serve", "", "__class__"]):
+            raw.ask(number, name)
+            assert raw.hear()["error"]["kind"] == "Unsupported"
+        raw.ask(9, "status", 1, 2, 3)
+        assert raw.hear()["error"]["kind"] == "LocalError"
+        raw.socket.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\xff\xff\xff\xff",
+        (20 << 20).to_bytes(4, "big") + b"x" * 100,
+        b"\0\0\0\x01\xc1",
+        b"\0\0\0\x01\x80",
+        b"\0\0\0\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_garbage_ends_its_own_connection_only(tmp_path: pathlib.Path, said: bytes) -> None:
+    with serving(SmallDoor(), tmp_path / "control.sock") as path:
+        other = Raw(path)
+        raw = Raw(path)
+        raw.socket.sendall(said)
+        assert raw.hear()["error"]["kind"] in {"LimitExceeded", "Malformed"}
+        with pytest.raises((EOFError, ConnectionError)):
+            raw.hear()
+        other.ask(1, "status")
+        assert other.hear()["result"]["name"] == "ann"
+        raw.socket.close()
+        other.socket.close()
+
+
+def test_an_id_in_use_is_refused(tmp_path: pathlib.Path) -> None:
+    with serving(SmallDoor(), tmp_path / "control.sock") as path:
+        raw = Raw(path)
+        raw.ask(1, "watch", "run")
+        raw.ask(1, "status")
+        heard = raw.hear()
+        while "item" in heard:
+            heard = raw.hear()
+        assert heard["error"]["kind"] == "Malformed"
+        raw.socket.close()
+
+
+def test_too_many_requests_are_answered_so(tmp_path: pathlib.Path) -> None:
+    with serving(SmallDoor(), tmp_path / "control.sock", ControlRules(requests_max=2)) as path:
+        raw = Raw(path)
+        for number in range(3):
+            raw.ask(number, "watch", "run")
+        while "item" in (heard := raw.hear()):
+            pass
+        assert heard["id"] == 2
+        assert heard["error"]["kind"] == "Unavailable"
+        raw.socket.close()
+
+
+def test_too_many_connections_are_refused_and_room_comes_back(tmp_path: pathlib.Path) -> None:
+    with serving(SmallDoor(), tmp_path / "control.sock", ControlRules(connections_max=1)) as path:
+        first = Raw(path)
+        first.ask(1, "status")
+        first.hear()
+        second = Raw(path)
+        with pytest.raises((EOFError, ConnectionError)):
+            second.hear()
+        second.socket.close()
+        first.ask(2, "status")
+        assert first.hear()["id"] == 2
+        first.socket.close()
+
+
+def test_a_client_that_leaves_cancels_what_it_asked(tmp_path: pathlib.Path) -> None:
+    door = SmallDoor()
+    with serving(door, tmp_path / "control.sock") as path:
+        raw = Raw(path)
+        raw.ask(1, "watch", "run")
+        raw.hear()
+        raw.socket.close()
+        assert door.unwatched.wait(10)
+
+
+def test_a_client_that_does_not_read_holds_up_nobody_else(tmp_path: pathlib.Path) -> None:
+    door = SmallDoor()
+    door.row_bytes = 4 << 20
+    with serving(door, tmp_path / "control.sock") as path:
+        deaf = Raw(path)
+        for number in range(5):
+            deaf.ask(number, "results", "abc", 0, 2)
+        with attach(tmp_path) as net:
+            assert net.status()["name"] == "ann"
+        deaf.socket.close()
+
+
+def test_another_users_process_is_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control.os, "geteuid", lambda: os.getuid() + 1)
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    try:
+        assert not control._is_ours(ours)
+        monkeypatch.undo()
+        assert control._is_ours(ours)
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def test_the_socket_is_ours_alone_and_gone_afterwards(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    with serving(SmallDoor(), folder / "control.sock") as path:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert sorted(entry.name for entry in folder.iterdir()) == ["control.lock"]
+
+
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(LocalError, match="Others may write"):
+        trio.run(serve_control, SmallDoor(), folder / "control.sock")
+
+
+def test_a_second_node_in_one_folder_is_refused(tmp_path: pathlib.Path) -> None:
+    with serving(SmallDoor(), tmp_path / "control.sock"):
+        with pytest.raises(LocalError, match="A node runs with the data folder"):
+            trio.run(serve_control, SmallDoor(), tmp_path / "control.sock")
+        with attach(tmp_path) as net:
+            assert net.status()["name"] == "ann", "the refused one left the first alone"
+
+
+def test_a_dead_nodes_socket_is_replaced(tmp_path: pathlib.Path) -> None:
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(os.fspath(tmp_path / "control.sock"))
+    stale.close()
+    with serving(SmallDoor(), tmp_path / "control.sock"), attach(tmp_path) as net:
+        assert net.status()["name"] == "ann"
+
+
+def test_a_long_path_is_served_elsewhere_and_found(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / ("long" * 20) / ("path" * 10)
+    for _ in range(2):  # the second start finds the first one's pointer gone, or stale
+        with serving(SmallDoor(), folder / "control.sock") as path:
+            assert len(os.fsencode(path)) <= 100
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+            with attach(folder) as net:
+                assert net.status()["name"] == "ann"
+        assert not path.parent.exists()
+    (folder / "control.path").write_text("/etc/passwd")
+    with serving(SmallDoor(), folder / "control.sock"):
+        assert pathlib.Path("/etc/passwd").exists(), "a pointer that is not ours removes nothing"
+
+
+def test_client_and_door_have_the_same_methods() -> None:
+    assert set(METHODS) <= {name for name in vars(Net) if not name.startswith("_")}
+    assert {name for name in METHODS if hasattr(SmallDoor, name)} == set(METHODS)
+    assert {name for name in METHODS if inspect.isasyncgenfunction(getattr(Door, name))} == STREAMS
