@@ -1,0 +1,95 @@
+"""Files that appear whole or not at all, and the lock that keeps two nodes off one folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+from ctorrent.errors import LocalError
+
+
+def private_folder(path: Path) -> Path:
+    """`path` as a directory, made with mode 0700 where it is missing. Raises LocalError when that cannot be."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalError(
+            f"The folder {path} cannot be made: {error.strerror}.", "Name another with --data-dir."
+        ) from error
+    return path
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames inside `path` survive a loss of power."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o600) -> bool:
+    """Make `path` with `data`, durably. -> False, nothing changed, when it exists already."""
+    spare = _write_spare(path, data, mode)
+    try:
+        os.link(spare, path)  # unlike a rename, a link never replaces: of two starters one wins, the other is told
+    except FileExistsError:
+        return False
+    finally:
+        spare.unlink()
+    sync_folder(path.parent)
+    return True
+
+
+def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Make `path` hold `data`, durably: a reader sees the old file or the new one."""
+    spare = _write_spare(path, data, mode)
+    spare.replace(path)
+    sync_folder(path.parent)
+
+
+def _write_spare(path: Path, data: bytes, mode: int) -> Path:
+    spare = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    handle = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return spare
+
+
+class FolderLock:
+    """An exclusive lock that the kernel drops when this process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises LocalError, with the holder's pid, when another process (or this one) holds it."""
+        self.handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self.handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self.handle)
+            raise _refusal(path, holder, error) from None
+        os.ftruncate(self.handle, 0)
+        os.pwrite(self.handle, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let others in. The file stays: removing it would let two processes lock two files of one name."""
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
+
+
+def _refusal(path: Path, holder: str, error: OSError) -> LocalError:
+    if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+        return LocalError(
+            f"The folder {path.parent} cannot be locked: {error.strerror}.",
+            "It may be on a network file system without locks: use a local disk.",
+        )
+    return LocalError(
+        f"The data folder {path.parent} is in use by another node (pid {holder}).",
+        "Stop that node, or give this one its own folder with --data-dir.",
+    )
