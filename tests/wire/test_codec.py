@@ -9,7 +9,7 @@ import pytest
 
 from ctorrent.errors import BadSignature, LimitExceeded, Malformed, PeerError
 from ctorrent.model import session as s
-from ctorrent.model.ids import node_id
+from ctorrent.model.ids import OwnerId, node_id
 from ctorrent.model.job import Environment
 from ctorrent.model.result import Failure, FailureKind, Usage
 from ctorrent.model.trade import NoReason
@@ -210,7 +210,7 @@ def test_an_empty_frame_and_an_oversize_one() -> None:
 def test_a_new_reason_is_still_a_no() -> None:
     data = codec.encode_message(MESSAGES["declined"])
     message = session_pb2.Declined.FromString(data[1:])
-    message.no.reason = 99
+    message.no.reason = 99  # type: ignore[assignment]
     got = codec.decode_message(data[:1] + message.SerializeToString())
     assert isinstance(got, s.Declined)
     assert got.no.reason is NoReason.OTHER
@@ -279,7 +279,7 @@ def test_text_for_people_is_cut_not_refused() -> None:
 
 def test_ledger_bodies_and_batches_come_back() -> None:
     assert codec.decode_tally(codec.encode_tally(samples.TALLY)) == samples.TALLY
-    bare = dataclasses.replace(samples.TALLY, worker_owner="")
+    bare = dataclasses.replace(samples.TALLY, worker_owner=OwnerId(""))
     assert codec.decode_tally(codec.encode_tally(bare)) == bare
     assert codec.decode_incarnation(codec.encode_incarnation(samples.HEAD)) == samples.HEAD
     assert codec.decode_incarnation(codec.encode_incarnation(None)) is None
