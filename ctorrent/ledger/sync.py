@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ctorrent.ledger.chain import Accept, Chain, Refuse, Request
 from ctorrent.ledger.chain import Effect as ChainEffect
@@ -260,7 +260,7 @@ class Sync:
             listed = {(line.author, line.incarnation) for line in found.lines}
             for line in summary.lines(found.prefix, self._rules.lines_max):
                 if (line.author, line.incarnation) not in listed:
-                    effects.append(_gift(line, 1, line.seq, bool(line.fork)))
+                    effects += self._gift(line, 1, line.seq, bool(line.fork))
         return effects
 
     def _line(self, ring: Ring, theirs: Line) -> list[Effect]:
@@ -275,17 +275,25 @@ class Sync:
             self._pull(theirs, mine.seq + 1, last, _tells(theirs, mine))
         effects: list[Effect] = []
         if (last := _reach(mine, theirs)) > theirs.seq or _tells(mine, theirs):
-            effects.append(_gift(mine, theirs.seq + 1, last, _tells(mine, theirs)))
+            effects += self._gift(mine, theirs.seq + 1, last, _tells(mine, theirs))
         if mine.seq == theirs.seq > 0 and mine.id != theirs.id:
             # the author forked: either side's entry at this seq is the other's proof
             self._queue(Want(theirs.author, theirs.incarnation, theirs.seq, theirs.seq, True))
-            effects.append(_gift(mine, mine.seq, mine.seq, False))
+            effects += self._gift(mine, mine.seq, mine.seq, False)
         return effects
 
     def _pull(self, theirs: Line, first: int, last: int, proof: bool) -> None:
         self._goal[theirs.author, theirs.incarnation] = last
         piece = min(last, first + self._chain.rules.request_max - 1)
         self._queue(Want(theirs.author, theirs.incarnation, first, piece, proof))
+
+    def _gift(self, line: Line, first: int, last: int, proof: bool) -> list[Serve]:
+        """Unasked: in pieces, so that no side reads more of a log at once than a want may ask for."""
+        step = self._chain.rules.request_max
+        starts = range(first, last + 1, step) or [first]
+        pieces = [Want(line.author, line.incarnation, s, min(last, s + step - 1)) for s in starts]
+        pieces[-1] = replace(pieces[-1], proof=proof)
+        return [Serve(piece, 0) for piece in pieces]
 
     # either side ------------------------------------------------------------------------------------------------------
 
@@ -375,10 +383,6 @@ def _reach(giver: Line, taker: Line) -> int:
 def _tells(giver: Line, taker: Line) -> bool:
     """Does the giver know of an earlier fork than the taker?"""
     return giver.fork > 0 and (not taker.fork or giver.fork < taker.fork)
-
-
-def _gift(line: Line, first: int, last: int, proof: bool) -> Serve:
-    return Serve(Want(line.author, line.incarnation, first, last, proof), 0)
 
 
 def parcels(entries: Sequence[Sealed], answers: int, rules: SyncRules | None = None) -> list[Give]:
