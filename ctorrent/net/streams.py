@@ -54,10 +54,10 @@ class NetStreams:
         try:
             await self._dialler.reach(peer)
             stream = await self._negotiate(peer, protocol)
-            return await self._greet(StreamChannel(stream, peer, True, self._rules, self._measured), self._outbound)
         except BaseException:
             _less(self._outbound, peer)
             raise
+        return await self._greet(StreamChannel(stream, peer, True, self._rules, self._measured))
 
     async def _negotiate(self, peer: NodeId, protocol: str) -> Any:
         with trio.move_on_after(self._rules.open_s):
@@ -71,10 +71,9 @@ class NetStreams:
                 raise Unavailable(f"no stream to {peer}: {error}") from None
         raise Unavailable(f"{peer} did not answer within {self._rules.open_s:.0f} s")
 
-    async def _greet(self, channel: StreamChannel, count: Counter[NodeId]) -> StreamChannel:
-        """Run the channel and wait for the peer's Hello. The count goes down when the channel's tasks end."""
-        self._nursery.start_soon(self._run, channel, count)
-        count[channel.peer] += 1  # of the tasks; the caller's own is taken back by its except or by _run
+    async def _greet(self, channel: StreamChannel) -> StreamChannel:
+        """Run the channel and wait for the peer's Hello."""
+        self._nursery.start_soon(self._run, channel)
         try:
             with trio.move_on_after(self._rules.hello_s):
                 await channel.greeted.wait()
@@ -85,16 +84,16 @@ class NetStreams:
         except BaseException as error:
             channel.abort(error if isinstance(error, PeerError) else Unavailable("the channel was given up"))
             raise
-        _less(count, channel.peer)
         return channel
 
-    async def _run(self, channel: StreamChannel, count: Counter[NodeId]) -> None:
+    async def _run(self, channel: StreamChannel) -> None:
         self._channels.add(channel)
         try:
             await channel.run()
         finally:
             self._channels.discard(channel)
-            _less(count, channel.peer)
+            if channel.dialled:
+                _less(self._outbound, channel.peer)
 
     def serve(self, protocol: str, handler: Handler) -> None:
         """See ports.Streams."""
@@ -115,7 +114,7 @@ class NetStreams:
 
     async def _serve(self, channel: StreamChannel, protocol: str, handler: Handler) -> None:
         try:
-            await self._greet(channel, self._inbound)
+            await self._greet(channel)
             await handler(channel)
         except PeerError as error:
             self._dialler.charge(channel.peer, 20 if isinstance(error, LimitExceeded) else 10, f"{protocol}: {error.message}")

@@ -1,0 +1,86 @@
+"""The book of known peers, and the news about it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import trio
+
+from ctorrent.model.ids import NodeId
+from ctorrent.net.rules import DirectoryRules
+from ctorrent.ports import Contact
+
+_SMOOTHING = 0.3  # of a new bandwidth figure against the old: three transfers say most of it
+
+
+class Contacts:
+    def __init__(self, rules: DirectoryRules) -> None:
+        self._rules = rules
+        self._book: dict[NodeId, Contact] = {}
+        self._listeners: set[trio.MemorySendChannel[Contact]] = set()
+
+    def get(self, peer: NodeId) -> Contact | None:
+        return self._book.get(peer)
+
+    def all(self) -> list[Contact]:
+        """Connected first, then by id."""
+        return sorted(self._book.values(), key=lambda contact: (not contact.connected, contact.node))
+
+    def heard(self, peer: NodeId, addresses: tuple[str, ...], how: str) -> Contact:
+        """Someone said that the peer may be there. How a peer was first found stays; new addresses go first."""
+        old = self._book.get(peer) or Contact(peer, (), how, False)
+        merged = tuple(dict.fromkeys(addresses + old.addresses))[: self._rules.addresses_per_contact]
+        return self._keep(replace(old, addresses=merged))
+
+    def connected(self, peer: NodeId, how: str, addresses: tuple[str, ...]) -> None:
+        old = self._book.get(peer)
+        contact = self.heard(peer, addresses, how)
+        if old is None or not old.connected:
+            self._tell(self._keep(replace(contact, connected=True, how=contact.how if old is not None else how)))
+
+    def disconnected(self, peer: NodeId) -> None:
+        old = self._book.get(peer)
+        if old is not None and old.connected:
+            self._tell(self._keep(replace(old, connected=False)))
+
+    def identified(self, peer: NodeId, agent: str, addresses: tuple[str, ...]) -> None:
+        """The peer said what it is and where it listens."""
+        old = self._book.get(peer)
+        if old is not None:
+            merged = tuple(dict.fromkeys(addresses + old.addresses))[: self._rules.addresses_per_contact]
+            self._tell(self._keep(replace(old, agent=agent, addresses=merged)))
+
+    def measured(self, peer: NodeId, bytes_s: float) -> None:
+        old = self._book.get(peer)
+        if old is not None:
+            known = old.bandwidth_bytes_s
+            figure = bytes_s if known is None else known + _SMOOTHING * (bytes_s - known)
+            self._keep(replace(old, bandwidth_bytes_s=figure))
+
+    async def changes(self) -> AsyncIterator[Contact]:
+        """From now on; a listener that lags too far misses the newest."""
+        send, receive = trio.open_memory_channel[Contact](self._rules.changes)
+        self._listeners.add(send)
+        try:
+            async with receive:
+                async for contact in receive:
+                    yield contact
+        finally:
+            self._listeners.discard(send)
+
+    def _tell(self, contact: Contact) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener.send_nowait(contact)
+            except trio.WouldBlock:
+                continue
+
+    def _keep(self, contact: Contact) -> Contact:
+        self._book.pop(contact.node, None)
+        self._book[contact.node] = contact  # most recent last
+        if len(self._book) > self._rules.contacts:
+            old = next((node for node, one in self._book.items() if not one.connected), None)
+            if old is not None:
+                del self._book[old]
+        return contact

@@ -1,0 +1,113 @@
+"""How neighbours are found: from last time, in the DHT, on the local network. All of it hints; dialling tells."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import trio
+from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
+from libp2p.peer.id import ID
+from multiaddr import Multiaddr
+
+from ctorrent.model.ids import NodeId
+from ctorrent.net.addresses import parse
+from ctorrent.net.cures.guard import Charge
+from ctorrent.net.cures.kad import guard_dht
+from ctorrent.net.directory import NetDirectory
+from ctorrent.net.host import Host, background_trio_service
+from ctorrent.net.rules import NetRules
+from ctorrent.wire.names import KADEMLIA
+
+_log = logging.getLogger(__name__)
+_LOOKUP_S = 10.0
+
+
+class Dht:
+    """Our own Kademlia network as a source of addresses."""
+
+    def __init__(self, host: Host, directory: NetDirectory, rules: NetRules, charge: Charge) -> None:
+        self._host = host
+        self._directory = directory
+        self._rules = rules.directory
+        self._news = trio.Event()
+        self.kad = KadDHT(
+            host.libp2p,
+            DHTMode.SERVER,
+            enable_random_walk=False,
+            enable_values=False,  # anybody could store anything
+            strict_validation=True,
+            persist_dir=None,
+        )
+        guard_dht(host.libp2p, self.kad, rules.kad, charge)
+        directory.on_identified = self._identified
+        directory.find = self.find
+
+    async def run(self) -> None:
+        """Until cancelled. If the library's service fails, this node goes on without it."""
+        try:
+            async with background_trio_service(self.kad):
+                await self._refresh_forever()
+        except Exception:
+            # a bug in the library must not end the node, and must be seen
+            _log.exception("the DHT stopped; neighbours are still found by other means")
+            self._directory.find = None
+
+    def _identified(self, peer_id: ID) -> None:
+        self._news.set()
+
+    async def _refresh_forever(self) -> None:
+        while True:
+            await self._news.wait()
+            await trio.sleep(0.2)  # several connects come together
+            self._news = trio.Event()
+            await self._take_in()
+            with trio.move_on_after(_LOOKUP_S * 3):
+                await self.kad.refresh_routing_table()
+            lonely = self._directory.connected_count() < self._rules.enough
+            with trio.move_on_after(self._rules.refresh_s):
+                await self._news.wait()
+                if not lonely:
+                    await trio.sleep(self._rules.refresh_first_s)
+            self._news.set()
+
+    async def _take_in(self) -> None:
+        store = self._host.libp2p.get_peerstore()
+        for peer_id in list(self._host.network.connections):
+            if KADEMLIA in _protocols(store, peer_id):
+                await self.kad.add_peer(peer_id)
+
+    async def find(self, peer: NodeId) -> Sequence[Multiaddr]:
+        """Addresses of a peer as the DHT has them; empty when it has none."""
+        with trio.move_on_after(_LOOKUP_S):
+            try:
+                info = await self.kad.find_peer(ID.from_string(peer))
+            except Exception as error:  # noqa: BLE001  any of the library's kinds; a hint that did not come
+                _log.debug("find %s: %r", peer, error)
+                return ()
+            return tuple(info.addrs)[:16] if info is not None else ()
+        return ()
+
+
+def _protocols(store: Any, peer_id: ID) -> list[str]:
+    try:
+        return list(store.get_protocols(peer_id))
+    except Exception:  # noqa: BLE001  PeerStoreError: not identified yet
+        return []
+
+
+async def redial_known(directory: NetDirectory, rules: NetRules) -> None:
+    """Look for those of last time, until this node has neighbours enough; and again whenever it has too few."""
+    wait_s = 0.0
+    while True:
+        await trio.sleep(wait_s)
+        missing = rules.directory.enough - directory.connected_count()
+        for contact in directory.contacts():
+            if missing <= 0:
+                break
+            if not contact.connected and contact.addresses and contact.how != "inbound":
+                found = [address for address in map(parse, contact.addresses) if address is not None]
+                await directory.hint(ID.from_string(contact.node), found, contact.how)
+                missing = rules.directory.enough - directory.connected_count()
+        wait_s = min(max(wait_s * 2, rules.directory.redial_s), 600.0) if missing > 0 else rules.directory.redial_s

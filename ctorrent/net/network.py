@@ -1,0 +1,56 @@
+"""The network as a node sees it: three ports, opened and closed together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from ctorrent.net.directory import NetDirectory
+from ctorrent.net.discovery import Dht, redial_known
+from ctorrent.net.gossip import NetGossip
+from ctorrent.net.host import open_host
+from ctorrent.net.rules import NetRules
+from ctorrent.net.streams import NetStreams
+
+_CLOSE_S = 2.0  # for channels to send what is queued
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """ports.Streams, ports.Directory and ports.Gossip of one node."""
+
+    streams: NetStreams
+    directory: NetDirectory
+    gossip: NetGossip
+
+
+@asynccontextmanager
+async def open_network(secret: bytes, rules: NetRules) -> AsyncIterator[Network]:
+    """Listen, and find peers, until the block ends. Leaves no socket and no task.
+
+    secret: the node's raw 32-byte Ed25519 key. Raises LocalError when it cannot listen.
+    """
+    directory = NetDirectory(rules)
+    async with trio.open_nursery() as channels:
+        async with open_host(secret, rules, directory.charge_libp2p, directory.refuses) as host:
+            directory.start(host, channels)
+            streams = NetStreams(host, directory, rules.channels, directory.measured, channels)
+            gossip = NetGossip(host, rules.gossip, directory.charge_libp2p)
+            async with gossip.running(), trio.open_nursery() as finders:
+                _look_for_peers(finders, directory, rules)
+                try:
+                    yield Network(streams, directory, gossip)
+                finally:
+                    with trio.move_on_after(_CLOSE_S, shield=True):
+                        await streams.aclose()
+                    finders.cancel_scope.cancel()
+        channels.cancel_scope.cancel()
+
+
+def _look_for_peers(nursery: trio.Nursery, directory: NetDirectory, rules: NetRules) -> None:
+    nursery.start_soon(redial_known, directory, rules)
+    if rules.dht and not rules.lan_only:
+        nursery.start_soon(Dht(directory.host, directory, rules, directory.charge_libp2p).run)
