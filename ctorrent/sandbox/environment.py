@@ -1,0 +1,149 @@
+"""Environments: the packages that blocks may import, in folders made for sandboxes, never the owner's own.
+
+    data/environments/<name>/site/               pip install --target, wheels only
+    data/environments/<name>/environment.json    what is in it
+
+"base" is always there: this node's Python without packages. A fingerprint is the digest of all that a result may
+depend on: Python patch, package versions, libc, architecture, GPU class, image.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import trio
+
+from ctorrent.errors import LocalError
+from ctorrent.model.ids import Digest
+from ctorrent.model.offer import EnvironmentInfo
+from ctorrent.sandbox.limits import SandboxRules
+from ctorrent.seal import digest
+
+BASE = "base"
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,40}\Z")
+_PROGRAMS = (
+    "awk", "bash", "bc", "blender", "bzip2", "cat", "convert", "cut", "ffmpeg", "g++", "gawk", "gcc", "gnuplot", "grep",
+    "gzip", "head", "java", "jq", "julia", "make", "node", "octave", "perl", "povray", "python3", "R", "Rscript", "ruby",
+    "sed", "sh", "sort", "sqlite3", "tail", "tar", "tr", "uniq", "wc", "xz", "zstd",
+)  # fmt: skip - what jobs ask for by name; a whole /usr/bin would not fit into an offer
+
+
+class Environments:
+    """The environments of one data folder."""
+
+    def __init__(self, data_dir: Path, rules: SandboxRules, commands: bool = False, gpu_class: str = "", image: str = "") -> None:
+        self._folder = data_dir / "environments"
+        self._rules = rules
+        self._programs = programs() if commands else ()
+        self._gpu_class = gpu_class
+        self._image = image
+
+    def list(self) -> tuple[EnvironmentInfo, ...]:
+        """"base" and all that were added, by name."""
+        names = sorted(path.parent.name for path in self._folder.glob("*/environment.json"))
+        return (self._info(BASE, ()), *(self._read(name) for name in names))
+
+    def site(self, name: str) -> Path | None:
+        """The folder to import from; None for "base". Raises LocalError when it is not there."""
+        if name == BASE:
+            return None
+        site = self._folder / name / "site"
+        if not _NAME.match(name) or not site.is_dir():
+            raise LocalError(f"there is no environment {name!r}", f"Make it: ctorrent env add {name} PACKAGE…")
+        return site
+
+    async def add(self, name: str, packages: list[str]) -> EnvironmentInfo:
+        """Make or replace an environment from wheels. Raises LocalError with pip's own last words."""
+        if not _NAME.match(name) or name == BASE:
+            raise LocalError(f"{name!r} cannot name an environment", "Use small letters, digits, dots and dashes.")
+        wrong = [package for package in packages if package.startswith("-")]
+        if wrong or not packages:
+            raise LocalError(f"{wrong[0]!r} is not a package" if wrong else "no package was named")
+        fresh = self._folder / f".{name}.{os.getpid()}"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        try:
+            await self._install(fresh / "site", packages)
+            info = self._info(name, installed(fresh / "site"))
+            (fresh / "environment.json").write_text(json.dumps({"packages": info.packages, "wanted": packages}))
+            self._publish(fresh, name)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return info
+
+    async def _install(self, site: Path, packages: list[str]) -> None:
+        argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--only-binary", ":all:", "--target", str(site), "--", *packages]
+        with trio.move_on_after(self._rules.pip_s):
+            done = await trio.run_process(argv, capture_stdout=True, capture_stderr=True, check=False)
+            if done.returncode:
+                words = done.stderr.decode("utf-8", "replace").strip().splitlines()
+                errors = [line for line in words if line.startswith("ERROR")] or words
+                raise LocalError(f"pip could not install {' '.join(packages)}: {' '.join(errors[-2:])}")
+            return
+        raise LocalError(f"pip took longer than {self._rules.pip_s:g} s")
+
+    def _publish(self, fresh: Path, name: str) -> None:
+        """Put the finished folder in its place; cells that use the old one keep its open files."""
+        target = self._folder / name
+        old = self._folder / f".{name}.old.{os.getpid()}"
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def remove(self, name: str) -> None:
+        """Raises LocalError when it is not there."""
+        if name == BASE:
+            raise LocalError("the environment base is this node's Python and cannot be removed")
+        self.site(name)
+        shutil.rmtree(self._folder / name)
+
+    def _read(self, name: str) -> EnvironmentInfo:
+        try:
+            found = json.loads((self._folder / name / "environment.json").read_text())["packages"]
+            return self._info(name, tuple((str(package), str(version)) for package, version in found))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise LocalError(f"the environment {name!r} is damaged", f"Remove it: ctorrent env rm {name}") from None
+
+    def _info(self, name: str, packages: tuple[tuple[str, str], ...]) -> EnvironmentInfo:
+        info = EnvironmentInfo(
+            name=name,
+            fingerprint=Digest(b""),
+            python=platform.python_version(),
+            arch=platform.machine(),
+            packages=packages,
+            programs=self._programs,
+            image=self._image,
+        )
+        return replace(info, fingerprint=fingerprint(info, self._gpu_class))
+
+
+def fingerprint(info: EnvironmentInfo, gpu_class: str = "") -> Digest:
+    """Digest of all that equal results may depend on. Programs are told apart by the image or the distribution."""
+    parts = [info.python, info.arch, "-".join(platform.libc_ver()), gpu_class, info.image]
+    parts += [f"{name}=={version}" for name, version in info.packages]
+    return Digest(digest("ctorrent/environment/1", *(part.encode() for part in parts)))
+
+
+def installed(site: Path) -> tuple[tuple[str, str], ...]:
+    """(canonical name, version) of what a folder holds, sorted."""
+    found = metadata.distributions(path=[str(site)])
+    return tuple(sorted({(canonical(package.metadata["Name"]), package.version) for package in found}))
+
+
+def canonical(name: str) -> str:
+    """Package names compare without case, dots and underscores (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def programs() -> tuple[str, ...]:
+    """Of the programs that jobs ask for, those that a sandbox on this machine finds."""
+    return tuple(name for name in _PROGRAMS if shutil.which(name, path="/usr/local/bin:/usr/bin:/bin"))

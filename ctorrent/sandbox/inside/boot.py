@@ -1,0 +1,80 @@
+"""The first process of a sandbox: `python -s -S -B boot.py SPEC`, where SPEC is a JSON file that the node wrote.
+
+Connects to the node, raises walls where it may, locks itself half down, preloads, and becomes the supervisor. What
+fails on the way is told to the node in words.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import socket
+import sys
+from typing import Any, Dict
+
+
+def _import_ours() -> Any:
+    """Our package by the name of its folder, and then out of the program's way."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[0] = os.path.dirname(here)
+    package = os.path.basename(here)
+    names = ("frames", "lockdown", "walls", "runner", "canon", "supervisor", "child", "command")
+    modules = {name: importlib.import_module(package + "." + name) for name in names}
+    del sys.path[0]
+    return modules
+
+
+def main() -> None:
+    with open(sys.argv[1]) as file:
+        spec: Dict[str, Any] = json.load(file)
+    ours = _import_ours()
+    frames = ours["frames"]
+    control = socket.socket(socket.AF_UNIX)
+    control.connect(spec["socket"])
+    try:
+        walls = _prepare(spec, ours)
+        code = _read(spec["code"])
+        walls |= _lock(spec, ours)
+        supervise = ours["supervisor"]
+        if spec["kind"] == "python":
+            supervise.preload(spec, code)
+        child = ours["child" if spec["kind"] == "python" else "command"].main
+        control.sendall(frames.HELLO.pack(frames.MAGIC, frames.SUPERVISOR, walls))
+        supervise.Supervisor(spec, code, control, child).run()
+    except BaseException as error:
+        text = ("%s: %s" % (type(error).__name__, error)).encode("utf-8", "replace")[-4000:]
+        control.sendall(frames.HELLO.pack(frames.MAGIC, frames.TROUBLE, len(text)) + text)
+        raise
+
+
+def _prepare(spec: Dict[str, Any], ours: Any) -> int:
+    """Walls, working folder and paths of this process; children inherit them."""
+    walls: int = ours["walls"].raise_walls(spec)
+    sys.path += spec["site"]
+    sys.dont_write_bytecode = True
+    return walls
+
+
+def _lock(spec: Dict[str, Any], ours: Any) -> int:
+    """Lock the supervisor itself, before any package is imported."""
+    lockdown = ours["lockdown"]
+    how = lockdown.Lock(
+        profile="supervisor",
+        read=spec["read"] + spec["supervisor_read"],
+        write=spec["write"],
+        devices=spec["devices"],
+        may_exec=spec["kind"] != "python" or bool(spec["devices"]),
+        need_landlock=spec["need_landlock"],
+    )
+    landlock = lockdown.lock(how) >= 1
+    os.chdir("/")
+    return int(ours["frames"].WALL_LANDLOCK) if landlock else 0
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+main()

@@ -1,0 +1,273 @@
+"""One process, one unit: connect, lock down, and only then receive, run, reply.
+
+Replies are gathered and sent in few writes: when 64 KiB are there, when the unit ends, and by a small thread every
+few milliseconds, so that the node's deadline for a block starts when the one before it ended. A process that dies
+with gathered replies loses them; the node then runs those blocks again in a careful unit, which sends each at once.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from . import frames, runner
+from .lockdown import Lock, lock
+from .seeds import Seeder
+
+_GATHER_BYTES = 64 << 10
+_FLUSH_S = 0.005  # one GIL switch interval: rarer would blur deadlines, oftener would cost the program time
+_RAW_OUTPUT = 1  # the memfd behind file descriptors 1 and 2
+
+
+class Wire:
+    """The child's end of the connection: whole reads, gathered writes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._mutex = threading.Lock()
+        self._out: List[bytes] = []
+        self._out_bytes = 0
+        self._in = memoryview(b"")
+        self._flushed = time.monotonic()
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes; leaves quietly when the node is gone."""
+        have = self._in[:size]
+        self._in = self._in[size:]
+        if len(have) == size:
+            return bytes(have)
+        wanted = bytearray(size)
+        view = memoryview(wanted)
+        view[: len(have)] = have
+        at = len(have)
+        while at < size:
+            if size - at >= _GATHER_BYTES:
+                got = self._sock.recv_into(view[at:])
+                at += got
+            else:
+                chunk = self._sock.recv(_GATHER_BYTES)
+                got = len(chunk)
+                take = min(got, size - at)
+                view[at : at + take] = chunk[:take]
+                self._in = memoryview(chunk)[take:]
+                at += take
+            if not got:
+                os._exit(0)
+        return bytes(wanted)
+
+    def put(self, kind: int, position: int, body: bytes, usage: Tuple[float, float, int] = (0.0, 0.0, 0)) -> None:
+        head = frames.REPLY.pack(kind, position, usage[0], usage[1], usage[2], len(body))
+        with self._mutex:
+            self._out += (head, body)
+            self._out_bytes += len(body) + len(head)
+        if self._out_bytes >= _GATHER_BYTES:
+            self.flush()
+
+    def flush_some(self) -> None:
+        """Send what was gathered, at most every _FLUSH_S: for logs of a block that has the process to itself."""
+        if time.monotonic() - self._flushed > _FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        with self._mutex:
+            if not self._out:
+                return
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out, self._out_bytes = [], 0
+            self._flushed = time.monotonic()
+            try:
+                self._sock.sendall(data)
+            except OSError:
+                os._exit(0)
+
+
+class Log:
+    """What sys.stdout and sys.stderr write to: capped per block, handed on as it appears."""
+
+    encoding = "utf-8"
+    errors = "replace"
+    closed = False
+
+    def __init__(self, wire: Wire, cap: int) -> None:
+        self._wire = wire
+        self._cap = cap
+        self._left = cap
+        self._position = 0
+        self._raw_seen = 0
+        self.buffer = self
+
+    def begin(self, position: int) -> None:
+        self._position, self._left = position, self._cap
+
+    def write(self, text: Any) -> int:
+        if self._left > 0:
+            data = text.encode("utf-8", "replace") if isinstance(text, str) else bytes(text)
+            if data:
+                self._wire.put(frames.LOG, self._position, data[: self._left])
+                self._wire.flush_some()
+                self._left -= len(data)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def take_raw(self) -> None:
+        """Add what was written below Python, by C code, to file descriptors 1 and 2."""
+        size = os.fstat(_RAW_OUTPUT).st_size
+        if size > self._raw_seen:
+            self.write(os.pread(_RAW_OUTPUT, min(size - self._raw_seen, max(self._left, 1)), self._raw_seen))
+            self._raw_seen = size
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return _RAW_OUTPUT
+
+
+def main(spec: Dict[str, Any], serial: int, code: bytes, seeder: Seeder) -> None:
+    """Serve one unit and leave. Never returns; any exit status but 0 is this file's own fault."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.connect(spec["socket"])
+    except OSError:
+        os._exit(frames.EXIT_NODE_GONE)
+    lock(own_lock(spec))
+    sock.sendall(frames.HELLO.pack(frames.MAGIC, frames.CHILD, serial))
+    wire = Wire(sock)
+    mode, careful, count, block_s, size = frames.UNIT.unpack(wire.read(frames.UNIT.size))
+    entry = wire.read(size).decode()
+    cpu_s = int(min(block_s * count, 1e8) * spec["cpu"]) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    unit = Unit(spec, wire, seeder, bool(careful) or count == 1)
+    unit.prepare(code, entry)
+    if not unit.careful:
+        threading.Thread(target=_keep_flushing, args=(wire,), daemon=True).start()
+    for position in range(count):
+        unit.block(position, mode)
+    wire.put(frames.DONE, count, b"")
+    wire.flush()
+    os._exit(0)
+
+
+def own_lock(spec: Dict[str, Any]) -> Lock:
+    """How a child locks itself; the memory it may add is counted from what it was born with."""
+    data = spec["memory_bytes"]
+    return Lock(
+        profile="python",
+        read=spec["read"],
+        devices=spec["devices"],
+        data_bytes=None if data is None else data + _data_now(),
+        file_bytes=spec["log_bytes"],
+        files=256,  # data loaders and shared libraries; the table itself is memory
+        need_landlock=spec["need_landlock"],
+    )
+
+
+def _data_now() -> int:
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[5]) * resource.getpagesize()
+    except OSError:
+        return 128 << 20  # numpy's own need, where /proc cannot be asked
+
+
+def _keep_flushing(wire: Wire) -> None:
+    while True:
+        time.sleep(_FLUSH_S)
+        wire.flush()
+
+
+class Unit:
+    """The blocks of one unit, one after the other."""
+
+    def __init__(self, spec: Dict[str, Any], wire: Wire, seeder: Seeder, careful: bool) -> None:
+        self._spec = spec
+        self._wire = wire
+        self._seeder = seeder
+        self._runner: Optional[runner.Runner] = None
+        self._broken: Optional[Tuple[int, str, str]] = None
+        self._log = Log(wire, spec["log_bytes"])
+        self._peak = 0
+        self.careful = careful
+
+    def prepare(self, code: bytes, entry: str) -> None:
+        """Stand in for a program's surroundings: its output, its arguments, its modules."""
+        sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self._log  # type: ignore[assignment,misc]
+        sys.argv = ["block"]
+        runner.refuse_processes()
+        self._seeder.set(self._spec["hash_seed"])  # module code runs once a unit, so not with a block's seed
+        try:
+            bundle = runner.bundle_of(code)
+            bundle.install()
+            self._runner = runner.Runner(bundle, entry)
+        except (ValueError, TypeError) as error:
+            self._broken = (frames.EXCEPTION, type(error).__name__, str(error)[:2000])
+
+    def block(self, position: int, mode: int) -> None:
+        """Receive, run and answer one block."""
+        wire = self._wire
+        index, seed, size, count = frames.BLOCK.unpack(wire.read(frames.BLOCK.size))
+        params = wire.read(size)
+        inputs = self._inputs(count)
+        self._log.begin(position)
+        cpu, wall = time.process_time(), time.perf_counter()
+        body = failure = None
+        try:
+            if self._runner is None:
+                failure = self._broken
+            elif mode == frames.REDUCE:
+                body = runner.encoded(self._runner.reduce([runner.decoded_value(v) for v in inputs.values()]))
+            else:
+                body = self._value(index, seed, params, inputs)
+        except BaseException as error:
+            failure = runner.explain(error)
+        self._answer(position, body, failure, cpu, wall)
+
+    def _value(self, index: int, seed: int, params: bytes, inputs: Dict[str, bytes]) -> bytes:
+        assert self._runner is not None
+        self._runner.ready()
+        self._seeder.set(seed)
+        return runner.encoded(self._runner.call(index, seed, runner.decoded(params), inputs))
+
+    def _inputs(self, count: int) -> Dict[str, bytes]:
+        inputs = {}
+        for _ in range(count):
+            name_size, size = frames.FILE.unpack(self._wire.read(frames.FILE.size))
+            name = self._wire.read(name_size).decode()
+            inputs[name] = self._wire.read(size)
+        return inputs
+
+    def _answer(self, position: int, body: Optional[bytes], failure: Any, cpu: float, wall: float) -> None:
+        self._log.take_raw()
+        wall = time.perf_counter() - wall
+        if wall > 0.001 or not position:  # asking costs as much as an empty block
+            self._peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        usage = (time.process_time() - cpu, wall, self._peak)
+        if body is not None and len(body) > self._spec["output_bytes"]:
+            text = "the value is %d bytes; limits allow %d" % (len(body), self._spec["output_bytes"])
+            body, failure = None, (frames.OUTPUT, "too large", text)
+        if body is not None:
+            self._wire.put(frames.VALUE, position, body, usage)
+        else:
+            self._wire.put(frames.FAILURE, position, frames.failed(*failure), usage)
+        if self.careful:
+            self._wire.flush()

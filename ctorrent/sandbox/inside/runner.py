@@ -1,0 +1,166 @@
+"""Calls the program's function: only by the names its signature asks for.
+
+What it may ask for: index, seed, params, inputs, or any key of the params. What goes wrong becomes (kind, type,
+text): an exception with the program's own traceback, without our frames.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pickle
+import sys
+import traceback
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from . import frames
+from .bundle import Bundle, module_of
+
+_canon: Any = importlib.import_module(".canon", __package__)
+
+ONE_PROCESS = "a block is one process: use n_jobs=1 and more blocks"
+_FORKS = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve")
+_Failure = Tuple[int, str, str]
+
+
+class Forbidden(PermissionError):
+    """A call the sandbox refuses, in a sentence."""
+
+
+def refuse_processes() -> None:
+    """Say why before the kernel refuses; what goes round this meets the filter."""
+    import os
+
+    import _posixsubprocess
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise Forbidden(1, ONE_PROCESS)
+
+    for name in _FORKS:
+        setattr(os, name, refuse)
+    _posixsubprocess.fork_exec = refuse  # type: ignore[assignment]
+
+
+class Runner:
+    """One program, loaded at its first block, so that a broken one fails like any other."""
+
+    def __init__(self, bundle: Bundle, entry: str) -> None:
+        self._bundle = bundle
+        self._entry = entry
+        self._function: Optional[Callable[..., Any]] = None
+        self._wants: List[str] = []
+        self._optional: List[str] = []
+        self._takes_all = False
+
+    def load(self) -> None:
+        """Import the file and look at the signature. Raises whatever the file raises, or LookupError."""
+        file, _, name = self._entry.partition(":")
+        if file not in self._bundle.files:
+            raise LookupError("the code has no file %r, only %s" % (file, ", ".join(sorted(self._bundle.files))[:500]))
+        if file.endswith(".py"):
+            owner: Any = importlib.import_module(module_of(file))
+            self._function = getattr(owner, name, None)
+            if not callable(self._function):
+                raise LookupError("%s has no function %r" % (file, name))
+        else:
+            self._function = pickle.loads(self._bundle.files[file])
+        self._look(inspect.signature(self._function))  # type: ignore[arg-type]
+
+    def _look(self, signature: inspect.Signature) -> None:
+        for parameter in signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                self._takes_all = True
+            elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                (self._wants if parameter.default is parameter.empty else self._optional).append(parameter.name)
+
+    def ready(self) -> None:
+        """Load at the first call. A file that raises raises again for each block, as a function would."""
+        if self._function is None:
+            self.load()
+
+    def call(self, index: int, seed: int, params: Dict[str, Any], inputs: Dict[str, bytes]) -> Any:
+        """The block's value, as the program returned it. Raises what the program raises."""
+        self.ready()
+        assert self._function is not None
+        given = {**params, "index": index, "seed": seed, "params": params, "inputs": inputs}
+        try:
+            words = {name: given[name] for name in self._wants}
+        except KeyError as missing:
+            known = ", ".join(sorted(given))
+            raise TypeError("%s asks for %s, which is none of: %s" % (self._entry, missing, known)) from None
+        for name in self._optional:
+            if name in given:
+                words[name] = given[name]
+        if self._takes_all:
+            words.update((name, value) for name, value in params.items() if name not in words)
+        return self._function(**words)
+
+    def reduce(self, values: List[Any]) -> Any:
+        """The function's answer to the list of all values."""
+        self.ready()
+        assert self._function is not None
+        return self._function(values)
+
+
+def encoded(value: Any) -> bytes:
+    """Canonical bytes. Raises CanonError (an Unencodable), saying which part has none."""
+    try:
+        data: bytes = _canon.encode(value)
+    except _canon.CanonError:
+        raise
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:  # a value with code of its own: numpy-like, or a hostile __iter__
+        raise Unencodable("%s: %s" % (type(error).__name__, error)) from None
+    return data
+
+
+class Unencodable(ValueError):
+    """A value whose own methods fail while it is written down."""
+
+
+def explain(error: BaseException) -> _Failure:
+    """(kind, type, text) of what left the program."""
+    name = type(error).__name__
+    text = _program_traceback(error)
+    if isinstance(error, MemoryError):
+        return frames.MEMORY, name, text
+    if isinstance(error, (_canon.CanonError, Unencodable)):
+        return frames.OUTPUT, "not encodable", str(error)[:2000]
+    if isinstance(error, PermissionError) and error.errno in (1, 13):
+        return frames.FORBIDDEN, name, text
+    return frames.EXCEPTION, name, text
+
+
+def _program_traceback(error: BaseException) -> str:
+    """The traceback as the program's author would see it. Built defensively: __str__ is foreign code."""
+    ours = __file__.rpartition("/")[0]
+    try:
+        shown = traceback.TracebackException.from_exception(error, limit=-40)
+        seen = shown
+        while seen is not None:
+            kept = [f for f in seen.stack if not f.filename.startswith((ours, "<frozen importlib"))]
+            seen.stack = traceback.StackSummary.from_list(kept)
+            seen = seen.__cause__ or seen.__context__  # type: ignore[assignment]
+        return "".join(shown.format())
+    except Exception as broken:
+        return "%s (its text cannot be shown: %s)" % (type(error).__name__, type(broken).__name__)
+
+
+def decoded(params: bytes) -> Dict[str, Any]:
+    """The block's params; numpy arrays where numpy is there."""
+    value = _canon.decode(params, arrays="numpy" if "numpy" in sys.modules else "raw") if params else {}
+    return value if isinstance(value, dict) else {"item": value}
+
+
+def decoded_value(data: bytes) -> Any:
+    """One value handed to a reduce function."""
+    return _canon.decode(data, arrays="numpy" if "numpy" in sys.modules else "raw")
+
+
+def bundle_of(data: bytes) -> Bundle:
+    """The code bundle from its canonical bytes. Raises CanonError or TypeError; it is a stranger's."""
+    files = _canon.decode(data) if data else {}
+    if not isinstance(files, dict) or not all(isinstance(content, bytes) for content in files.values()):
+        raise TypeError("the code bundle is not a map of bytes")
+    return Bundle(files)

@@ -1,0 +1,204 @@
+"""Keeps a few children ready, each forked, locked and waiting for one unit; reaps, kills and reports them.
+
+It never reads a byte of a program or of a block: it forks, waits, and obeys one kind of control message (frames.END).
+When the control connection ends the node is gone, and so is everything here. A child that breaks only hurts itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections import OrderedDict
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from . import frames, scan
+from .lockdown import Lock, lock
+from .runner import bundle_of
+from .seeds import Seeder
+
+_REMEMBERED = 256  # deaths nobody asked about yet: more than units at once; a node asks at once
+_GRACE_S = 0.2  # between the end of a connection and the death of its process
+_BROKEN_MAX = 5  # children in a row that die of our own fault before the node is told
+_PR_SET_PDEATHSIG = 1
+
+Child = Callable[[Dict[str, Any], int, bytes, Seeder], None]
+
+
+def preload(spec: Dict[str, Any], code: bytes) -> List[str]:
+    """Import, before any fork, what the program will import of the environment. -> names that loaded."""
+    loaded = []
+    for name in scan.preloadable(_scan(spec, code), spec["site"]):
+        try:
+            importlib.import_module(name)
+            loaded.append(name)
+        except (Exception, SystemExit):
+            continue  # the block will say so, in its own words
+    return loaded
+
+
+def _scan(spec: Dict[str, Any], code: bytes) -> bytes:
+    """Run scan.imports in a locked process. -> names, one a line; nothing when it fails."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            lock(Lock("python", data_bytes=256 << 20, cpu_s=5, files=16, need_landlock=spec["need_landlock"]))
+            os.write(theirs, "\n".join(scan.imports(bundle_of(code).files)).encode("ascii", "replace")[:32768])
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as pipe:
+        names = pipe.read(65536)
+    os.waitpid(pid, 0)
+    return names
+
+
+class Supervisor:
+    """The loop. One thread; waits in one place."""
+
+    def __init__(self, spec: Dict[str, Any], code: bytes, control: socket.socket, child: Child) -> None:
+        self._spec = spec
+        self._code = code
+        self._control = control
+        self._child = child
+        self._seeder = Seeder()
+        self._serial = 0
+        self._broken = 0
+        self._living: Dict[int, Tuple[int, int]] = {}  # pid -> serial, memfd of its raw output
+        self._ended: OrderedDict[int, Tuple[int, bytes]] = OrderedDict()  # serial -> status, tail
+        self._asked: Dict[int, Tuple[float, bool]] = {}  # serial -> when to kill it, was it killed
+
+    def run(self) -> None:
+        """Until the node is gone."""
+        sys.meta_path.insert(0, self._seeder)  # type: ignore[arg-type]
+        wake, ring = os.pipe()
+        os.set_blocking(ring, False)
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+        gc.collect()
+        gc.freeze()
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        while True:
+            self._fill(wake, ring)
+            ready = poll.poll(self._wait_ms())
+            if any(fd == wake for fd, _ in ready):
+                os.read(wake, 4096)
+            if any(fd == self._control.fileno() for fd, _ in ready):
+                self._obey()
+            self._reap()
+            self._kill_overdue()
+
+    def _fill(self, *pipes: int) -> None:
+        while len(self._living) < self._spec["ready"]:
+            self._serial += 1
+            raw = os.memfd_create("output")
+            pid = os.fork()
+            if not pid:
+                self._become_child(raw, pipes)
+            self._living[pid] = (self._serial, raw)
+
+    def _become_child(self, raw: int, pipes: Tuple[int, ...]) -> None:
+        """In the new process. Never returns."""
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            os.setsid()
+            os.dup2(raw, 1)
+            os.dup2(raw, 2)
+            for fd in (raw, self._control.fileno(), *pipes, *(other for _, other in self._living.values())):
+                os.close(fd)
+            self._child(self._spec, self._serial, self._code, self._seeder)
+        except MemoryError:
+            os._exit(frames.EXIT_MEMORY)
+        except BaseException as error:
+            os.write(2, ("%s: %s" % (type(error).__name__, error)).encode("utf-8", "replace"))
+        finally:
+            os._exit(frames.EXIT_BROKEN)
+
+    def _wait_ms(self) -> Optional[int]:
+        waiting = [at for at, killed in self._asked.values() if not killed]
+        return max(0, int((min(waiting) - time.monotonic()) * 1000) + 1) if waiting else None
+
+    def _obey(self) -> None:
+        """One END message, or the end of the node."""
+        message = self._control.recv(frames.END.size, socket.MSG_WAITALL)
+        if len(message) < frames.END.size:
+            self._stop()
+        serial, now = frames.END.unpack(message)
+        if serial in self._ended:
+            self._report(serial, False)
+        elif any(serial == living for living, _ in self._living.values()):
+            self._asked[serial] = (time.monotonic() + (0.0 if now else _GRACE_S), False)
+        else:
+            self._send(frames.ENDED.pack(serial, 0, 0, 0))
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid in self._living:
+                self._bury(pid, status)
+
+    def _bury(self, pid: int, status: int) -> None:
+        serial, raw = self._living.pop(pid)
+        size = os.fstat(raw).st_size
+        tail = os.pread(raw, frames.TAIL_BYTES_MAX, max(0, size - frames.TAIL_BYTES_MAX))
+        os.close(raw)
+        if status == frames.EXIT_NODE_GONE << 8:
+            self._stop()
+        self._broken = self._broken + 1 if status == frames.EXIT_BROKEN << 8 else 0
+        if self._broken >= _BROKEN_MAX:
+            self._send(frames.ENDED.pack(0, status, 0, len(tail)) + tail)
+            self._stop()
+        self._ended[serial] = (status, tail)
+        while len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
+        if serial in self._asked:
+            self._report(serial, self._asked.pop(serial)[1])
+
+    def _report(self, serial: int, killed: bool) -> None:
+        status, tail = self._ended.pop(serial)
+        self._send(frames.ENDED.pack(serial, status, killed, len(tail)) + tail)
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._control.sendall(message)
+        except OSError:
+            self._stop()
+
+    def _kill_overdue(self) -> None:
+        now = time.monotonic()
+        for pid, (serial, _) in list(self._living.items()):
+            at, killed = self._asked.get(serial, (now + 1, True))
+            if not killed and at <= now:
+                self._asked[serial] = (at, True)
+                _kill(pid)
+
+    def _stop(self) -> None:
+        for pid in self._living:
+            _kill(pid)
+        os._exit(0)
+
+
+def _kill(pid: int) -> None:
+    """The process and its group, which it leads once it has called setsid."""
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(pid, signal.SIGKILL)
+        except OSError:
+            continue

@@ -1,0 +1,109 @@
+"""The folder of one cell on this machine: its socket, its code, its description. Removed with the cell.
+
+    data/cells/<random>/        0700: nobody else gets near
+      open/                     what the sandbox sees, read-only: s (the socket), spec.json, code
+      alive                     locked while the node that made it lives; an unlocked one is a leftover
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_QUEUE = 64  # children that may wait: slots and spares
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Values written as files, for a reduce."""
+
+    folder: Path
+    files: tuple[tuple[str, str], ...]
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Room:
+    """One cell's folder and listening socket."""
+
+    def __init__(self, data_dir: Path, code: bytes) -> None:
+        self.folder = data_dir / "cells" / secrets.token_hex(6)
+        self.open = self.folder / "open"
+        self.open.mkdir(parents=True)
+        self.folder.chmod(0o700)
+        self.open.chmod(0o755)
+        self._alive = (self.folder / "alive").open("w")
+        fcntl.flock(self._alive, fcntl.LOCK_EX)
+        self._write("code", code)
+        self.listener = self._listen()
+
+    def describe(self, spec: dict[str, Any]) -> None:
+        """Write what the supervisor is to do."""
+        self._write("spec.json", json.dumps(spec).encode())
+
+    def _write(self, name: str, data: bytes) -> None:
+        path = self.open / name
+        path.write_bytes(data)
+        path.chmod(0o644)
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        folder = os.open(self.open, os.O_PATH | os.O_DIRECTORY)
+        try:  # by descriptor: a socket's path may have 107 bytes, a data folder's more
+            listener.bind(f"/proc/self/fd/{folder}/s")
+        finally:
+            os.close(folder)
+        (self.open / "s").chmod(0o666)
+        listener.listen(_QUEUE)
+        listener.setblocking(False)
+        return listener
+
+    def values(self, values: Sequence[bytes]) -> Values:
+        """Write values where only this node reads them."""
+        folder = self.folder / ("values-" + secrets.token_hex(4))
+        folder.mkdir()
+        files = []
+        for number, value in enumerate(values):
+            path = folder / str(number)
+            path.write_bytes(value)
+            files.append((str(number), str(path)))
+        return Values(folder, tuple(files))
+
+    def drain(self) -> None:
+        """Forget children of a dead supervisor that still wait."""
+        while True:
+            try:
+                self.listener.accept()[0].close()
+            except BlockingIOError:
+                return
+
+    def remove(self) -> None:
+        """Harmless when repeated."""
+        self.listener.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._alive.close()
+
+
+def remove_leftovers(data_dir: Path) -> list[str]:
+    """Remove folders of cells whose node is dead. -> their names."""
+    removed = []
+    for folder in sorted((data_dir / "cells").glob("*")):
+        try:
+            with (folder / "alive").open("r+") as alive:
+                fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except FileNotFoundError:  # being made right now, or half removed
+            continue
+        except BlockingIOError:
+            continue
+        removed.append(folder.name)
+    return removed
