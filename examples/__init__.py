@@ -1,0 +1,1 @@
+"""One folder for each promise that the README makes; each is run by a test."""
