@@ -60,6 +60,10 @@ class Shelf:
         if not reasons:
             self._pins.pop(blob, None)
 
+    def drop_pins(self) -> None:
+        """Forget every pin, as a restart does."""
+        self._pins.clear()
+
     def make_room(self, size_bytes: int) -> list[Digest]:
         """What must be deleted so that `size_bytes` more fit, oldest first. Raises LocalError when pins forbid it."""
         missing = self.used_bytes + size_bytes - self.quota_bytes
