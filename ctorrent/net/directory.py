@@ -11,6 +11,7 @@ import trio
 from libp2p.abc import INotifee
 from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStoreError
 from multiaddr import Multiaddr
 
 from ctorrent.errors import Unavailable
@@ -190,7 +191,7 @@ class NetDirectory:
         store = self.host.libp2p.get_peerstore()
         try:
             addresses = [a for a in store.addrs(peer_id) if self.host.near.may_dial(a)]
-        except Exception:  # noqa: BLE001  PeerStoreError: it said nothing usable
+        except PeerStoreError:  # it said nothing usable
             addresses = []
         peer = NodeId(str(peer_id))
         self._book.identified(peer, agent_of(store, peer_id), tuple(map(str, map(_bare, addresses))))
@@ -205,7 +206,7 @@ class NetDirectory:
             await connection.close()
 
 
-class _Notifee(INotifee):
+class _Notifee(INotifee):  # type: ignore[misc]  # the library is untyped to us
     """libp2p's news, handed on."""
 
     def __init__(self, directory: NetDirectory) -> None:

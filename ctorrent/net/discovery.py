@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import trio
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStoreError
 from multiaddr import Multiaddr
 
 from ctorrent.model.ids import NodeId
@@ -49,7 +51,7 @@ class Dht:
         try:
             async with background_trio_service(self.kad):
                 await self._refresh_forever()
-        except Exception:
+        except Exception:  # noqa: BLE001
             # a bug in the library must not end the node, and must be seen
             _log.exception("the DHT stopped; neighbours are still found by other means")
             self._directory.find = None
@@ -80,20 +82,19 @@ class Dht:
 
     async def find(self, peer: NodeId) -> Sequence[Multiaddr]:
         """Addresses of a peer as the DHT has them; empty when it has none."""
+        info = None
         with trio.move_on_after(_LOOKUP_S):
             try:
                 info = await self.kad.find_peer(ID.from_string(peer))
-            except Exception as error:  # noqa: BLE001  any of the library's kinds; a hint that did not come
+            except (BaseLibp2pError, ValueError) as error:
                 _log.debug("find %s: %r", peer, error)
-                return ()
-            return tuple(info.addrs)[:16] if info is not None else ()
-        return ()
+        return tuple(info.addrs)[:16] if info is not None else ()
 
 
 def _protocols(store: Any, peer_id: ID) -> list[str]:
     try:
         return list(store.get_protocols(peer_id))
-    except Exception:  # noqa: BLE001  PeerStoreError: not identified yet
+    except PeerStoreError:  # not identified yet
         return []
 
 

@@ -121,7 +121,7 @@ class NetGossip:
                 if author == self._me:
                     return True
                 good = len(message.data) <= GOSSIP_BYTES_MAX and check(author, bytes(message.data))
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # what leaves a validator ends libp2p's pubsub; the check is ours, so the bug must be seen
                 _log.exception("the check of a gossip message failed")
                 return False

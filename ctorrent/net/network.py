@@ -44,7 +44,7 @@ async def open_network(secret: bytes, rules: NetRules) -> AsyncIterator[Network]
                 try:
                     yield Network(streams, directory, gossip)
                 finally:
-                    with trio.move_on_after(_CLOSE_S, shield=True):
+                    with trio.CancelScope(shield=True), trio.move_on_after(_CLOSE_S):
                         await streams.aclose()
                     finders.cancel_scope.cancel()
         channels.cancel_scope.cancel()

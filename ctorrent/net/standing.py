@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ctorrent.model.ids import NodeId
@@ -56,7 +57,8 @@ class Standing:
         return "" if record is None else record.why
 
     def _points(self, record: _Record, now: float) -> float:
-        return record.points * 0.5 ** (max(now - record.at, 0.0) / self._rules.half_life_s)
+        half_lives = max(now - record.at, 0.0) / self._rules.half_life_s
+        return record.points * math.exp2(-half_lives)
 
     def _trim(self, now: float) -> None:
         while len(self._records) > _KEPT:

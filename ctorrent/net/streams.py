@@ -122,7 +122,7 @@ class NetStreams:
         except Unavailable as error:
             if not channel.greeted.is_set() or channel.error is None:
                 self._dialler.charge(channel.peer, 2, f"{protocol}: {error.message}")
-        except Exception:
+        except Exception:  # noqa: BLE001
             # the outermost edge of a stream handler: libp2p would end the node; a bug of ours must be seen all the same
             _log.exception("the handler of %s failed", protocol)
         finally:

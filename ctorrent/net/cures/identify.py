@@ -16,6 +16,7 @@ from libp2p.identity.identify import identify
 from libp2p.identity.identify_push import identify_push
 from libp2p.identity.update import update_peerstore_from_identify as _stock
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStoreError
 
 ADDRESSES_MAX = 16
 PROTOCOLS_MAX = 128
@@ -35,7 +36,7 @@ def agent_of(peerstore: Any, peer_id: ID) -> str:
     """What the peer calls its program, or "" before it said so."""
     try:
         return str(peerstore.get(peer_id, _KEY))
-    except Exception:  # noqa: BLE001  PeerStoreError and whatever its backend raises
+    except PeerStoreError:
         return ""
 
 

@@ -7,14 +7,20 @@ reads, one task writes, nobody cancels either while the connection is to live, a
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import Any
 
 import trio
+from cryptography.exceptions import InvalidTag
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.security.secure_session import SecureSession
+from noise.exceptions import NoiseInvalidMessage  # type: ignore[import-untyped]
 
 PLAIN_BYTES_MAX = 65_519  # 65,535 less the 16 bytes of Poly1305
 _CALL_BYTES = 256 << 10  # per system call: beyond it a loopback transfer gained nothing
+# what libp2p's socket wrappers let through and what they make of it
+_SOCKET_ERRORS = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 _LENGTH = struct.Struct(">H")
 
 
@@ -47,7 +53,7 @@ class NoisePipe:
     async def _read(self) -> bytes:
         try:
             data: bytes = await self._raw.read(_CALL_BYTES)
-        except Exception as error:  # noqa: BLE001  libp2p wraps socket errors in four unrelated types
+        except _SOCKET_ERRORS as error:
             raise LostConnection(repr(error)) from error
         if not data:
             raise LostConnection("the peer closed the connection")
@@ -61,7 +67,7 @@ class NoisePipe:
                 break
             try:
                 out.append(self._decrypt(bytes(buffer[at + _LENGTH.size : end])))
-            except Exception as error:  # noqa: BLE001  the noise library raises its backend's errors
+            except (NoiseInvalidMessage, InvalidTag, ValueError) as error:
                 raise LostConnection("a message that does not authenticate") from error
             at = end
         del buffer[:at]
@@ -69,18 +75,15 @@ class NoisePipe:
 
     async def send(self, plaintexts: list[bytes]) -> None:
         """Encrypt and write; each at most PLAIN_BYTES_MAX. Raises LostConnection."""
-        parts = []
+        parts: list[bytes] = []
         for plain in plaintexts:
             sealed = self._encrypt(plain)
             parts += (_LENGTH.pack(len(sealed)), sealed)
         try:
             await self._raw.write(b"".join(parts))
-        except Exception as error:  # noqa: BLE001  as above
+        except _SOCKET_ERRORS as error:
             raise LostConnection(repr(error)) from error
 
     async def aclose(self) -> None:
-        with trio.CancelScope(shield=True), trio.move_on_after(1):
-            try:
-                await self._raw.close()
-            except Exception:  # noqa: BLE001, S110  a socket that is already gone
-                pass
+        with trio.CancelScope(shield=True), trio.move_on_after(1), contextlib.suppress(*_SOCKET_ERRORS):
+            await self._raw.close()

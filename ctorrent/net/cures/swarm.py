@@ -24,6 +24,7 @@ import trio
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStoreError
 from libp2p.transport.tcp import tcp
 from multiaddr import Multiaddr
 
@@ -116,7 +117,7 @@ def dial_every_address(
             raise SwarmException(f"{peer_id} is banned for a while")
         try:
             addresses = [address for address in network.peerstore.addrs(peer_id) if may_dial(address)]
-        except Exception as error:  # noqa: BLE001  PeerStoreError and whatever its backend raises
+        except PeerStoreError as error:
             raise SwarmException(f"no address of {peer_id} is known") from error
         under_way[peer_id] = trio.Event()
         try:
@@ -175,7 +176,7 @@ def stop_auto_connecting(network: Any) -> None:
 
 async def close_fast(host: Any, limits: SwarmLimits) -> None:
     """Close all connections side by side, then the host; leaves no socket."""
-    with trio.move_on_after(limits.close_s, shield=True):
+    with trio.CancelScope(shield=True), trio.move_on_after(limits.close_s):
         async with trio.open_nursery() as nursery:
             for connection in list(host.get_network().get_connections()):
                 nursery.start_soon(_close, connection)

@@ -61,7 +61,7 @@ class _Broken(Exception):
     """The peer broke the protocol; carries what to charge."""
 
 
-class Mux(IMuxedConn):
+class Mux(IMuxedConn):  # type: ignore[misc]  # the library is untyped to us
     """A multiplexed connection. `charge` is called with what the peer did wrong."""
 
     def __init__(

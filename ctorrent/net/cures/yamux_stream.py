@@ -27,7 +27,7 @@ WINDOW_WAIT_S = 60.0  # a reader may be busy that long; the stock 5 s cut off ho
 WRITE_BYTES = 65_507  # + 12 of header = one Noise message; 64 KiB would make three and half the speed
 
 
-class MuxStream(IMuxedStream):
+class MuxStream(IMuxedStream):  # type: ignore[misc]  # the library is untyped to us
     """What libp2p's NetStream wraps."""
 
     def __init__(self, conn: Mux, stream_id: int) -> None:
