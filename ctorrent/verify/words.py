@@ -15,6 +15,7 @@ class Rules:
 
     early_blocks: int = 8  # compared before any negative vote: enough to tell a bad program from a bad peer
     early_share: float = 0.5  # more than this share of them differing pauses the job
+    early_min: int = 3  # with fewer blocks to compare, a third replica says more than a pause
     self_checks_at_once: int = 2  # each runs a block twice on the requester's own machine
     self_check_tries: int = 3  # then this requester cannot check, and votes against nobody
     log_max: int = 2000  # steps kept for story()

@@ -1,0 +1,109 @@
+"""One block's replicas: which outputs are equal, and whether a strict majority of owners gave one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ctorrent.errors import Malformed
+from ctorrent.model.ids import Digest, NodeId
+from ctorrent.verify.compare import Different, Same, is_failure
+
+_NOBODY: dict[NodeId, None] = {}  # shared: most ballots never wait for anybody
+Compare = Callable[[bytes, bytes], Same | Different]
+
+
+@dataclass(slots=True)
+class Replica:
+    """One worker's answer. An owner has one voice a block."""
+
+    worker: NodeId
+    owner: str
+    fingerprint: Digest
+    digest: Digest
+    output: bytes | None
+    alone: bool
+
+    @property
+    def failed(self) -> bool:
+        return is_failure(self.output)
+
+
+class Ballot:
+    """The open vote on one block; exists from its first replica to its decision."""
+
+    __slots__ = (
+        "awaiting", "changed", "checked", "checking", "differed", "fetching", "lone", "own", "recorded", "replicas",
+        "reran", "target",
+    )  # fmt: skip
+
+    def __init__(self, target: int, lone: bool) -> None:
+        self.replicas: list[Replica] = []
+        self.target = target  # owners to hear before weighing
+        self.lone = lone  # no other owner will come
+        self.awaiting: dict[NodeId, None] = _NOBODY  # re-runs; replaced, never filled in place
+        self.fetching: dict[NodeId, None] = _NOBODY  # outputs; likewise
+        self.reran = False  # asked to run it alone, once
+        self.changed = False  # the re-run gave another answer
+        self.recorded = False  # as a disagreement, in the early window
+        self.checking = self.checked = False  # self-check under way; over
+        self.own: Replica | None = None  # what the self-check gave, twice
+        self.differed = ""  # the first difference, in words
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self.awaiting or self.fetching or self.checking)
+
+    def waits_for(self) -> str:
+        if self.awaiting:
+            return "being run again alone"
+        if self.fetching:
+            return "its outputs"
+        return "the requester's own check" if self.checking else f"{self.target - len(self.replicas)} more"
+
+    def by_worker(self, worker: NodeId) -> Replica | None:
+        return next((r for r in self.replicas if r.worker == worker), None)
+
+    def owners(self) -> tuple[str, ...]:
+        return tuple(r.owner for r in self.replicas)
+
+    def unopened(self) -> list[Replica]:
+        """Replicas whose bytes are needed to compare: none while all digests are equal."""
+        if all(r.digest == self.replicas[0].digest for r in self.replicas):
+            return []
+        return [r for r in self.replicas if r.output is None]
+
+
+def verdict(left: Replica, right: Replica, compare: Compare) -> Same | Different:
+    """Compare two replicas; an output that does not decode equals nothing but itself."""
+    if left.digest == right.digest:
+        return Same()
+    if left.output is None or right.output is None:
+        return Different("the result differs", True)
+    try:
+        return compare(left.output, right.output)
+    except Malformed as error:
+        return Different(error.message, True)
+
+
+def largest_class(replicas: list[Replica], compare: Compare) -> list[Replica]:
+    """The most replicas equal to one of them (the earliest on a tie), that one first.
+
+    Equality within a tolerance is not transitive, so every replica is tried as the centre of a class.
+    """
+    best: list[Replica] = []
+    for centre in replicas:
+        members = [centre] + [r for r in replicas if r is not centre and isinstance(verdict(centre, r, compare), Same)]
+        if len(members) > len(best):
+            best = members
+    return best
+
+
+def first_difference(replicas: list[Replica], compare: Compare) -> Different | None:
+    """Between the earliest two that differ."""
+    for at, left in enumerate(replicas):
+        for right in replicas[at + 1 :]:
+            found = verdict(left, right, compare)
+            if isinstance(found, Different):
+                return found
+    return None
