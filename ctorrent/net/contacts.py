@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from weakref import WeakSet
 
 import trio
 
@@ -14,11 +16,33 @@ from ctorrent.ports import Contact
 _SMOOTHING = 0.3  # of a new bandwidth figure against the old: three transfers say most of it
 
 
+class Changes(AsyncIterator[Contact]):
+    """What happens from the moment this is made; one that lags too far misses the newest. Needs no closing."""
+
+    def __init__(self, limit: int, view: Callable[[Contact], Contact]) -> None:
+        self._limit = limit
+        self._view = view
+        self._waiting: deque[Contact] = deque()
+        self._news = trio.Event()
+
+    def put(self, contact: Contact) -> None:
+        if len(self._waiting) < self._limit:
+            self._waiting.append(contact)
+            self._news.set()
+
+    async def __anext__(self) -> Contact:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._waiting:
+            self._news = trio.Event()
+            await self._news.wait()
+        return self._view(self._waiting.popleft())
+
+
 class Contacts:
     def __init__(self, rules: DirectoryRules) -> None:
         self._rules = rules
         self._book: dict[NodeId, Contact] = {}
-        self._listeners: set[trio.MemorySendChannel[Contact]] = set()
+        self._listeners: WeakSet[Changes] = WeakSet()
 
     def get(self, peer: NodeId) -> Contact | None:
         return self._book.get(peer)
@@ -58,23 +82,14 @@ class Contacts:
             figure = bytes_s if known is None else known + _SMOOTHING * (bytes_s - known)
             self._keep(replace(old, bandwidth_bytes_s=figure))
 
-    async def changes(self) -> AsyncIterator[Contact]:
-        """From now on; a listener that lags too far misses the newest."""
-        send, receive = trio.open_memory_channel[Contact](self._rules.changes)
-        self._listeners.add(send)
-        try:
-            async with receive:
-                async for contact in receive:
-                    yield contact
-        finally:
-            self._listeners.discard(send)
+    def changes(self, view: Callable[[Contact], Contact]) -> Changes:
+        listener = Changes(self._rules.changes, view)
+        self._listeners.add(listener)
+        return listener
 
     def _tell(self, contact: Contact) -> None:
         for listener in tuple(self._listeners):
-            try:
-                listener.send_nowait(contact)
-            except trio.WouldBlock:
-                continue
+            listener.put(contact)
 
     def _keep(self, contact: Contact) -> Contact:
         self._book.pop(contact.node, None)

@@ -94,9 +94,8 @@ class NetDirectory:
             _log.warning("%s is refused for a while: %s", peer, why)
             self._drop(peer)
 
-    async def changes(self) -> AsyncIterator[Contact]:
-        async for contact in self._book.changes():
-            yield self._with_latency(contact)
+    def changes(self) -> AsyncIterator[Contact]:
+        return self._book.changes(self._with_latency)
 
     # for the rest of this room ------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +33,30 @@ class _Budget:
     at: float
 
 
+class Subscription(AsyncIterator[tuple[NodeId, bytes]]):
+    """(author, message) of others."""
+
+    def __init__(self, gossip: NetGossip, topic: str, valid: Callable[[ID, Any], bool]) -> None:
+        self._gossip = gossip
+        self._topic = topic
+        self._valid = valid
+        self.messages: Any = None
+
+    async def __anext__(self) -> tuple[NodeId, bytes]:
+        pubsub = self._gossip.pubsub
+        if self.messages is None:
+            pubsub.set_topic_validator(self._topic, self._valid, False)
+            self.messages = await pubsub.subscribe(self._topic)
+        try:
+            while True:
+                message = await self.messages.get()
+                author = NodeId(str(ID(message.from_id)))
+                if author != self._gossip.me:
+                    return author, bytes(message.data)
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+
 class NetGossip:
     """Author of a message is libp2p's `from`, whose signature was verified before anything here sees it."""
 
@@ -41,7 +64,7 @@ class NetGossip:
         self._host = host
         self._rules = rules
         self._charge = charge
-        self._me = NodeId(str(host.id))
+        self.me = NodeId(str(host.id))
         self._budgets: dict[ID, _Budget] = {}
         self.router = GossipSub(
             protocols=[PROTOCOL_ID_V11],  # 1.2 doubles the CPU of small messages
@@ -89,22 +112,9 @@ class NetGossip:
             raise ValueError(f"a gossip message of {len(message)} bytes, where {GOSSIP_BYTES_MAX} is the limit")
         await self.pubsub.publish(topic, message)
 
-    async def subscribe(self, topic: str, check: Check) -> AsyncIterator[tuple[NodeId, bytes]]:
-        """One subscription per topic; leaving the iteration unsubscribes."""
-        self.pubsub.set_topic_validator(topic, self._validator(check), False)
-        subscription: Any = await self.pubsub.subscribe(topic)
-        queue: deque[tuple[NodeId, bytes]] = deque()
-        try:
-            while True:
-                message = await subscription.get()
-                author = NodeId(str(ID(message.from_id)))
-                if author != self._me:
-                    yield author, bytes(message.data)
-        except trio.EndOfChannel:
-            return
-        finally:
-            queue.clear()
-            self.unsubscribe(topic)
+    def subscribe(self, topic: str, check: Check) -> AsyncIterator[tuple[NodeId, bytes]]:
+        """One subscription per topic, from the first step of the iteration until unsubscribe()."""
+        return Subscription(self, topic, self._validator(check))
 
     def unsubscribe(self, topic: str) -> None:
         self.pubsub.remove_topic_validator(topic)
@@ -118,7 +128,7 @@ class NetGossip:
             try:
                 author_id = ID(message.from_id)
                 author = NodeId(str(author_id))
-                if author == self._me:
+                if author == self.me:
                     return True
                 good = len(message.data) <= GOSSIP_BYTES_MAX and check(author, bytes(message.data))
             except Exception:  # noqa: BLE001

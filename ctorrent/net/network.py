@@ -12,6 +12,7 @@ from ctorrent.net.directory import NetDirectory
 from ctorrent.net.discovery import Dht, redial_known
 from ctorrent.net.gossip import NetGossip
 from ctorrent.net.host import open_host
+from ctorrent.net.mdns import local_network
 from ctorrent.net.rules import NetRules
 from ctorrent.net.streams import NetStreams
 
@@ -51,6 +52,13 @@ async def open_network(secret: bytes, rules: NetRules) -> AsyncIterator[Network]
 
 
 def _look_for_peers(nursery: trio.Nursery, directory: NetDirectory, rules: NetRules) -> None:
+    if rules.mdns:
+        nursery.start_soon(_listen_around, directory, rules)
     nursery.start_soon(redial_known, directory, rules)
     if rules.dht and not rules.lan_only:
         nursery.start_soon(Dht(directory.host, directory, rules, directory.charge_libp2p).run)
+
+
+async def _listen_around(directory: NetDirectory, rules: NetRules) -> None:
+    async with local_network(directory, rules):
+        await trio.sleep_forever()

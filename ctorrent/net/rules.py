@@ -39,7 +39,6 @@ class GossipRules:
     degree_low: int = 4
     degree_high: int = 8
     heartbeat_s: int = 1  # stock: 120; a lost message is asked for after one
-    queue: int = 4_096  # messages a subscriber may lag behind; then the newest is dropped
     rpc_bytes: int = 1 << 20  # what py-libp2p itself sends at most
     topics_per_peer: int = 256  # rings a peer may be in
 
