@@ -15,7 +15,7 @@ up once for the whole of it; a cancelled caller waits for their end.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -179,6 +179,8 @@ class Blobs:
         finally:
             if not lock.locked():
                 self._receiving.pop(blob, None)
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()  # one that we did not read to its end may hold a channel
 
     async def _receive(self, blob: Digest, size: int, chunks: AsyncIterator[bytes], offset: int) -> None:
         if not 0 <= offset <= self.partial(blob):

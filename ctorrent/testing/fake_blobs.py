@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import trio
@@ -21,6 +21,7 @@ class FakeBlobs:
         self._bytes: dict[Digest, bytes] = {}
         self._unsynced: set[Digest] = set()
         self._partial: dict[Digest, bytes] = {}
+        self._receiving: dict[Digest, trio.Lock] = {}
         self.files: dict[str, bytes] = {}  # what put_file reads, by path
 
     async def put(self, data: bytes, durable: bool = False) -> Digest:
@@ -68,9 +69,15 @@ class FakeBlobs:
         return len(self._partial.get(blob, b""))
 
     async def receive(self, blob: Digest, size: int, chunks: AsyncIterator[bytes], offset: int = 0) -> None:
-        await trio.lowlevel.checkpoint()
-        if self._shelf.find(blob) is not None:
-            return
+        try:
+            async with self._receiving.setdefault(blob, trio.Lock()):
+                if self._shelf.find(blob) is None:
+                    await self._receive(blob, size, chunks, offset)
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+
+    async def _receive(self, blob: Digest, size: int, chunks: AsyncIterator[bytes], offset: int) -> None:
         if not 0 <= offset <= self.partial(blob):
             raise ValueError(f"cannot resume at {offset}: {self.partial(blob)} bytes are here")
         self._make_room(size)
