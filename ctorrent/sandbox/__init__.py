@@ -12,3 +12,9 @@ Source of the design: pre-forked, pre-locked children (as OpenSSH separates priv
 """
 
 from __future__ import annotations
+
+from ctorrent.sandbox.choose import available, open_sandbox
+from ctorrent.sandbox.environment import Environments
+from ctorrent.sandbox.limits import SandboxRules
+
+__all__ = ["Environments", "SandboxRules", "available", "open_sandbox"]

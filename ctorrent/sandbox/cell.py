@@ -65,18 +65,22 @@ class SocketCell:
 
     async def _start(self) -> None:
         await self._enclosure.start(self._room)
-        with trio.move_on_after(self._rules.boot_s):
-            control = _Control(await self._first_connection())
-            self.walls = await control.hello()
-            self._control = control
-            return
-        raise LocalError(f"the sandbox did not start within {self._rules.boot_s:g} s")
+        try:
+            with trio.fail_after(self._rules.boot_s):
+                control = _Control(await self._first_connection())
+                self.walls = await control.hello()
+        except trio.TooSlowError:
+            raise LocalError(f"the sandbox did not start within {self._rules.boot_s:g} s") from None
+        self._control = control
 
     async def _first_connection(self) -> socket.socket:
         """The supervisor's connection, or why there will be none."""
         while True:
+            found: list[socket.socket] = []
             with trio.move_on_after(0.2):
-                return await _accept(self._room.listener)
+                found.append(await _accept(self._room.listener))
+            if found:
+                return found[0]
             trouble = await self._enclosure.trouble()
             if trouble is not None:
                 raise LocalError(f"the sandbox did not start: {trouble}")
@@ -254,7 +258,7 @@ class _Control:
             try:
                 chunk = self.sock.recv(65536)
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(self.sock)
+                await trio.lowlevel.wait_readable(self.sock.fileno())
                 continue
             if not chunk:
                 raise EOFError
@@ -269,7 +273,7 @@ async def _accept(listener: socket.socket) -> socket.socket:
         try:
             return _prepared(listener.accept()[0])
         except BlockingIOError:
-            await trio.lowlevel.wait_readable(listener)
+            await trio.lowlevel.wait_readable(listener.fileno())
 
 
 async def _accept_unless_dead(listener: socket.socket, control: _Control) -> socket.socket | None:

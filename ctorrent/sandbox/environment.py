@@ -46,7 +46,7 @@ class Environments:
         self._gpu_class = gpu_class
         self._image = image
 
-    def list(self) -> tuple[EnvironmentInfo, ...]:
+    def known(self) -> tuple[EnvironmentInfo, ...]:
         """"base" and all that were added, by name."""
         names = sorted(path.parent.name for path in self._folder.glob("*/environment.json"))
         return (self._info(BASE, ()), *(self._read(name) for name in names))
@@ -81,14 +81,15 @@ class Environments:
 
     async def _install(self, site: Path, packages: list[str]) -> None:
         argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--only-binary", ":all:", "--target", str(site), "--", *packages]
-        with trio.move_on_after(self._rules.pip_s):
-            done = await trio.run_process(argv, capture_stdout=True, capture_stderr=True, check=False)
-            if done.returncode:
-                words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-                errors = [line for line in words if line.startswith("ERROR")] or words
-                raise LocalError(f"pip could not install {' '.join(packages)}: {' '.join(errors[-2:])}")
-            return
-        raise LocalError(f"pip took longer than {self._rules.pip_s:g} s")
+        try:
+            with trio.fail_after(self._rules.pip_s):
+                done = await trio.run_process(argv, capture_stdout=True, capture_stderr=True, check=False)
+        except trio.TooSlowError:
+            raise LocalError(f"pip took longer than {self._rules.pip_s:g} s") from None
+        if done.returncode:
+            words = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            errors = [line for line in words if line.startswith("ERROR")] or words
+            raise LocalError(f"pip could not install {' '.join(packages)}: {' '.join(errors[-2:])}")
 
     def _publish(self, fresh: Path, name: str) -> None:
         """Put the finished folder in its place; cells that use the old one keep its open files."""

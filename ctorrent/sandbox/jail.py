@@ -49,7 +49,7 @@ class JailSandbox:
         self._rules = rules
         self._inside = description.install_inside(data_dir)
         self._environments = Environments(data_dir, rules, self.commands(), gpu_class)
-        self.gaps = GAPS
+        self.gaps: tuple[str, ...] = GAPS
 
     def commands(self) -> bool:
         """ports.Sandbox.commands."""
@@ -57,7 +57,7 @@ class JailSandbox:
 
     def environments(self) -> tuple[EnvironmentInfo, ...]:
         """ports.Sandbox.environments."""
-        return self._environments.list()
+        return self._environments.known()
 
     async def open(self, spec: CellSpec) -> Cell:
         """ports.Sandbox.open."""
@@ -124,8 +124,8 @@ class _Process:
         process, self._process = self._process, None
         if process is None:
             return
-        with trio.move_on_after(_STOP_S):
+        with trio.move_on_after(_STOP_S) as waiting:
             await process.wait()
-            return
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+        if waiting.cancelled_caught:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()

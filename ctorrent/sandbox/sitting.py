@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 import trio
 
 from ctorrent import canon
@@ -142,7 +142,7 @@ class Sitting:
             try:
                 got = self._sock.recv_into(view)
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._sock)
+                await trio.lowlevel.wait_readable(self._sock.fileno())
                 continue
             if not got:
                 raise EOFError
@@ -153,7 +153,7 @@ class Sitting:
             try:
                 chunk = self._sock.recv(_CHUNK)
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._sock)
+                await trio.lowlevel.wait_readable(self._sock.fileno())
                 continue
             if not chunk:
                 raise EOFError
@@ -222,7 +222,7 @@ class _Sender:
             try:
                 view = view[self._sock.send(view) :]
             except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._sock)
+                await trio.lowlevel.wait_writable(self._sock.fileno())
 
 
 async def _file_parts(name: str, path: str) -> AsyncIterator[bytes]:

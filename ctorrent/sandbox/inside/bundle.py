@@ -15,13 +15,13 @@ from typing import Any, Dict, Optional, Sequence
 
 
 class Bundle:
-    """Finder and loader of the bundle's modules. Put into sys.meta_path after the standard library's own."""
+    """Finder and loader of the bundle's modules. Comes before the folders of sys.path, as a script's own folder does."""
 
     def __init__(self, files: Dict[str, bytes]) -> None:
         self.files = files
 
     def install(self) -> None:
-        sys.meta_path.append(self)  # type: ignore[arg-type]
+        sys.meta_path.insert(-1 if sys.meta_path else 0, self)
 
     def find_spec(self, name: str, path: Optional[Sequence[str]], target: Any = None) -> Any:
         base = name.replace(".", "/")

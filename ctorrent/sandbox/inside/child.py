@@ -16,6 +16,7 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import frames, runner
+from .bundle import Bundle
 from .lockdown import Lock, lock
 from .seeds import Seeder
 
@@ -151,14 +152,15 @@ def main(spec: Dict[str, Any], serial: int, code: bytes, seeder: Seeder) -> None
     except OSError:
         os._exit(frames.EXIT_NODE_GONE)
     lock(own_lock(spec))
-    sock.sendall(frames.HELLO.pack(frames.MAGIC, frames.CHILD, serial))
     wire = Wire(sock)
+    unit = Unit(spec, wire, seeder)
+    unit.prepare(code)
+    sock.sendall(frames.HELLO.pack(frames.MAGIC, frames.CHILD, serial))
     mode, careful, count, block_s, size = frames.UNIT.unpack(wire.read(frames.UNIT.size))
     entry = wire.read(size).decode()
     cpu_s = int(min(block_s * count, 1e8) * spec["cpu"]) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    unit = Unit(spec, wire, seeder, bool(careful) or count == 1)
-    unit.prepare(code, entry)
+    unit.begin(entry, bool(careful) or count == 1)
     if not unit.careful:
         threading.Thread(target=_keep_flushing, args=(wire,), daemon=True).start()
     for position in range(count):
@@ -199,28 +201,35 @@ def _keep_flushing(wire: Wire) -> None:
 class Unit:
     """The blocks of one unit, one after the other."""
 
-    def __init__(self, spec: Dict[str, Any], wire: Wire, seeder: Seeder, careful: bool) -> None:
+    def __init__(self, spec: Dict[str, Any], wire: Wire, seeder: Seeder) -> None:
         self._spec = spec
         self._wire = wire
         self._seeder = seeder
+        self._bundle: Optional[Bundle] = None
         self._runner: Optional[runner.Runner] = None
         self._broken: Optional[Tuple[int, str, str]] = None
         self._log = Log(wire, spec["log_bytes"])
         self._peak = 0
-        self.careful = careful
+        self.careful = True
 
-    def prepare(self, code: bytes, entry: str) -> None:
-        """Stand in for a program's surroundings: its output, its arguments, its modules."""
+    def prepare(self, code: bytes) -> None:
+        """Stand in for a program's surroundings: its output, its arguments, its modules. Runs nothing of it yet."""
+        runner.rehearse(self._seeder)
         sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self._log  # type: ignore[assignment,misc]
         sys.argv = ["block"]
         runner.refuse_processes()
-        self._seeder.set(self._spec["hash_seed"])  # module code runs once a unit, so not with a block's seed
         try:
-            bundle = runner.bundle_of(code)
-            bundle.install()
-            self._runner = runner.Runner(bundle, entry)
+            self._bundle = runner.bundle_of(code)
+            self._bundle.install()
         except (ValueError, TypeError) as error:
             self._broken = (frames.EXCEPTION, type(error).__name__, str(error)[:2000])
+
+    def begin(self, entry: str, careful: bool) -> None:
+        """The unit is known. Module code runs once a unit, so not with a block's seed."""
+        self.careful = careful
+        self._seeder.set(self._spec["hash_seed"])
+        if self._bundle is not None:
+            self._runner = runner.Runner(self._bundle, entry)
 
     def block(self, position: int, mode: int) -> None:
         """Receive, run and answer one block."""

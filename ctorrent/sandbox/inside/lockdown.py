@@ -146,6 +146,7 @@ _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 _AF_UNIX = 1
 
 _Step = Tuple[int, int, int, int]
+_Numbers = Dict[str, Tuple[Optional[int], Optional[int]]]
 
 
 def _filter(how: Lock) -> List[_Step]:
@@ -166,8 +167,8 @@ def _filter(how: Lock) -> List[_Step]:
     return [*steps, _give(_ALLOW)]
 
 
-def _refused(how: Lock) -> Dict[str, Tuple[Optional[int], Optional[int]]]:
-    groups = [
+def _refused(how: Lock) -> _Numbers:
+    groups: List[_Numbers] = [
         syscalls.SIGNALS, syscalls.OTHERS_MEMORY, syscalls.NAMESPACES, syscalls.KERNEL, syscalls.CREDENTIALS,
         syscalls.SCHEDULING, {"clone3": syscalls.SPECIAL["clone3"]},
     ]  # fmt: skip
@@ -175,7 +176,7 @@ def _refused(how: Lock) -> Dict[str, Tuple[Optional[int], Optional[int]]]:
         groups += [syscalls.SOCKETS, syscalls.SHARED_MEMORY, {"socket": syscalls.SPECIAL["socket"]}]
     if how.profile == "python" and not how.may_exec:
         groups += [syscalls.PROCESSES, syscalls.OWNERSHIP]
-    refused = {name: numbers for group in groups for name, numbers in group.items()}
+    refused: _Numbers = {name: numbers for group in groups for name, numbers in group.items()}
     if how.profile == "supervisor":  # its children lock themselves down once more; it keeps their logs in memfds
         for name in ("capset",) + (() if how.may_exec else ("execve", "execveat")):
             refused.pop(name, None)

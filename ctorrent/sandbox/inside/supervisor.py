@@ -77,7 +77,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Until the node is gone."""
-        sys.meta_path.insert(0, self._seeder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self._seeder)
         wake, ring = os.pipe()
         os.set_blocking(ring, False)
         os.set_blocking(wake, False)

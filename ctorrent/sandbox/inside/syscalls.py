@@ -6,10 +6,14 @@ Numbers from the kernel's own headers (asm/unistd_64.h, asm-generic/unistd.h). C
 
 from __future__ import annotations
 
+from typing import Dict, Optional, Tuple
+
+_Group = Dict[str, Tuple[Optional[int], Optional[int]]]
+
 NUMBER_MAX = 462  # mseal; what came later has not been looked at by us
 
 # a block has one connection, made before it was locked; socket() itself is filtered by family
-SOCKETS = {
+SOCKETS: _Group = {
     "connect": (42, 203),
     "bind": (49, 200),
     "listen": (50, 201),
@@ -18,7 +22,7 @@ SOCKETS = {
 }
 
 # a block is one process
-PROCESSES = {
+PROCESSES: _Group = {
     "fork": (57, None),
     "vfork": (58, None),
     "execve": (59, 221),
@@ -26,7 +30,7 @@ PROCESSES = {
 }
 
 # kill and tgkill are allowed to oneself only, see lockdown.py; these reach others
-SIGNALS = {
+SIGNALS: _Group = {
     "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
@@ -37,7 +41,7 @@ SIGNALS = {
 }
 
 # processes of the same user could otherwise be read, the node's keys with them
-OTHERS_MEMORY = {
+OTHERS_MEMORY: _Group = {
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -48,7 +52,7 @@ OTHERS_MEMORY = {
 }
 
 # new namespaces give new powers; handles open files without their paths
-NAMESPACES = {
+NAMESPACES: _Group = {
     "unshare": (272, 97),
     "setns": (308, 268),
     "mount": (165, 40),
@@ -70,7 +74,7 @@ NAMESPACES = {
 }
 
 # large, rarely needed, often broken; inotify would tell what the owner does in any folder
-KERNEL = {
+KERNEL: _Group = {
     "bpf": (321, 280),
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
@@ -109,7 +113,7 @@ KERNEL = {
 }
 
 # who we are and what time it is
-CREDENTIALS = {
+CREDENTIALS: _Group = {
     "setuid": (105, 146),
     "setgid": (106, 144),
     "setreuid": (113, 145),
@@ -129,7 +133,7 @@ CREDENTIALS = {
 }
 
 # memory that RLIMIT_DATA does not count; with these gone it is a real cap
-SHARED_MEMORY = {
+SHARED_MEMORY: _Group = {
     "shmget": (29, 194),
     "shmat": (30, 196),
     "shmctl": (31, 195),
@@ -150,7 +154,7 @@ SHARED_MEMORY = {
 }
 
 # priorities and memory placement, of ourselves and others
-SCHEDULING = {
+SCHEDULING: _Group = {
     "setpriority": (141, 140),
     "ioprio_set": (251, 30),
     "sched_setscheduler": (144, 119),
@@ -163,7 +167,7 @@ SCHEDULING = {
 }
 
 # Landlock does not look at these: a block could make the owner's files readable, or useless
-OWNERSHIP = {
+OWNERSHIP: _Group = {
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -188,7 +192,7 @@ OWNERSHIP = {
 }
 
 # allowed or not by their arguments, see lockdown.py
-SPECIAL = {
+SPECIAL: _Group = {
     "socket": (41, 198),
     "socketpair": (53, 199),
     "clone": (56, 220),

@@ -1,0 +1,41 @@
+"""Which sandbox this node has. The strongest that works, said aloud; never silently a weaker one than asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ctorrent.errors import LocalError
+from ctorrent.model.job import Isolation
+from ctorrent.ports import Sandbox
+from ctorrent.sandbox import jail
+from ctorrent.sandbox.limits import SandboxRules
+from ctorrent.sandbox.room import remove_leftovers
+
+_HINT = "Install Docker Engine, or use Linux 5.13 or later; `ctorrent node --no-work` submits without executing."
+
+
+async def open_sandbox(data_dir: Path, rules: SandboxRules, prefer: str = "auto") -> Sandbox:
+    """The sandbox of this node. prefer: "auto", "docker" or "jail". Raises LocalError with what is missing."""
+    if prefer not in ("auto", "docker", "jail"):
+        raise LocalError(f"{prefer!r} is not a sandbox", "Use auto, docker or jail.")
+    data_dir = _prepared(data_dir)
+    reasons = []
+    if prefer in ("auto", "jail"):
+        why = jail.works()
+        if not why:
+            return jail.JailSandbox(data_dir, rules)
+        reasons.append(why)
+    raise LocalError(f"blocks cannot run here: {'; '.join(reasons)}", _HINT)
+
+
+async def available(data_dir: Path, rules: SandboxRules | None = None) -> list[tuple[Isolation, bool, str]]:
+    """(level, does it work, why not or what it lacks), strongest first, for `ctorrent doctor`."""
+    why = jail.works()
+    return [(Isolation.JAIL, not why, why or " ".join(jail.GAPS))]
+
+
+def _prepared(data_dir: Path) -> Path:
+    """The absolute folder, rid of what dead nodes left."""
+    data_dir = data_dir.absolute()
+    remove_leftovers(data_dir)
+    return data_dir
