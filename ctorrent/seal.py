@@ -54,6 +54,10 @@ class Signer:
         """Seal `body` under `domain`."""
         return Sealed(body, self.public, self._key.sign(domain.encode() + b"\0" + body).signature)
 
+    def secret(self) -> bytes:
+        """The raw 32-byte secret, for the one library that needs the key itself. Never logged, never sent."""
+        return bytes(self._key)
+
     def __repr__(self) -> str:
         return f"Signer(public={self.public.hex()[:16]}…)"
 

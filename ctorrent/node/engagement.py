@@ -27,7 +27,7 @@ from ctorrent.node.seeder import Seeder
 from ctorrent.node.session import Session
 from ctorrent.node.world import World
 from ctorrent.ports import BlockInput, Cell, CellSpec, Delete, Put
-from ctorrent.seal import Sealed, digest
+from ctorrent.seal import Sealed
 from ctorrent.wire import codec, names
 
 CODE_BYTES_MAX = 128 * MIB  # a job's code bundle is held in memory while its cell is made
@@ -98,11 +98,11 @@ class Engagement:
         self.seq = amendment.seq
 
     def amended(self, sealed: Sealed) -> None:
-        amendment = codec.open_amendment(sealed)
+        amendment = codec.open_amendment(sealed, self.job.manifest.requester)
         fresh = amendment.seq > self.seq
         self.amend(amendment)
         if fresh:
-            self.head = Digest(digest("ctorrent/amendment/1", sealed.body))
+            self.head = codec.amendment_id(sealed)
 
     async def assign(self, message: Assign) -> None:
         """Check an assignment and queue it. Raises PeerError when the coordinator broke a rule."""

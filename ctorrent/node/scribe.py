@@ -7,7 +7,6 @@ nodes meet: each pair of connected peers compares its logs now and then (ledger/
 from __future__ import annotations
 
 import logging
-import random
 
 import trio
 
@@ -36,14 +35,15 @@ log = logging.getLogger(__name__)
 
 MEET_EVERY_S = 120.0  # a meeting with nothing new costs ~10 ms: 8 peers are 0.1 % of a core
 FRIEND_TRUST = 0.5  # a friend's vote weighs half of one's own experience
+RETRY_S = 10.0  # a peer that never introduced itself may be another program: it is asked this seldom
 TICK_S = 1.0  # tallies are due by the half minute; a second late is nothing
 
 
 class Scribe:
     """One per node."""
 
-    def __init__(self, world: World, people: People, rings: tuple[Ring, ...], rng: random.Random) -> None:
-        self._world, self._people, self._rng = world, people, rng
+    def __init__(self, world: World, people: People, rings: tuple[Ring, ...]) -> None:
+        self._world, self._people = world, people
         self.rings = rings
         self.chain = Chain()
         self._own = OwnLogs(world.node, self.chain)
@@ -52,6 +52,7 @@ class Scribe:
         self.forks: list[tuple[NodeId, int, int]] = []
         self.written: dict[JobId, int] = {}
         self._meet: set[NodeId] = set()
+        self._tried: dict[NodeId, float] = {}
         self._wake = trio.Event()
         self._load()
 
@@ -212,13 +213,21 @@ class Scribe:
                 self._wake = trio.Event()
                 wanted, self._meet = self._meet, set()
                 for contact in self._world.directory.contacts():
-                    due = contact.node in wanted or contact.node not in self._people.known
-                    if contact.connected and (due or self._rng.random() < TICK_S / MEET_EVERY_S):
-                        if self._world.node < contact.node or contact.node in wanted:
-                            nursery.start_soon(self._open, contact.node)
+                    if contact.connected and self._is_due(contact.node, wanted):
+                        self._tried[contact.node] = self._world.clock.now()
+                        nursery.start_soon(self._open, contact.node)
                 with trio.move_on_after(TICK_S):
                     await self._wake.wait()
                 await trio.sleep(TICK_S / 4)
+
+    def _is_due(self, peer: NodeId, wanted: set[NodeId]) -> bool:
+        """The lower id opens, so that a pair meets once; who misses something opens whatever its id."""
+        since = self._world.clock.now() - self._tried.get(peer, -MEET_EVERY_S)
+        if peer in wanted:
+            return since > TICK_S
+        if self._world.node > peer:
+            return False
+        return since > (RETRY_S if peer not in self._people.known else MEET_EVERY_S)
 
     async def _open(self, peer: NodeId) -> None:
         try:

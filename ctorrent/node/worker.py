@@ -269,7 +269,7 @@ class _Line:
                     else:
                         await engagement.acknowledged(assignment)
             case Amended(amendment=sealed):
-                job = codec.open_amendment(sealed).job
+                job = codec.open_amendment(sealed, self.session.identity.node).job
                 if job in worker.engagements:
                     worker.engagements[job].amended(sealed)
             case Finished(job=job):

@@ -1,0 +1,561 @@
+"""One job, coordinated by its requester: messages and time in, machines asked, effects performed.
+
+    sessions ─messages─▶ inbox ─▶ auction   ─▶ announcements, engagements
+                                  dispatch  ─▶ assignments, revocations ─▶ sessions
+                                  quorum    ─▶ blocks that ended, votes ─▶ journal, scribe
+    quorum's wishes become dispatch's events and the other way round, here and nowhere else.
+
+What promises something (an acknowledgement, a settled block) leaves after the journal's commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from ctorrent.dispatch import words as d
+from ctorrent.dispatch.machine import Dispatch
+from ctorrent.errors import CTorrentError, Malformed, PeerError
+from ctorrent.ledger.tally import Observation
+from ctorrent.model.entry import job_tag
+from ctorrent.model.ids import Digest, NodeId, OwnerId
+from ctorrent.model.job import Amendment, AmendmentKind
+from ctorrent.model.result import Verdict
+from ctorrent.model.session import (
+    Acknowledged,
+    Amended,
+    Assign,
+    Describe,
+    Finished,
+    HandBack,
+    Interest,
+    Message,
+    NoThanks,
+    Offered,
+    Progress,
+    Returned,
+    Revoke,
+)
+from ctorrent.model.status import JobStatus
+from ctorrent.model.trade import Assignment
+from ctorrent.node.jobbook import End, JobRecord, ended_indices
+from ctorrent.node.logbook import Logbook
+from ctorrent.node.progress import Progress as ProgressBoard
+from ctorrent.node.returned import Given, Replica, replicas
+from ctorrent.node.scribe import Scribe
+from ctorrent.node.seeder import Seeder
+from ctorrent.node.selfrun import SelfRun
+from ctorrent.node.session import Session
+from ctorrent.node.tender import Tender
+from ctorrent.node.world import World
+from ctorrent.ports import Put, Write
+from ctorrent.seal import digest
+from ctorrent.verify import words as q
+from ctorrent.verify.quorum import Quorum
+from ctorrent.wire import codec
+
+log = logging.getLogger(__name__)
+
+INBOX = 1024  # messages of all sessions: beyond it, sessions are read no further until the job caught up
+BATCH = 256  # messages handled between two commits
+LATE_COMMIT_S = 0.02  # settled blocks of so long are committed together: an fsync costs 1-5 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message of a session that concerns this job."""
+
+    session: Session
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A session ended."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The blobs of a unit are here: blob digest -> output digest. `failed` says why they are not."""
+
+    given: Given
+    outputs: dict[Digest, Digest]
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the requester's person wants: "pause", "resume", "cancel"."""
+
+    what: str
+    why: str = ""
+
+
+Item = Said | Lost | Fetched | Order | q.Event
+
+
+class Coordination:
+    """One open job of this node."""
+
+    def __init__(
+        self, world: World, scribe: Scribe, seeder: Seeder, record: JobRecord, selfrun: SelfRun, rng: random.Random
+    ) -> None:
+        self.world, self.record = world, record
+        self.changed = trio.Event()
+        self.done = trio.Event()
+        self.sessions: dict[NodeId, Session] = {}
+        self.logs = Logbook(record.job.manifest.limits.log_bytes)
+        self.board = ProgressBoard(record, world.clock.now())
+        self._scribe, self._seeder, self._selfrun, self._rng = scribe, seeder, selfrun, rng
+        manifest = record.job.manifest
+        terms = d.Terms(
+            manifest.verify.replicas, manifest.limits.attempts, manifest.limits.block_s, manifest.coalesce,
+            manifest.keep_errors,
+        )  # fmt: skip
+        self._dispatch = Dispatch(terms, random.Random(record.draw_secret))
+        self._quorum = Quorum(manifest.verify, world.owner)
+        self.tender = Tender(world, scribe, record, rng)
+        self._inbox_send, self._inbox = trio.open_memory_channel[Item](INBOX)
+        self._given: dict[Digest, Given] = {}
+        self._by_number: dict[int, Given] = {}
+        self._kept: dict[tuple[int, NodeId], Replica] = {}
+        self._puts: list[Write] = []
+        self._posts: list[tuple[Session, Message]] = []
+        self._nursery: trio.Nursery | None = None
+
+    # -- from outside -------------------------------------------------------------------------------------------------
+
+    async def tell(self, item: Item) -> None:
+        """Queue something for this job; waits while the inbox is full."""
+        if not self.done.is_set():
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._inbox_send.send(item)
+
+    def status(self) -> JobStatus:
+        running = len({index for given in self._given.values() for index in given.indices}) if self.record.open else 0
+        return self.board.status(self.world.clock.now(), self.record.state, running)
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until every block has ended, or the job was cancelled."""
+        manifest = self.record.job.manifest
+        self._scribe.open_job(self.record.id, job_tag(self.record.id, self.record.job_secret), manifest.ring)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._begin()
+            while not self._dispatch.done:
+                await self._flush()
+                self._changed()
+                items = await self._wait()
+                for item in items:
+                    self._take(item)
+                self._on_dispatch(self._dispatch.handle(d.Tick(), self.world.clock.now()))
+                self._tender(None)
+            await self._flush()
+            nursery.cancel_scope.cancel()
+        await self._finish()
+
+    def _begin(self) -> None:
+        """Tell the machines what there is, and what a run before a restart already decided."""
+        blocks = self.record.blocks
+        sizes = [len(block.params) + 64 * len(block.inputs) + 48 for block in blocks]
+        now = self.world.clock.now()
+        self._on_quorum(self._quorum.handle(q.Total(len(blocks), True), now))
+        ended = ended_indices(self.world.journal, self.record.id)
+        if ended:
+            self._on_quorum(self._quorum.handle(q.Abandoned(sorted(ended)), now))
+        self._on_dispatch(self._dispatch.handle(d.Pause("starting"), now))
+        self._on_dispatch(self._dispatch.handle(d.AddBlocks(0, len(blocks), sizes), now))
+        for state in sorted(set(ended.values())):
+            indices = [index for index in sorted(ended) if ended[index] == state]
+            self.board.settled(now, len(indices), state, 0.0)
+            self._on_dispatch(self._dispatch.handle(d.Decided(indices, d.BlockState[state.upper()]), now))
+        if self.record.state != "paused":
+            self._on_dispatch(self._dispatch.handle(d.Resume(), now))
+        self._on_dispatch(self._dispatch.handle(d.Close(), now))
+        self._tender(self.tender.begin(now))
+
+    async def _wait(self) -> list[Item]:
+        """What arrived, at most BATCH, or nothing when a machine wants to be woken."""
+        wakes = [t for t in (self._dispatch.next_wakeup, self.tender.next_wakeup) if t is not None]
+        pause = max(0.0, min(wakes) - self.world.clock.now()) if wakes else 60.0
+        items: list[Item] = []
+        with trio.move_on_after(pause):
+            items.append(await self._inbox.receive())
+        while items and len(items) < BATCH:
+            try:
+                items.append(self._inbox.receive_nowait())
+            except trio.WouldBlock:
+                break
+        return items
+
+    async def _flush(self) -> None:
+        """Commit what was decided, then say it."""
+        puts, self._puts = self._puts, []
+        posts, self._posts = self._posts, []
+        if puts:
+            await self.world.journal.commit(puts)
+        for session, message in posts:
+            session.post(message)
+
+    def _changed(self) -> None:
+        event, self.changed = self.changed, trio.Event()
+        event.set()
+
+    # -- what arrives -------------------------------------------------------------------------------------------------
+
+    def _take(self, item: Item) -> None:
+        now = self.world.clock.now()
+        match item:
+            case Said(session=session, message=message):
+                try:
+                    self._said(session, message, now)
+                except PeerError as error:
+                    log.warning("worker %s: %s", session.identity.node, error.message)
+                    self.world.directory.charge(session.identity.node, 20, error.message)
+                    session.lost.set()
+                    self._lost(session, error.message, now)
+            case Lost(session=session):
+                self._lost(session, "its session ended", now)
+            case Fetched():
+                self._fetched(item, now)
+            case Order():
+                self._order(item, now)
+            case _:
+                self._on_quorum(self._quorum.handle(item, now))
+
+    def _said(self, session: Session, message: Message, now: float) -> None:
+        peer = session.identity.node
+        match message:
+            case Interest():
+                self.tender.interest(session)
+                answer = self.tender.describe(session)
+                self._posts.append((session, answer))
+                if isinstance(answer, Describe):
+                    self.sessions[peer] = session
+            case Offered(bid=sealed):
+                self._tender(self.tender.bid(session, codec.open_bid(sealed), now))
+            case NoThanks(reasons=reasons):
+                self._tender(self.tender.no(session, reasons, now))
+                self._on_dispatch(self._dispatch.handle(d.WorkerLeft(peer, "it withdrew"), now))
+            case Returned():
+                self._returned(session, message, now)
+            case HandBack(assignment=assignment, no=no):
+                given = self._given.get(assignment)
+                if given is not None and given.worker == peer:
+                    self._drop(given)
+                    self._on_dispatch(self._dispatch.handle(d.HandedBack(given.number, no.detail), now))
+            case Progress(assignment=assignment, index=index, log=text):
+                given = self._given.get(assignment)
+                if given is not None and given.worker == peer and index in given.indices:
+                    self.logs.add(index, peer, text)
+            case _:
+                pass
+
+    def _lost(self, session: Session, why: str, now: float) -> None:
+        peer = session.identity.node
+        if self.sessions.get(peer) is not session:
+            return
+        del self.sessions[peer]
+        if peer in self.board.workers:
+            self.board.workers[peer].state = "lost"
+        for given in [given for given in self._given.values() if given.worker == peer]:
+            self.board.over(peer, list(given.indices))
+        self._on_dispatch(self._dispatch.handle(d.WorkerLeft(peer, why), now))
+        self._tender(self.tender.lost(peer, now))
+
+    def _order(self, order: Order, now: float) -> None:
+        if order.what == "cancel":
+            self.record.reason = order.why
+            self._amend(AmendmentKind.CANCEL, order.why)
+            self._on_dispatch(self._dispatch.handle(d.Cancel(order.why or "cancelled"), now))
+        elif order.what == "pause" and self.record.state != "paused":
+            self._pause(order.why or "paused by its requester", now)
+        elif order.what == "resume" and self.record.state == "paused":
+            self.record.state, self.record.reason = "running", ""
+            self._amend(AmendmentKind.RESUME, "")
+            self._on_quorum(self._quorum.handle(q.Resume(), now))
+            self._on_dispatch(self._dispatch.handle(d.Resume(), now))
+
+    def _pause(self, why: str, now: float) -> None:
+        self.record.state, self.record.reason = "paused", why
+        self._amend(AmendmentKind.PAUSE, why[:200])
+        self._on_dispatch(self._dispatch.handle(d.Pause(why), now))
+
+    def _amend(self, kind: AmendmentKind, reason: str, draw_secret: bytes = b"") -> None:
+        """Sign the next link, keep it, and tell every worker."""
+        record = self.record
+        link = Amendment(record.id, len(record.amendments) + 1, record.head(), kind, reason=reason, draw_secret=draw_secret)
+        self._puts += [record.amend(link, self.world.keys.node), record.put()]
+        self._posts += [(session, Amended(record.amendments[-1])) for session in self.sessions.values()]
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def _returned(self, session: Session, message: Returned, now: float) -> None:
+        result = codec.open_result(message.result)
+        given = self._given.get(result.assignment)
+        if given is None:
+            self._posts.append((session, Acknowledged(result.assignment)))
+            return
+        if given.worker != session.identity.node:
+            raise Malformed("a result for somebody else's assignment")
+        try:
+            whole = given.collect(result, message)
+        except PeerError as error:
+            self._spoiled(given, error.message, now)
+            return
+        blobs = [output.blob for output in given.outputs if output.blob is not None]
+        if whole and blobs and not given.fetching:
+            given.fetching = True
+            assert self._nursery is not None
+            self._nursery.start_soon(self._fetch, given, [b for b in blobs if b is not None])
+        elif whole and not blobs:
+            self._fetched(Fetched(given, {}), now)
+
+    async def _fetch(self, given: Given, blobs: list[Digest]) -> None:
+        """Get large outputs from their worker, one after another, and digest them."""
+        limit = self.record.job.manifest.limits.output_bytes + 64
+        outputs: dict[Digest, Digest] = {}
+        try:
+            for blob in blobs:
+                await self._seeder.fetch(blob, [given.worker], limit)
+                outputs[blob] = Digest(digest("ctorrent/output/1", await self.world.blobs.get(blob, limit)))
+        except CTorrentError as error:
+            await self.tell(Fetched(given, {}, error.message))
+            return
+        await self.tell(Fetched(given, outputs))
+
+    def _fetched(self, item: Fetched, now: float) -> None:
+        given = item.given
+        if self._given.get(given.id) is not given:
+            return
+        if item.failed:
+            self._drop(given)
+            self._on_dispatch(self._dispatch.handle(d.HandedBack(given.number, item.failed), now))
+            return
+        try:
+            inside = given.opened(item.outputs)
+        except PeerError as error:
+            self._spoiled(given, error.message, now)
+            return
+        self._drop(given, returned=True)
+        for index, replica in zip(given.indices, replicas(given), strict=True):
+            self._kept[index, given.worker] = replica
+            if replica.log:
+                self.logs.add(index, given.worker, replica.log)
+        done = d.UnitReturned(given.number, given.wall_s(), given.environment_failures())
+        for effect in self._dispatch.handle(done, now):
+            if isinstance(effect, d.Deliver):
+                self._deliver(effect, given, inside, now)
+            else:
+                self._on_dispatch([effect])
+        session = self.sessions.get(given.worker)
+        if session is not None:
+            self._posts.append((session, Acknowledged(given.id)))
+
+    def _deliver(self, effect: d.Deliver, given: Given, inside: list[Digest], now: float) -> None:
+        assert given.result is not None
+        outputs = given.outputs
+        arrived = q.Arrived(
+            given.worker, effect.owner, given.result.fingerprint, effect.indices,
+            [inside[p] for p in effect.positions], [outputs[p].data for p in effect.positions], effect.alone,
+        )  # fmt: skip
+        self._on_quorum(self._quorum.handle(arrived, now))
+
+    def _spoiled(self, given: Given, why: str, now: float) -> None:
+        """The worker broke its own commitment or returned other blocks: an invalid replica."""
+        self._drop(given)
+        self.world.directory.charge(given.worker, 20, why)
+        self.board.voted(given.worker, Verdict.INVALID, len(given.indices))
+        self._on_dispatch(self._dispatch.handle(d.Spoiled(given.number, why), now))
+
+    def _drop(self, given: Given, returned: bool = False) -> None:
+        self._given.pop(given.id, None)
+        self._by_number.pop(given.number, None)
+        if returned:
+            self.board.returned(given.worker, list(given.indices), given.wall_s())
+        else:
+            self.board.over(given.worker, list(given.indices))
+
+    # -- what dispatch wants ------------------------------------------------------------------------------------------
+
+    def _on_dispatch(self, effects: Sequence[d.Effect]) -> None:
+        now = self.world.clock.now()
+        for effect in effects:
+            match effect:
+                case d.Assign():
+                    self._assign(effect)
+                case d.Revoke(unit=unit, worker=worker, why=why):
+                    self._revoke(unit, worker, why)
+                case d.RerunLost(index=index, worker=worker):
+                    self._on_quorum(self._quorum.handle(q.RerunLost(index, worker), now))
+                case d.NoReplica(indices=indices):
+                    self._on_quorum(self._quorum.handle(q.NoReplica(indices), now))
+                case d.BlockFailed(index=index, why=why):
+                    self._end([index], "failed", End("failed", words=why), 0.0, now)
+                    self._on_quorum(self._quorum.handle(q.Abandoned([index]), now))
+                case d.Avoid(worker=worker, why=why):
+                    self._tender(self.tender.avoid(worker, why, now))
+                case d.JobDone(why=why):
+                    self.record.reason = self.record.reason or why
+                case _:
+                    pass
+
+    def _assign(self, effect: d.Assign) -> None:
+        session = self.sessions.get(effect.worker)
+        if session is None:
+            return  # its lease runs out, or WorkerLeft is on its way
+        indices = list(effect.indices)
+        digests = tuple(self.record.digests[index] for index in indices)
+        assignment = Assignment(
+            self.record.id, 1, self.record.head(), effect.worker, self.world.clock.random_bytes(16), effect.lease_s, digests
+        )
+        sealed = codec.seal_assignment(assignment, self.world.keys.node)
+        given = Given(effect.unit, codec.assignment_id(sealed), effect.worker, indices, digests, effect.alone)
+        self._given[given.id] = self._by_number[given.number] = given
+        self.board.given(effect.worker, indices)
+        self._posts.append((session, Assign(sealed, tuple(self.record.blocks[index] for index in indices))))
+        if self.record.state == "waiting":
+            self.record.state = "running"
+            self._puts.append(self.record.put())
+
+    def _revoke(self, number: int, worker: NodeId, why: str) -> None:
+        given = self._by_number.get(number)
+        if given is None:
+            return
+        if why == "the lease is over":
+            self.board.expired += 1
+        else:
+            self._drop(given)  # an expired unit may still come back; one that nobody waits for is forgotten
+        if worker in self.sessions:
+            self._posts.append((self.sessions[worker], Revoke(given.id)))
+
+    # -- what quorum wants --------------------------------------------------------------------------------------------
+
+    def _on_quorum(self, effects: Sequence[q.Effect]) -> None:
+        now = self.world.clock.now()
+        for effect in effects:
+            match effect:
+                case q.Agreed():
+                    self._agreed(effect, now)
+                case q.Voted(worker=worker, verdict=verdict, indices=indices):
+                    self._voted(worker, verdict, indices)
+                case q.NeedReplicas(index=index, count=count, alone=alone, avoid_owners=avoid):
+                    self._on_dispatch(self._dispatch.handle(d.MoreReplicas(index, count, alone, avoid), now))
+                case q.Rerun(index=index, workers=workers):
+                    self._on_dispatch(self._dispatch.handle(d.RunAgain(index, workers), now))
+                case q.SelfCheck(index=index):
+                    self._spawn(self._self_check, index)
+                case q.FetchOutput():
+                    self._spawn(self._load_output, effect)
+                case q.Disputed(index=index, words=text, workers=workers):
+                    self.board.disputed(index, text, [], "disputed")
+                    self._end([index], "disputed", End("disputed", words=text, workers=workers), 0.0, now)
+                    self._on_dispatch(self._dispatch.handle(d.Decided([index], d.BlockState.DISPUTED), now))
+                case q.JobNondeterministic(words=text):
+                    self._pause(text, now)
+                case q.CoalesceOff():
+                    self.board.coalesce = False
+                    self._amend(AmendmentKind.COALESCE_OFF, "")
+                    self._on_dispatch(self._dispatch.handle(d.CoalesceOff(), now))
+
+    def _spawn(self, task: Callable[..., object], argument: object) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(task, argument)  # type: ignore[arg-type]
+
+    def _agreed(self, effect: q.Agreed, now: float) -> None:
+        state = "failed" if effect.failed else "settled"
+        self.board.cross_validated = self.board.cross_validated and effect.cross_validated
+        seconds = 0.0
+        for index, output, workers in zip(effect.indices, effect.outputs, effect.workers, strict=True):
+            kept = self._kept.get((index, workers[0])) if workers else None
+            took = kept.seconds if kept else 0.0
+            blob = kept.blob if kept and output is None else None
+            end = End(
+                state, output or b"", blob or b"", kept.failure_text if kept else "", workers, len(workers), took,
+                log=kept.log if kept else b"",
+            )  # fmt: skip
+            if blob:
+                self.world.blobs.pin(blob, f"job {self.record.name}")
+            self._puts.append(end.put(self.record.id, index))
+            seconds += took
+        self.board.settled(now, len(effect.indices), state, seconds)
+        self._on_dispatch(self._dispatch.handle(d.Decided(effect.indices, d.BlockState[state.upper()]), now))
+
+    def _end(self, indices: list[int], state: str, end: End, seconds: float, now: float) -> None:
+        self._puts += [end.put(self.record.id, index) for index in indices]
+        self.board.settled(now, len(indices), state, seconds)
+
+    def _voted(self, worker: NodeId, verdict: Verdict, indices: Sequence[int]) -> None:
+        """Count a verdict for the ledger, with the signed commitment it stands on."""
+        self.board.voted(worker, verdict, len(indices))
+        owner = OwnerId(self.tender.owner_of(worker))
+        for index in indices:
+            kept = self._kept.get((index, worker))
+            if kept is None:
+                continue  # the requester's own self-check: nobody's result
+            seen = Observation(
+                self.record.id, worker, self.record.digests[index], kept.assignment, kept.commitment, verdict
+            )
+            self._scribe.record(seen, owner, self.tender.class_of(worker))
+            if verdict is Verdict.DISPUTED:
+                self.board.disputed(index, self._quorum.words(index), [worker], "settled")
+
+    async def _self_check(self, index: int) -> None:
+        await self.tell(await self._selfrun.check(self.record, index, self.world.owner))
+
+    async def _load_output(self, effect: q.FetchOutput) -> None:
+        kept = self._kept.get((effect.index, effect.worker))
+        output: bytes | None = None
+        if kept is not None and kept.blob is not None:
+            try:
+                output = await self.world.blobs.get(kept.blob, self.record.job.manifest.limits.output_bytes + 64)
+            except (KeyError, CTorrentError):
+                output = None
+        await self.tell(q.OutputFetched(effect.index, effect.worker, output))
+
+    # -- the market ---------------------------------------------------------------------------------------------------
+
+    def _tender(self, joined: list[d.WorkerJoined] | None) -> None:
+        """Carry what the auction wants; None: only time passed."""
+        now = self.world.clock.now()
+        if joined is None:
+            joined = self.tender.tick(now)
+        for event in joined:
+            self.tender.show(event.worker, self.board, self.sessions.get(event.worker))
+            self._on_dispatch(self._dispatch.handle(event, now))
+        self._posts += self.tender.posts(self.sessions)
+        for announcement in self.tender.announcements():
+            self._spawn(self.tender.announce, announcement)
+        reach = self.tender.reach()
+        if reach is not None:
+            self._on_dispatch(self._dispatch.handle(d.Reach(reach), now))
+        if self.record.state == "waiting":
+            self.record.reason = self.tender.waits_for()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    async def _finish(self) -> None:
+        """Close the chain, say goodbye, write what is left of the votes, keep the report."""
+        record = self.record
+        cancelled = self.board.ended["cancelled"] or sum(self.board.ended.values()) < len(record.blocks)
+        bad = self.board.ended["failed"] or self.board.ended["disputed"]
+        record.state = "cancelled" if cancelled else "failed" if bad else "settled"
+        entries = await self._scribe.close_job(record.id)
+        gaps = self.world.sandbox.gaps
+        record.report = dict(self.board.report(self.world.clock.now(), self.world.hardware.cores, gaps, entries))
+        record.report["status"] = dict(self.status())
+        self._amend(AmendmentKind.CLOSE, "", record.draw_secret)
+        self._posts += [(session, Finished(record.id)) for session in self.sessions.values()]
+        self._puts.append(Put("report", record.id, b"\x01"))
+        await self._flush()
+        self.done.set()
+        self._changed()

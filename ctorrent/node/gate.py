@@ -1,0 +1,119 @@
+"""Coming in: invites redeemed, friends asked. One short exchange per channel of the join protocol."""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from ctorrent.errors import CTorrentError, LocalError, Malformed, Unavailable
+from ctorrent.model.identity import Invite
+from ctorrent.model.ids import NodeId
+from ctorrent.model.session import FriendRequest, JoinAnswer, JoinRequest
+from ctorrent.node.people import People
+from ctorrent.node.session import introduce
+from ctorrent.node.world import World
+from ctorrent.ports import Channel
+from ctorrent.wire import codec, names
+
+log = logging.getLogger(__name__)
+
+EXCHANGE_S = 20.0  # a dial, two introductions and one answer on a bad line
+
+
+class Gate:
+    """Serves the join protocol, and speaks it."""
+
+    def __init__(self, world: World, people: People) -> None:
+        self._world, self._people = world, people
+
+    async def serve(self, channel: Channel) -> None:
+        """Handler of the join protocol."""
+        try:
+            with trio.move_on_after(EXCHANGE_S):
+                await introduce(channel, self._people)
+                message = codec.decode_message(await channel.receive())
+                if isinstance(message, JoinRequest):
+                    answer = await self._people.redeem(channel.peer, message)
+                    await channel.send(codec.encode_message(answer))
+                    await channel.receive()  # the other side closes when it has read the answer
+                elif isinstance(message, FriendRequest):
+                    await self._people.asked(channel.peer, message)
+                else:
+                    raise Malformed(f"{type(message).__name__} on a join channel")
+        except Unavailable:
+            pass
+        finally:
+            await _close(channel)
+
+    async def join(self, address: str) -> NodeId:
+        """Connect to a multiaddr, or redeem an invite. Raises CTorrentError in words."""
+        if not address.startswith("ctorrent1"):
+            return await self._world.directory.connect(address)
+        invite = codec.decode_invite(address)
+        await self._reach(invite)
+        with trio.move_on_after(EXCHANGE_S):
+            channel = await self._world.streams.open(invite.inviter, names.JOIN)
+            try:
+                await introduce(channel, self._people)
+                await channel.send(codec.encode_message(self._people.join_request(invite)))
+                answer = codec.decode_message(await channel.receive())
+            finally:
+                await _close(channel)
+            if not isinstance(answer, JoinAnswer):
+                raise Malformed(f"{type(answer).__name__} instead of an answer to an invite")
+            await self._people.joined(invite, answer)
+            return invite.inviter
+        raise Unavailable("the inviter did not answer in time", "Is its node running? Try again.")
+
+    async def _reach(self, invite: Invite) -> None:
+        """Dial the inviter at the first of its addresses that answers."""
+        said = []
+        for address in invite.addresses:
+            full = address if "/p2p/" in address else f"{address}/p2p/{invite.inviter}"
+            try:
+                if await self._world.directory.connect(full) == invite.inviter:
+                    return
+            except CTorrentError as error:
+                said.append(error.message)
+        if any(contact.node == invite.inviter and contact.connected for contact in self._world.directory.contacts()):
+            return
+        raise Unavailable(
+            f"the inviter cannot be reached: {'; '.join(said) or 'the invite names no address'}",
+            "Is its node running, and are both machines on one network?",
+        )
+
+    async def ask_friends(self, nodes: list[NodeId]) -> int:
+        """Tell these nodes that their owner was named a friend here. -> how many heard it."""
+        heard = 0
+        for node in nodes:
+            try:
+                with trio.move_on_after(EXCHANGE_S):
+                    channel = await self._world.streams.open(node, names.JOIN)
+                    try:
+                        await introduce(channel, self._people)
+                        await channel.send(codec.encode_message(self._people.friend_request()))
+                        heard += 1
+                    finally:
+                        await _close(channel)
+            except CTorrentError as error:
+                log.info("friend request to %s: %s", node, error.message)
+        return heard
+
+
+async def join_all(gate: Gate, addresses: tuple[str, ...]) -> list[str]:
+    """Join each address; -> what failed, in words."""
+    failed = []
+    for address in addresses:
+        try:
+            await gate.join(address)
+        except LocalError:
+            raise
+        except CTorrentError as error:
+            failed.append(f"{address[:40]}…: {error}")
+    return failed
+
+
+async def _close(channel: Channel) -> None:
+    with trio.move_on_after(2, shield=True):
+        await channel.aclose()

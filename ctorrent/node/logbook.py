@@ -1,0 +1,64 @@
+"""What blocks printed: capped per block and in all, followed by whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import trio
+
+from ctorrent.model.ids import NodeId
+
+LINES_MAX = 20_000  # pieces kept in memory per job; the journal keeps each block's last bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes one replica printed."""
+
+    index: int
+    worker: NodeId
+    text: bytes
+
+
+class Logbook:
+    """Log pieces of one job, in order of arrival."""
+
+    def __init__(self, bytes_a_block: int) -> None:
+        self._limit = bytes_a_block
+        self._sizes: dict[tuple[int, NodeId], int] = {}
+        self._pieces: list[Piece] = []
+        self._dropped = 0
+        self._fresh = trio.Event()
+        self._closed = False
+
+    def add(self, index: int, worker: NodeId, text: bytes) -> None:
+        """Keep what fits; a flood ends at the block's limit."""
+        key = (index, worker)
+        room = self._limit - self._sizes.get(key, 0)
+        if room <= 0 or not text:
+            return
+        self._sizes[key] = self._sizes.get(key, 0) + min(room, len(text))
+        self._pieces.append(Piece(index, worker, text[:room]))
+        if len(self._pieces) > LINES_MAX:
+            del self._pieces[: LINES_MAX // 10]
+            self._dropped += LINES_MAX // 10
+        self._fresh.set()
+        self._fresh = trio.Event()
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._closed = True
+        self._fresh.set()
+
+    async def follow(self, wait: bool) -> AsyncIterator[Piece]:
+        """Pieces so far, then new ones until the job ends, if `wait`."""
+        position = self._dropped
+        while True:
+            start = max(0, position - self._dropped)
+            for piece in self._pieces[start:]:
+                yield piece
+            position = self._dropped + len(self._pieces)
+            if self._closed or not wait:
+                return
+            await self._fresh.wait()

@@ -1,0 +1,243 @@
+"""The wiring diagram: ports below, rooms in the middle, the door on top.
+
+    keys, journal, blobs ─┐                      ┌─ Requester ─ Coordination per job ─ dispatch, quorum, auction
+    sandbox, hardware ────┼─▶ World ─▶ People ───┼─ Worker ─ Engagement per job
+    network (3 ports) ────┘                      ├─ Seeder (blobs)   ├─ Scribe (ledger)
+                                                 └─ Gate (invites)   └─ Doorway ◀─ control socket
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+
+from ctorrent.canon import encode
+from ctorrent.door import Plain
+from ctorrent.errors import LocalError
+from ctorrent.model.ids import NodeId, Ring, node_id, node_public, owner_id
+from ctorrent.node import plain, records
+from ctorrent.node.clock import MachineClock
+from ctorrent.node.doorway import Doorway
+from ctorrent.node.gate import Gate, join_all
+from ctorrent.node.nosandbox import NoSandbox
+from ctorrent.node.people import People
+from ctorrent.node.requester import Requester
+from ctorrent.node.scribe import Scribe
+from ctorrent.node.seeder import Seeder
+from ctorrent.node.selfrun import SelfRun
+from ctorrent.node.settings import Settings
+from ctorrent.node.share import Share
+from ctorrent.node.worker import Worker
+from ctorrent.node.world import World
+from ctorrent.ports import Put, Sandbox
+from ctorrent.wire import names
+
+log = logging.getLogger(__name__)
+
+VERSION = "0.1.0"
+RINGS_LOOK_S = 0.5  # how soon a new friend's announcements are heard
+ADDRESSES_KEPT = 8  # per contact, for next time
+
+AddEnvironment = Callable[[str, list[str]], Awaitable[Plain]]
+
+
+class Node:
+    """One node over given ports: the same code in a process and in a simulation."""
+
+    def __init__(self, settings: Settings, world: World, add_environment: AddEnvironment) -> None:
+        self.settings, self.world = settings, world
+        self.stop = trio.Event()
+        name = settings.name or f"node-{world.node[-6:]}"
+        rng = random.Random(world.clock.random_bytes(16))
+        self.people = People(world.journal, world.keys, world.clock, name, VERSION)
+        self.seeder = Seeder(world.blobs, world.streams, world.directory, world.node)
+        self.scribe = Scribe(world, self.people, self.people.rings(settings.friends_only))
+        self.share = Share(settings, world, self.people)
+        self.requester = Requester(
+            settings, world, self.people, self.seeder, self.scribe, SelfRun(world, self.share), rng, self._hear_own
+        )
+        self.worker = Worker(
+            world, self.people, self.seeder, self.share, self.requester.serve, settings.testing_lie, rng
+        )
+        self.gate = Gate(world, self.people)
+        self.door = Doorway(
+            settings, world, self.people, self.gate, self.scribe, self.requester, self.share, add_environment, self.stop
+        )
+        self._subscribed: dict[Ring, trio.CancelScope] = {}
+
+    def _hear_own(self, message: bytes) -> None:
+        """Gossip brings others' announcements; this node's own job reaches its own worker this way."""
+        if self.settings.work:
+            self.worker.hear(message)
+
+    async def run(self, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `stop` is set."""
+        world = self.world
+        world.streams.serve(names.SESSION, self.requester.serve)
+        world.streams.serve(names.BLOB, self.seeder.serve)
+        world.streams.serve(names.LEDGER, self.scribe.meet)
+        world.streams.serve(names.JOIN, self.gate.serve)
+        self.people.offer = plain.encode_offer(self.share.offer())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen, nursery)
+            nursery.start_soon(self._remember)
+            nursery.start_soon(self.scribe.run)
+            nursery.start_soon(self.scribe.meetings)
+            if self.settings.work:
+                nursery.start_soon(self.worker.run)
+            nursery.start_soon(self.requester.run)
+            task_status.started(self)
+            await self.stop.wait()
+            nursery.cancel_scope.cancel()
+
+    # -- gossip -------------------------------------------------------------------------------------------------------
+
+    async def _listen(self, nursery: trio.Nursery) -> None:
+        """Be subscribed to the topics of every ring this node is in, as that changes."""
+        while True:
+            wanted = self.people.rings(self.settings.friends_only)
+            self.scribe.rings = wanted
+            for ring in wanted:
+                if ring not in self._subscribed:
+                    self._subscribed[ring] = trio.CancelScope()
+                    nursery.start_soon(self._listen_to, ring, self._subscribed[ring])
+            for ring in [ring for ring in self._subscribed if ring not in wanted]:
+                self._subscribed.pop(ring).cancel()
+            self.people.offer = plain.encode_offer(self.share.offer())
+            await trio.sleep(RINGS_LOOK_S)
+
+    async def _listen_to(self, ring: Ring, scope: trio.CancelScope) -> None:
+        with scope:
+            async with trio.open_nursery() as nursery:
+                if self.settings.work:
+                    nursery.start_soon(self._jobs_of, ring)
+                await self._entries_of(ring)
+
+    async def _jobs_of(self, ring: Ring) -> None:
+        topic = names.jobs_topic(ring)
+        async for _, message in self.world.gossip.subscribe(topic, partial(self.worker.check, ring)):
+            self.worker.hear(message)
+
+    async def _entries_of(self, ring: Ring) -> None:
+        topic = names.ledger_topic(ring)
+        async for author, message in self.world.gossip.subscribe(topic, partial(self.scribe.check, ring)):
+            await self.scribe.hear(author, message)
+
+    async def _remember(self) -> None:
+        """Keep where peers were, for the next start."""
+        async for contact in self.world.directory.changes():
+            if contact.connected and contact.addresses:
+                record = encode([list(contact.addresses[:ADDRESSES_KEPT]), contact.how, self.world.clock.unix()])
+                await self.world.journal.commit([Put("contact", node_public(contact.node), record)], durable=False)
+
+
+# -- the real world -----------------------------------------------------------------------------------------------------
+
+
+def run_node(settings: Settings, ready: Callable[[Plain], None] | None = None) -> None:
+    """Run a node until it is told to stop (control channel, SIGINT, SIGTERM). Raises LocalError when it cannot start."""
+    trio.run(_main, settings, ready)
+
+
+async def _main(settings: Settings, ready: Callable[[Plain], None] | None) -> None:
+    from ctorrent.node.control import serve_control
+
+    async with open_world(settings) as (world, add_environment):
+        node = Node(settings, world, add_environment)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.run)
+            nursery.start_soon(_on_signal, node.stop)
+            await nursery.start(serve_control, node.door, settings.data_dir / "control.sock")
+            failed = await join_all(node.gate, settings.join)
+            status = await node.door.status()
+            status["join_failed"] = failed
+            if ready is not None:
+                ready(status)
+            await node.stop.wait()
+            nursery.cancel_scope.cancel()
+
+
+async def _on_signal(stop: trio.Event) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            stop.set()
+            return
+
+
+@asynccontextmanager
+async def open_world(settings: Settings) -> AsyncIterator[tuple[World, AddEnvironment]]:
+    """Open every real port, in the order in which each needs the others; close them the other way round."""
+    from ctorrent.hardware.machine import Machine
+    from ctorrent.net.network import open_network
+    from ctorrent.store.blobs import open_blobs
+    from ctorrent.store.journal import open_journal
+    from ctorrent.store.keys import load_or_create
+
+    keys = load_or_create(settings.data_dir, settings.owner_dir)
+    journal = await open_journal(settings.data_dir / "journal.sqlite")
+    try:
+        blobs = await open_blobs(settings.data_dir / "blobs")
+        machine = Machine(settings.data_dir)
+        hardware = await machine.probe()
+        sandbox, add_environment = await _open_sandbox(settings)
+        try:
+            async with open_network(keys.node.secret(), _net_rules(settings, journal)) as network:
+                yield World(
+                    node_id(keys.node.public), owner_id(keys.owner.public), network.streams, network.directory,
+                    network.gossip, blobs, journal, sandbox, machine, keys, MachineClock(), hardware,
+                ), add_environment  # fmt: skip
+        finally:
+            with trio.move_on_after(10, shield=True):
+                await sandbox.aclose()
+    finally:
+        with trio.CancelScope(shield=True):
+            await journal.aclose()
+
+
+def _net_rules(settings: Settings, journal):  # type: ignore[no-untyped-def]
+    from ctorrent.net.rules import NetRules
+
+    known = []
+    for key, value in journal.scan("contact"):
+        addresses, _, _ = records.load(value)
+        known.append((NodeId(node_id(key)), tuple(addresses)))
+    return NetRules(
+        listen=settings.listen, port=settings.port, lan_only=settings.lan_only, mdns=settings.mdns, dht=settings.dht,
+        known=tuple(known), agent=f"ctorrent/{VERSION}",
+    )  # fmt: skip
+
+
+async def _open_sandbox(settings: Settings) -> tuple[Sandbox, AddEnvironment]:
+    from ctorrent.sandbox.choose import open_sandbox
+    from ctorrent.sandbox.environment import Environments
+    from ctorrent.sandbox.limits import SandboxRules
+
+    rules = SandboxRules(runtime=settings.runtime)
+    _share_environments(settings)
+    environments = Environments(settings.data_dir, rules)
+
+    async def add(name: str, packages: list[str]) -> Plain:
+        return plain.environment(await environments.add(name, packages))
+
+    try:
+        return await open_sandbox(settings.data_dir, rules, settings.isolation), add
+    except LocalError as error:
+        if settings.isolation != "auto":
+            raise
+        log.warning("nothing can be run here: %s", error)
+        return NoSandbox(error.message), add
+
+
+def _share_environments(settings: Settings) -> None:
+    """Let nodes of one person on one machine use one folder of environments."""
+    link = settings.data_dir / "environments"
+    if settings.environments_dir is None or link.exists():
+        return
+    settings.environments_dir.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(settings.environments_dir, target_is_directory=True)

@@ -1,0 +1,123 @@
+"""Models into the plain maps that cross the door (model/status.py)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ctorrent.canon import CanonError, decode, encode
+from ctorrent.errors import PeerError
+from ctorrent.ledger.reputation import Record, Testimony
+from ctorrent.model.block import Block
+from ctorrent.model.entry import EntryKind, SignedEntry
+from ctorrent.model.ids import NodeId
+from ctorrent.model.offer import EnvironmentInfo, Hardware, Offer
+from ctorrent.model.result import FailureKind
+from ctorrent.model.status import BlockRow, LedgerRow, ReputationRow
+from ctorrent.node.jobbook import End
+from ctorrent.wire import codec
+
+
+def hardware(machine: Hardware) -> dict[str, Any]:
+    """A machine as a map of numbers, text and lists."""
+    found = asdict(machine)
+    found["gpus"] = [dict(gpu) for gpu in found["gpus"]]
+    return found
+
+
+def environment(info: EnvironmentInfo) -> dict[str, Any]:
+    return {
+        "name": info.name, "python": info.python, "arch": info.arch, "image": info.image,
+        "packages": {name: version for name, version in info.packages}, "programs": list(info.programs),
+        "fingerprint": info.fingerprint.hex(),
+    }  # fmt: skip
+
+
+def encode_offer(offer: Offer) -> bytes:
+    """What an introduction carries: enough for `peers`, small enough for every session."""
+    machine = offer.hardware
+    fields: dict[str, Any] = {
+        "slots": offer.slots, "slots_free": offer.slots_free, "memory_bytes": offer.memory_bytes,
+        "gpus_free": offer.gpus_free, "isolation": offer.isolation.name.lower(), "price": offer.price,
+        "gflops_per_slot": offer.speed_gflops,
+    }  # fmt: skip
+    if machine is not None:
+        fields |= {
+            "cores": machine.cores, "gflops": machine.gflops, "cpu": machine.cpu_model,
+            "gpus": [f"{gpu.model} {gpu.memory_bytes >> 30} GiB" for gpu in machine.gpus],
+        }  # fmt: skip
+    return encode(fields)
+
+
+def decode_offer(raw: bytes) -> dict[str, Any]:
+    """A peer's offer, as far as it can be read: flat, numbers and short texts only."""
+    try:
+        value = decode(raw) if raw else {}
+    except CanonError:
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    kept: dict[str, Any] = {}
+    for key, item in list(value.items())[:32]:
+        if isinstance(item, (int, float)):
+            kept[key[:40]] = item
+        elif isinstance(item, str):
+            kept[key[:40]] = item[:80]
+        elif isinstance(item, list):
+            kept[key[:40]] = [text[:80] for text in item[:16] if isinstance(text, str)]
+    return kept
+
+
+def row(block: Block, end: End | None, value: bytes | None) -> BlockRow:
+    """One block with how it ended. `value`: the canonical value, read from where it lies."""
+    found = BlockRow(
+        index=block.index, seed=block.seed, params=block.params, state=end.state if end else "waiting", workers=[],
+        agreed=0, seconds=0.0,
+    )  # fmt: skip
+    if end is None:
+        return found
+    found["workers"], found["agreed"], found["seconds"] = list(end.workers), end.agreed, end.seconds
+    if value is not None:
+        found["value"] = value
+    elif end.output[:1] == b"\x01":
+        kind = FailureKind(end.output[1]).name.lower() if len(end.output) > 1 else "killed"
+        found["failure"] = {"kind": kind, "type": end.output[2:].decode(errors="replace"), "text": end.failure_text}
+    if end.words:
+        found["words"] = end.words
+    return found
+
+
+def ledger_row(position: int, signed: SignedEntry) -> LedgerRow:
+    entry = signed.entry
+    known = {kind.value: kind.name.lower() for kind in EntryKind}
+    return LedgerRow(
+        position=position, author=entry.author, incarnation=entry.incarnation, seq=entry.seq,
+        kind=known.get(entry.kind, f"kind {entry.kind}"), ring=str(entry.ring), id=signed.id.hex(),
+        issued_unix=entry.issued_unix_s, body=_body(signed),
+    )  # fmt: skip
+
+
+def _body(signed: SignedEntry) -> dict[str, object]:
+    if signed.entry.kind != EntryKind.TALLY:
+        return {"bytes": len(signed.entry.body)}
+    try:
+        tally = codec.decode_tally(signed.entry.body)
+    except PeerError as error:
+        return {"unreadable": error.message}
+    return {
+        "job": tally.job_tag.hex()[:16], "worker": tally.worker, "owner": tally.worker_owner, "agreed": tally.agreed,
+        "disputed": tally.disputed, "invalid": tally.invalid, "class": tally.hardware_class,
+        "evidence": tally.evidence_root.hex(),
+    }  # fmt: skip
+
+
+def reputation_row(node: NodeId, name: str, record: Record, why: list[Testimony]) -> ReputationRow:
+    lines = []
+    for said in why[:50]:
+        whose = f"entry {said.seq} of {said.author}" if said.id is not None else "not yet written"
+        counts = f"{said.counts.agreed} agreed, {said.counts.disputed} disputed, {said.counts.invalid} invalid"
+        lines.append(f"{whose}: {counts}, weight {said.weight:.2f}")
+    return ReputationRow(
+        node=node, name=name, agreed=record.agreed, disputed=record.disputed, lower_bound=record.lower_bound,
+        newcomer=record.newcomer, why=lines,
+    )  # fmt: skip

@@ -1,0 +1,138 @@
+"""What a job's people see: counts, workers, disputes, and the report at the end."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from ctorrent.model.ids import NodeId
+from ctorrent.model.job import Isolation
+from ctorrent.model.result import Verdict
+from ctorrent.model.status import Dispute, JobReport, JobStatus, WorkerStatus
+from ctorrent.node.jobbook import JobRecord
+
+DISPUTES_MAX = 100  # shown in a report; all are counted
+RUNNING_SHOWN = 8
+RATE_WINDOW_S = 20.0  # the ETA follows what happened lately
+
+
+@dataclass(slots=True)
+class WorkerLine:
+    """One worker of this job."""
+
+    node: NodeId
+    name: str
+    owner: str
+    isolation: Isolation
+    local: bool
+    state: str = "engaged"
+    running: dict[int, int] = field(default_factory=dict)  # index -> units under way with it
+    done: int = 0
+    verdicts: dict[Verdict, int] = field(default_factory=dict)
+    busy_s: float = 0.0
+
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(
+            node=self.node, name=self.name, owner=self.owner, isolation=self.isolation.name.lower(), state=self.state,
+            running=list(self.running)[:RUNNING_SHOWN], done=self.done, agreed=self.verdicts.get(Verdict.AGREED, 0),
+            disputed=self.verdicts.get(Verdict.DISPUTED, 0), invalid=self.verdicts.get(Verdict.INVALID, 0),
+            busy_s=self.busy_s, local=self.local,
+        )  # fmt: skip
+
+
+class Progress:
+    """Counters of one job that runs."""
+
+    def __init__(self, record: JobRecord, now: float) -> None:
+        self.record = record
+        self.workers: dict[NodeId, WorkerLine] = {}
+        self.ended = {"settled": 0, "failed": 0, "disputed": 0, "cancelled": 0}
+        self.running = 0
+        self.replicas = 0
+        self.assignments = 0
+        self.expired = 0
+        self.disputes: list[Dispute] = []
+        self.disputes_total = 0
+        self.block_s = 0.0
+        self.cross_validated = True
+        self.coalesce = record.job.manifest.coalesce
+        self._started = now
+        self._recent: deque[tuple[float, int]] = deque()
+
+    def settled(self, now: float, count: int, state: str, seconds: float) -> None:
+        """`count` blocks ended, `seconds` of one replica each."""
+        self.ended[state] += count
+        self.block_s += seconds
+        self._recent.append((now, count))
+        while self._recent and self._recent[0][0] < now - RATE_WINDOW_S:
+            self._recent.popleft()
+
+    def disputed(self, index: int, words: str, outvoted: list[NodeId], state: str) -> None:
+        """A block whose replicas differed."""
+        self.disputes_total += 1
+        if len(self.disputes) < DISPUTES_MAX:
+            self.disputes.append(Dispute(index=index, words=words, outvoted=list(outvoted), state=state))
+
+    def voted(self, worker: NodeId, verdict: Verdict, count: int) -> None:
+        line = self.workers.get(worker)
+        if line is not None:
+            line.verdicts[verdict] = line.verdicts.get(verdict, 0) + count
+
+    def given(self, worker: NodeId, indices: list[int]) -> None:
+        self.assignments += 1
+        line = self.workers.get(worker)
+        if line is not None:
+            for index in indices[:RUNNING_SHOWN]:
+                line.running[index] = line.running.get(index, 0) + 1
+
+    def returned(self, worker: NodeId, indices: list[int], seconds: float) -> None:
+        """A unit came back whole."""
+        self.replicas += len(indices)
+        self.over(worker, indices)
+        line = self.workers.get(worker)
+        if line is not None:
+            line.done += len(indices)
+            line.busy_s += seconds
+
+    def over(self, worker: NodeId, indices: list[int]) -> None:
+        """A unit is no longer under way."""
+        line = self.workers.get(worker)
+        if line is not None:
+            for index in indices:
+                line.running.pop(index, None)
+
+    def _eta_s(self, now: float) -> float | None:
+        ended = sum(self.ended.values())
+        left = len(self.record.blocks) - ended
+        if left <= 0 or len(self._recent) < 2 or now <= self._recent[0][0]:
+            return 0.0 if left <= 0 else None
+        rate = sum(count for _, count in self._recent) / (now - self._recent[0][0])
+        return left / rate if rate else None
+
+    def status(self, now: float, state: str, running: int) -> JobStatus:
+        """The map for faces."""
+        record, manifest = self.record, self.record.job.manifest
+        total, ended = len(record.blocks), sum(self.ended.values())
+        return JobStatus(
+            job=record.name, id=record.id.hex(), name=manifest.name, state=state, reason=record.reason, blocks=total,
+            waiting=max(0, total - ended - running), running=running, provisional=0, settled=self.ended["settled"],
+            failed=self.ended["failed"], disputed=self.ended["disputed"], replicas_done=self.replicas,
+            replicas_wanted=manifest.verify.replicas, submitted_unix=record.submitted_unix,
+            elapsed_s=now - self._started, eta_s=self._eta_s(now), cross_validated=self.cross_validated,
+            workers=[line.status() for line in self.workers.values()],
+        )  # fmt: skip
+
+    def report(self, now: float, cores: int, gaps: tuple[str, ...], entries: int) -> JobReport:
+        """The report at the end."""
+        wall = max(1e-9, now - self._started)
+        levels: dict[str, int] = {}
+        for line in self.workers.values():
+            if line.done:
+                name = line.isolation.name.lower()
+                levels[name] = levels.get(name, 0) + line.done
+        return JobReport(
+            wall_s=wall, block_s=self.block_s, all_s=sum(line.busy_s for line in self.workers.values()),
+            speedup=self.block_s / wall, machine_cores=cores, isolation=levels, gaps=list(gaps),
+            disputes=self.disputes, disputes_total=self.disputes_total, entries=entries,
+            assignments=self.assignments, expired=self.expired, coalesce=self.coalesce,
+        )  # fmt: skip

@@ -1,0 +1,81 @@
+"""The requester's own machine as a witness: blocks run twice, alone; the user's reducer; nothing that was agreed on.
+
+A coordinator must not blame a worker before it has seen its own machine agree with itself (evidence before blame).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from ctorrent.errors import CTorrentError, LocalError
+from ctorrent.model.ids import OwnerId, show_job
+from ctorrent.model.job import SignedManifest
+from ctorrent.model.offer import EnvironmentInfo
+from ctorrent.model.result import Outcome
+from ctorrent.node.engagement import CODE_BYTES_MAX
+from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.share import Share
+from ctorrent.node.world import World
+from ctorrent.ports import BlockInput, Cell, CellSpec
+from ctorrent.verify import words as q
+
+
+class SelfRun:
+    """Cells of this node for its own jobs' checks: one at a time, opened for the purpose and closed again."""
+
+    def __init__(self, world: World, share: Share) -> None:
+        self._world, self._share = world, share
+        self._one = trio.Semaphore(1)
+
+    async def check(self, record: JobRecord, index: int, owner: OwnerId) -> q.SelfChecked | q.SelfCheckFailed:
+        """Run a block twice in fresh processes."""
+        try:
+            environment = self._environment(record.job)
+            async with self._one:
+                cell = await self._open(record.job, environment)
+                try:
+                    block = self._input(record, index)
+                    first, second = (await cell.run([block]))[0], (await cell.run([block]))[0]
+                finally:
+                    await _close(cell)
+        except (CTorrentError, KeyError) as error:
+            return q.SelfCheckFailed(index, str(error))
+        return q.SelfChecked(index, self._world.node, owner, environment.fingerprint, (first.output(), second.output()))
+
+    async def reduce(self, record: JobRecord, entry: str, values: Sequence[bytes]) -> Outcome:
+        """The user's reducer over canonical values, in the sandbox. Raises LocalError where it cannot run here."""
+        environment = self._environment(record.job)
+        async with self._one:
+            cell = await self._open(record.job, environment)
+            try:
+                return await cell.reduce(entry, values)
+            finally:
+                await _close(cell)
+
+    def _environment(self, job: SignedManifest) -> EnvironmentInfo:
+        found = self._share.environment_for(job.manifest)
+        if isinstance(found, EnvironmentInfo):
+            return found
+        reasons = ", ".join(f"{no.reason.value} {no.detail}".strip() for no in found)
+        raise LocalError(f"this node cannot run the job itself: it {reasons}")
+
+    async def _open(self, job: SignedManifest, environment: EnvironmentInfo) -> Cell:
+        manifest = job.manifest
+        bundle = await self._world.blobs.get(manifest.program.code, CODE_BYTES_MAX)
+        spec = CellSpec(
+            job=f"{show_job(job.id)}-check", program=manifest.program, code=bundle, environment=environment,
+            needs=manifest.needs, limits=manifest.limits, hash_seed=manifest.seed & 0xFFFFFFFF, slots=1,
+        )  # fmt: skip
+        return await self._world.sandbox.open(spec)
+
+    def _input(self, record: JobRecord, index: int) -> BlockInput:
+        block = record.blocks[index]
+        files = tuple((ref.name, self._world.blobs.path(ref.digest)) for ref in block.inputs)
+        return BlockInput(block.index, block.seed, block.params, files)
+
+
+async def _close(cell: Cell) -> None:
+    with trio.CancelScope(shield=True):
+        await cell.aclose()
