@@ -1,0 +1,235 @@
+"""A job's progress, live in a terminal and in plain lines elsewhere.
+
+    digits abcdefgh  running
+    ━━━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━   7 / 12  58 %  2.1 blocks/s  about 3 s left
+    4 running · 1 waiting · 1 disputed
+    worker      state    running  done  agreed  disputed
+    ann (here)  engaged  4, 5        7       7         0
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from ctorrent.cli import show
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from ctorrent.client import Job
+
+Plain = dict[str, Any]
+
+SECOND_S = 3.0  # a second Ctrl-C within this time cancels: long enough to read the sentence that says so
+RATE_S = 10.0  # the rate is of this many last seconds: steady for slow blocks, true for fast ones
+LINE_S = 5.0  # plain lines: at least this long apart, but for changes of state
+REDRAWS_PER_S = 8
+WORKERS_MAX = 12  # lines; a terminal has 24
+ENDED = ("settled", "failed", "cancelled")
+
+
+class Detached(Exception):
+    """Ctrl-C: the person looks away, the job goes on."""
+
+
+def follow(job: Job, silent: bool = False) -> Plain:
+    """Show `job` until it ends or pauses itself. -> its last status. Raises Detached at Ctrl-C."""
+    view = _choose(silent)
+    try:
+        with view, closing(job.watch()) as changes:  # type: ignore[type-var]
+            for status in changes:
+                view.update(status)
+                if status["state"] in ENDED or (status["state"] == "paused" and status["reason"]):
+                    break
+            status = job.status()
+            view.update(status)
+            return status
+    except KeyboardInterrupt:
+        raise Detached from None
+
+
+def second_interrupt() -> bool:
+    """Does Ctrl-C come again within SECOND_S?"""
+    try:
+        threading.Event().wait(SECOND_S)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _choose(silent: bool) -> View:
+    console = show.stderr()
+    if silent:
+        return View()
+    return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else LineView(console)
+
+
+class View:
+    """Shows nothing; the others show what changes."""
+
+    def __enter__(self) -> View:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, status: Plain) -> None: ...
+
+
+class Pace:
+    """Blocks a second, over the last RATE_S."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque(maxlen=1000)  # 8 a second for two minutes: far beyond RATE_S
+
+    def note(self, done: int) -> None:
+        now = time.monotonic()
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and self._seen[1][0] < now - RATE_S:
+            self._seen.popleft()
+
+    def rate(self) -> float:
+        (first, before), (last, after) = self._seen[0], self._seen[-1]
+        return (after - before) / (last - first) if last - first > 0.2 else 0.0
+
+
+def done_blocks(status: Plain) -> int:
+    return int(status["settled"] + status["provisional"] + status["failed"] + status["disputed"])
+
+
+def left_s(status: Plain, rate: float) -> float | None:
+    """The node's own estimate, else ours from the rate."""
+    if status["eta_s"] is not None:
+        return float(status["eta_s"])
+    return (status["blocks"] - done_blocks(status)) / rate if rate else None
+
+
+class LineView(View):
+    """A line when something worth a line has happened."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._pace = console, Pace()
+        self._state, self._printed, self._tenth = "", 0.0, -1
+
+    def update(self, status: Plain) -> None:
+        self._pace.note(done_blocks(status))
+        tenth = 10 * done_blocks(status) // max(1, status["blocks"])
+        late = time.monotonic() - self._printed >= LINE_S
+        if status["state"] != self._state or (tenth != self._tenth and late):
+            self._console.print(show.plain(line(status, self._pace.rate())))
+            self._state, self._tenth, self._printed = status["state"], tenth, time.monotonic()
+
+
+def line(status: Plain, rate: float = 0.0) -> str:
+    """One status in one line."""
+    words = [f"{status['job']} {status['state']}: {done_blocks(status)} of {show.number(status['blocks'], 'block')}"]
+    words += [f"{status[word]} {word}" for word in ("running", "disputed", "failed") if status[word]]
+    if status["workers"]:
+        words.append(show.number(sum(w["state"] == "engaged" for w in status["workers"]), "worker"))
+    left = left_s(status, rate)
+    if status["state"] == "running" and left:
+        words.append(f"about {show.duration(left)} left")
+    return ", ".join(words) + (f" ({status['reason']})" if status["reason"] else "")
+
+
+class LiveView(View):
+    """A block of lines at the bottom of the terminal, redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.live import Live
+
+        self._status: Plain | None = None
+        self._pace = Pace()
+        self._heard = self._began = time.monotonic()
+        self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=REDRAWS_PER_S, transient=True)
+
+    def __enter__(self) -> View:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def update(self, status: Plain) -> None:
+        self._pace.note(done_blocks(status))
+        self._status, self._heard = status, time.monotonic()
+
+    def _draw(self) -> RenderableType:
+        if self._status is None:
+            return show.plain(f"Waiting for the node … {time.monotonic() - self._began:.0f} s", "dim")
+        return picture(self._status, self._pace.rate(), time.monotonic() - self._heard)
+
+
+def picture(status: Plain, rate: float, since_s: float) -> RenderableType:
+    """All of one status. since_s: how long ago it was true, so that the clock goes on between two."""
+    from rich.console import Group
+
+    parts: list[RenderableType] = [_head(status, since_s), _bar(status, rate), _counts(status)]
+    if status["reason"]:
+        parts.append(show.plain(status["reason"], "yellow"))
+    if status["workers"]:
+        parts.append(workers(status["workers"]))
+    return Group(*parts)
+
+
+def _head(status: Plain, since_s: float) -> RenderableType:
+    from rich.text import Text
+
+    elapsed = status["elapsed_s"] + (since_s if status["state"] not in ENDED else 0)
+    name = show.plain(status["name"] or "job", "bold")
+    return Text(" ").join([name, show.plain(status["job"], "dim"), show.state(status["state"]), show.plain(show.duration(elapsed), "dim")])
+
+
+def _bar(status: Plain, rate: float) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    done, blocks = done_blocks(status), max(1, status["blocks"])
+    words = [f"{done} / {status['blocks']}", f"{100 * done // blocks} %"]
+    if rate:
+        words.append(f"{rate:.3g} blocks/s")
+    left = left_s(status, rate)
+    if left and status["state"] == "running":
+        words.append(f"about {show.duration(left)} left")
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(ProgressBar(total=blocks, completed=done, width=40), show.plain("  ".join(words)))
+    return grid
+
+
+def _counts(status: Plain) -> RenderableType:
+    from rich.text import Text
+
+    words = ("running", "waiting", "provisional", "settled", "failed", "disputed")
+    counts = [Text.assemble(f"{status[word]} ", show.state(word)) for word in words if status[word]]
+    return Text(" · ").join(counts)
+
+
+def workers(rows: list[Plain]) -> RenderableType:
+    """A line per worker, busiest first; beyond WORKERS_MAX a count."""
+    from rich.console import Group
+
+    ranked = sorted(rows, key=lambda row: (-len(row["running"]), -row["done"], row["node"]))
+    made = show.table(
+        ("worker", "state", "isolation", "running", "done", "agreed", "disputed"),
+        [_worker(row) for row in ranked[:WORKERS_MAX]],
+        right=("done", "agreed", "disputed"),
+    )
+    if len(ranked) <= WORKERS_MAX:
+        return made
+    return Group(made, show.plain(f"and {len(ranked) - WORKERS_MAX} more", "dim"))
+
+
+def _worker(row: Plain) -> tuple[Any, ...]:
+    blocks = ", ".join(map(str, row["running"][:4])) + (" …" if len(row["running"]) > 4 else "")
+    wrong = row["disputed"] + row["invalid"]
+    return (
+        worker_name(row), show.state(row["state"]), row["isolation"], blocks or "–", row["done"], row["agreed"],
+        show.plain(str(wrong), "bold red" if wrong else "dim"),
+    )  # fmt: skip
+
+
+def worker_name(row: Plain) -> str:
+    return (row["name"] or show.short(row["node"])) + (" (here)" if row["local"] else "")

@@ -1,0 +1,231 @@
+"""`jobs status results logs cancel pause resume why`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctorrent.cli import show
+from ctorrent.cli.options import DataDir, JobName, Json, any_node, running
+
+if TYPE_CHECKING:
+    from ctorrent.client import Job
+
+Plain = dict[str, Any]
+
+
+def register(app: typer.Typer) -> None:
+    for command in (jobs, status, results, logs, why, cancel, pause, resume):
+        app.command()(command)
+
+
+def jobs(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List your jobs, newest first."""
+    with any_node(data_dir) as net:
+        rows = net.jobs()
+    show.emit(as_json, rows, lambda: _show_jobs(rows))
+
+
+def _show_jobs(rows: list[Plain]) -> None:
+    if not rows:
+        show.stdout().print("No jobs yet. Submit one: ctorrent submit job.yaml")
+        return
+    from ctorrent.cli.follow import done_blocks
+
+    lines = [
+        (row["job"], row["name"], show.state(row["state"]), f"{done_blocks(row)} / {row['blocks']}", row["failed"] or "–",
+         row["disputed"] or "–", len(row["workers"]), show.duration(row["elapsed_s"]), show.value(row["reason"]))
+        for row in rows
+    ]  # fmt: skip
+    columns = ("job", "name", "state", "blocks", "failed", "disputed", "workers", "time", "reason")
+    show.stdout().print(show.table(columns, lines, right=("blocks", "failed", "disputed", "workers", "time")))
+
+
+def status(
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="A job; without one, this node.", show_default=False)] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay until the job ends.")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show how a job stands, or this node."""
+    if job is None:
+        with running(data_dir) as net:
+            found = net.status()
+        show.emit(as_json, found, lambda: _show_node(found))
+        return
+    with any_node(data_dir) as net:
+        if follow:
+            from ctorrent.cli.submit import see_through
+
+            code = see_through(net.attach(job), as_json, stays=not net.embedded)
+            raise typer.Exit(code)
+        found = net.job(job)
+    show.emit(as_json, found, lambda: _show_status(found))
+
+
+def _show_node(found: Plain) -> None:
+    rows = [
+        ("peer id", found["node"]), ("owner", found["owner"]), ("version", found["version"]), ("data folder", found["data_dir"]),
+        *(("address" if not n else "", address) for n, address in enumerate(found["addresses"])),
+        ("isolation", found["isolation"]), *(("  without", gap) for gap in found["gaps"]),
+        ("slots", f"{found['slots_free']} of {found['slots']} free" if found["shares"] else "shares nothing"),
+        ("peers", found["peers"]), ("open jobs", found["jobs_open"]), *([("testing", found["testing"])] if found["testing"] else []),
+    ]  # fmt: skip
+    console = show.stdout()
+    console.print(show.plain(f"Node {found['name']!r}", "bold"))
+    console.print(show.pairs(rows))
+
+
+def _show_status(found: Plain) -> None:
+    from ctorrent.cli import follow as live
+    from ctorrent.cli.report import print_report
+
+    console = show.stdout()
+    if found.get("report") and found["state"] in live.ENDED:
+        console.print(show.plain(f"{found['name'] or 'job'} {found['job']} ", "bold"), show.state(found["state"]), sep="")
+        if found["reason"]:
+            console.print(show.plain(found["reason"], "yellow"))
+        print_report(console, found)
+    else:
+        console.print(live.picture(found, 0.0, 0.0))
+
+
+class Format(str, Enum):  # noqa: UP042  typer shows a str Enum's values as choices
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def results(
+    job: JobName,
+    form: Annotated[Format, typer.Option("--format", help="How to print them.")] = Format.TABLE,
+    limit: Annotated[int, typer.Option("--limit", help="Rows of a table; csv and json print all.", min=1)] = 100,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Print the rows of a job, also while it runs."""
+    with any_node(data_dir) as net:
+        handle = net.attach(job)
+        if as_json or form is Format.JSON:
+            show.print_json(list(handle.rows()))
+        elif form is Format.CSV:
+            _print_csv(handle)
+        else:
+            _print_rows(handle, limit)
+
+
+def _print_csv(job: Job) -> None:
+    """Two passes: the first finds the columns, since rows may differ; neither holds all values."""
+    from ctorrent.client import flat_row
+
+    columns = dict.fromkeys(name for row in job.rows() for name in flat_row(row))
+    writer = csv.DictWriter(sys.stdout, list(columns), lineterminator="\n")
+    writer.writeheader()
+    for row in job.rows():
+        writer.writerow({name: _cell(value) for name, value in flat_row(row).items()})
+
+
+def _cell(value: Any) -> Any:
+    """Numbers and text as they are; what has parts as JSON."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    import json
+
+    return json.dumps(show.to_json(value), ensure_ascii=False)
+
+
+def _print_rows(job: Job, limit: int) -> None:
+    from itertools import islice
+
+    from ctorrent.client import flat_row
+
+    found = list(islice(job.rows(), limit + 1))
+    console = show.stdout()
+    if not found:
+        console.print(f"Job {job.name} has no rows yet.")
+        return
+    flat = [
+        {**flat_row(row), "agreed": f"{row['agreed']} of {len(row['workers'])}", "seconds": f"{row['seconds']:.3g}"} for row in found[:limit]
+    ]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    columns.sort(key=lambda name: ("agreed", "seconds").index(name) if name in ("agreed", "seconds") else -1)
+    cells = [[show.state(row[name]) if name == "state" else show.value(row[name]) if name in row else "" for name in columns] for row in flat]
+    console.print(show.table(columns, cells, right=("index", "seconds")))
+    if len(found) > limit:
+        console.print(show.plain(f"Only the first {limit} rows: --limit shows more, --format csv all.", "dim"))
+
+
+def logs(
+    job: JobName,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay for what is still to be printed.")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Print what the blocks printed: a block's number before each line."""
+    with any_node(data_dir) as net:
+        for item in net.attach(job).logs(follow):
+            if as_json:
+                show.print_json(item)
+                continue
+            for text in item["text"].splitlines():
+                print(f"{item['index']:>6}  {show.printable(text)}", flush=True)
+
+
+def why(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Say what a job waits for, and why peers do not take it."""
+    with any_node(data_dir) as net:
+        found = net.why(job)
+    show.emit(as_json, found, lambda: _show_why(found))
+
+
+def _show_why(found: Plain) -> None:
+    console = show.stdout()
+    console.print(show.plain(f"Job {found['job']} is {found['state']}. {found['waits_for']}"))
+    console.print(show.plain(sentence(found)))
+
+
+def sentence(found: Plain) -> str:
+    """9 peers saw it: 1 works on it, 6 lack packages: numpy, 2 are busy."""
+    saw = show.number(found["saw"], "peer")
+    parts = [f"{found['engaged']} {'works' if found['engaged'] == 1 else 'work'} on it"] if found["engaged"] else []
+    ranked = sorted(found["reasons"].items(), key=lambda item: (-item[1], item[0]))
+    parts += [f"{count} {_plural(reason) if count > 1 else reason}" for reason, count in ranked]
+    return f"{saw} saw it{': ' + ', '.join(parts) if parts else ''}."
+
+
+def _plural(reason: str) -> str:
+    """Reasons are written for one peer: "lacks packages" of six is "lack packages"."""
+    verbs = {"is": "are", "has": "have", "lacks": "lack", "does": "do", "asks": "ask", "shares": "share"}
+    first, space, rest = reason.partition(" ")
+    return verbs.get(first, first) + space + rest
+
+
+def cancel(
+    job: JobName,
+    reason: Annotated[str, typer.Option("--reason", help="For the record.", show_default=False)] = "",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """End a job. What is settled stays."""
+    _order(job, data_dir, as_json, "cancelled", lambda net, name: net.cancel(name, reason))
+
+
+def pause(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Give out no more blocks until `resume`."""
+    _order(job, data_dir, as_json, "paused", lambda net, name: net.pause(name))
+
+
+def resume(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Go on with a paused job."""
+    _order(job, data_dir, as_json, "resumed", lambda net, name: net.resume(name))
+
+
+def _order(job: str, data_dir: Any, as_json: bool, done: str, order: Any) -> None:
+    with any_node(data_dir) as net:
+        name = str(net.job(job)["job"])
+        order(net, name)
+    show.emit(as_json, {"job": name, "done": done}, lambda: show.stdout().print(f"Job {name} is {done}."))

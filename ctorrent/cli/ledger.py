@@ -1,0 +1,114 @@
+"""`ledger show|verify` and `reputation`: what was recorded, and what this node concludes from it."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctorrent.cli import show
+from ctorrent.cli.options import DataDir, Json, any_node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ctorrent.client import Net
+
+Plain = dict[str, Any]
+ledger_app = typer.Typer(help="The signed logs that this node holds.", no_args_is_help=True)
+CLEAN = ("authors", "entries")  # counts in a verification that may be above zero without harm
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(ledger_app, name="ledger")
+    app.command()(reputation)
+
+
+@ledger_app.command("show")
+def ledger_show(
+    after: Annotated[int, typer.Option("--after", help="Only positions above this one.", min=0)] = 0,
+    limit: Annotated[int, typer.Option("--limit", help="How many entries.", min=1)] = 1000,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Print entries in the order this node received them."""
+    with any_node(data_dir) as net:
+        rows = list(islice(_entries(net, after), limit))
+    show.emit(as_json, rows, lambda: _show_entries(rows))
+
+
+def _entries(net: Net, after: int) -> Iterator[Plain]:
+    while page := net.ledger(after):
+        yield from page
+        after = page[-1]["position"]
+
+
+def _show_entries(rows: list[Plain]) -> None:
+    console = show.stdout()
+    if not rows:
+        console.print("The ledger is empty: entries come with finished work.")
+        return
+    from datetime import UTC, datetime
+
+    lines = [
+        (row["position"], show.short(row["author"]), f"{row['incarnation']}.{row['seq']}", str(row["kind"]).lower(), row["ring"].split(":")[0],
+         f"{datetime.fromtimestamp(row['issued_unix'], UTC):%Y-%m-%d %H:%M}", _body(row["body"]))
+        for row in rows
+    ]  # fmt: skip
+    console.print(show.table(("#", "author", "entry", "kind", "ring", "says at", "what"), lines, right=("#",)))
+
+
+def _body(body: Plain) -> str:
+    return show.value({key: show.short(inner) if isinstance(inner, str) else inner for key, inner in body.items()}, width=100)
+
+
+@ledger_app.command("verify")
+def ledger_verify(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Check every chain and signature held. Exit code 1 when something is wrong."""
+    with any_node(data_dir) as net:
+        found = net.ledger_verify()
+    wrong = {name: value for name, value in found.items() if name not in CLEAN and value not in (0, [], {}, "", None, True)}
+    show.emit(as_json, found, lambda: _show_verified(found, wrong))
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _show_verified(found: Plain, wrong: Plain) -> None:
+    console = show.stdout()
+    held = f"{show.number(found.get('entries', 0), 'entry', 'entries')} of {show.number(found.get('authors', 0), 'author')}"
+    if not wrong:
+        console.print(show.plain(f"{held}: every signature and every link holds.", "green"))
+        return
+    console.print(show.plain(f"{held}, and not all is well:", "bold red"))
+    console.print(show.pairs([(name, show.value(value, 400)) for name, value in wrong.items()]))
+
+
+def reputation(
+    who: Annotated[str, typer.Argument(metavar="[NODE]", help="One node; without, all that are known.", show_default=False)] = "",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show what this node concludes about others, from the entries it holds."""
+    with any_node(data_dir) as net:
+        rows = net.reputation(who)
+    show.emit(as_json, rows, lambda: _show_reputation(rows, bool(who)))
+
+
+def _show_reputation(rows: list[Plain], whole: bool) -> None:
+    console = show.stdout()
+    if not rows:
+        console.print("Nothing is known about anybody yet: reputation comes with work that was checked.")
+        return
+    ranked = sorted(rows, key=lambda row: (-row["lower_bound"], row["node"]))
+    lines = [
+        (row["name"] or "–", row["node"] if whole else show.short(row["node"]), f"{row['agreed']:.1f}",
+         show.plain(f"{row['disputed']:.1f}", "bold red" if row["disputed"] >= 0.05 else "dim"), f"{row['lower_bound']:.2f}",
+         "newcomer" if row["newcomer"] else "")
+        for row in ranked
+    ]  # fmt: skip
+    console.print(show.table(("name", "node", "agreed", "disputed", "at least", ""), lines, right=("agreed", "disputed", "at least")))
+    if whole:
+        for reason in (reason for row in ranked for reason in row["why"]):
+            console.print(show.plain(f"  {reason}"))
+    console.print(show.plain("“At least” is the share of right results that this node counts on (95 % sure).", "dim"))

@@ -1,0 +1,88 @@
+"""The command tree, errors in one sentence, exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ctorrent.cli import jobs, ledger, machine, node, people, submit
+from ctorrent.errors import CTorrentError, LocalError, Unsupported
+
+app = typer.Typer(
+    name="ctorrent",
+    help="BitTorrent for compute: peers run, and cross-check, each other's work.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"ctorrent {version('ctorrent')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks of errors, and a node's log.")] = False,
+) -> None:
+    """BitTorrent for compute: peers run, and cross-check, each other's work.
+
+    Start with [bold]ctorrent submit job.yaml[/bold]; share your machine with [bold]ctorrent node[/bold].
+    """
+
+
+for _room in (node, submit, jobs, people, ledger, machine):
+    _room.register(app)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
+    """Run one command line. -> exit code. `-v` may stand anywhere before a bare `--`."""
+    end = words.index("--") if "--" in words else len(words)
+    verbose = any(word in ("-v", "--verbose") for word in words[:end])
+    words = [word for word in words[:end] if word not in ("-v", "--verbose")] + words[end:]
+    try:
+        app(["--verbose", *words] if verbose else words, prog_name="ctorrent")
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    except CTorrentError as error:
+        _complain(error, "--json" in words, verbose)
+        return 2 if isinstance(error, LocalError | Unsupported) else 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001  the outermost edge: a person reads this, and wants a sentence
+        bug = CTorrentError(f"{type(error).__name__}: {error}.", "This is a bug of ctorrent; the same command with -v shows where.")
+        _complain(bug.with_traceback(error.__traceback__), "--json" in words, verbose)
+        return 1
+    return 0
+
+
+def _complain(error: CTorrentError, as_json: bool, verbose: bool) -> None:
+    from ctorrent.cli import show
+
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    if as_json:
+        show.print_json({"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}})
+        return
+    console = show.stderr()
+    console.print(show.plain("Error: ", "bold red"), show.plain(error.message), sep="")
+    if error.hint:
+        console.print(show.plain("  → ", "dim"), show.plain(error.hint), sep="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""`ctorrent node`: the one command that starts a node in this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ctorrent.cli import show
+from ctorrent.cli.options import DataDir, Json
+from ctorrent.errors import LocalError
+
+LEAVE_S = 15.0  # a node that lost its parent has this long to leave; its own farewell takes less than 10 s
+_SHARE, _NET, _ID = "What it shares", "How it is reached", "Who it is"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(node)
+
+
+def _option(*names: str, panel: str, text: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **more)
+
+
+def node(
+    data_dir: DataDir = None,
+    name: Annotated[str | None, _option("--name", panel=_ID, text="What others see it called.")] = None,
+    owner_dir: Annotated[Path | None, _option("--owner-dir", panel=_ID, text="Folder of the owner key, when not your own.")] = None,
+    join: Annotated[list[str] | None, _option("--join", panel=_NET, text="An invite, or a multiaddr with /p2p/ID. Repeatable.")] = None,
+    listen: Annotated[list[str] | None, _option("--listen", panel=_NET, text="Multiaddr to listen at. Default: port 4270 on every real interface. Repeatable.")] = None,
+    port: Annotated[int | None, _option("--port", panel=_NET, text="Another first choice than 4270.", min=0, max=65535)] = None,
+    lan_only: Annotated[bool | None, _option("--lan-only/--no-lan-only", panel=_NET, text="Stay in the local network.")] = None,
+    mdns: Annotated[bool | None, _option("--mdns/--no-mdns", panel=_NET, text="Look for peers in the local network.")] = None,
+    dht: Annotated[bool | None, _option("--dht/--no-dht", panel=_NET, text="Take part in the peer directory.")] = None,
+    friends_only: Annotated[bool | None, _option("--friends-only/--no-friends-only", panel=_SHARE, text="Work for friends alone.")] = None,
+    work: Annotated[bool | None, _option("--work/--no-work", panel=_SHARE, text="Run blocks here.")] = None,
+    slots: Annotated[int | None, _option("--slots", panel=_SHARE, text="Blocks at once. Default: half the cores.", min=1)] = None,
+    memory: Annotated[str | None, _option("--memory", panel=_SHARE, text='For all blocks together, such as "4 GB". Default: half.')] = None,
+    gpus: Annotated[bool | None, _option("--gpus/--no-gpus", panel=_SHARE, text="Let blocks use the GPUs.")] = None,
+    price: Annotated[float | None, _option("--price", panel=_SHARE, text="Credits per core-hour asked of strangers.", min=0)] = None,
+    isolation: Annotated[str | None, _option("--isolation", panel=_SHARE, text="auto, docker, podman or jail.")] = None,
+    runtime: Annotated[str | None, _option("--runtime", panel=_SHARE, text="Another OCI runtime, such as runsc.")] = None,
+    strangers_in_jail: Annotated[bool | None, _option("--strangers-in-jail/--no-strangers-in-jail", panel=_SHARE, text="Run strangers' jobs below docker too.")] = None,
+    testing_lie: Annotated[float | None, typer.Option("--testing-lie", hidden=True)] = None,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a node: it shares this machine, and takes your jobs to its peers. Ctrl-C ends it."""
+    if testing_lie and os.environ.get("CTORRENT_TESTING") != "1":
+        raise LocalError("--testing-lie makes a node answer wrongly, for tests only.", "Set CTORRENT_TESTING=1 where lying is what you test.")
+    flags = {
+        "data_dir": data_dir, "name": name, "owner_dir": owner_dir, "join": join or None, "listen": listen or None,
+        "port": port, "lan_only": lan_only, "mdns": mdns, "dht": dht, "friends_only": friends_only, "work": work,
+        "slots": slots, "memory_bytes": None if memory is None else parse_size(memory), "gpus": gpus, "price": price,
+        "isolation": isolation, "runtime": runtime, "strangers_in_jail": strangers_in_jail, "testing_lie": testing_lie,
+    }  # fmt: skip
+    if with_parent:
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
+    _run(flags, as_json)
+
+
+def _run(flags: dict[str, Any], as_json: bool) -> None:
+    from ctorrent.node.node import run_node
+    from ctorrent.node.settings import load
+
+    try:
+        run_node(load(flags), ready=lambda status: announce(status, as_json))
+    except KeyboardInterrupt:
+        show.stderr().print("Stopped.")
+
+
+def _leave_with_parent() -> None:
+    """End with the process that holds the other end of our stdin, however it ends."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(LEAVE_S)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def announce(status: Any, as_json: bool) -> None:
+    """The start print: who this is, how to join it, what stands between blocks and the machine."""
+    status = dict(status)
+    if as_json:
+        show.print_json(status)
+        return
+    console = show.stdout()
+    console.print(show.plain(f"Node {status['name']!r} is up.", "bold green"))
+    rows: list[tuple[str, Any]] = [("peer id", status["node"]), ("owner", status["owner"])]
+    rows += [("join it with" if n == 0 else "", f"ctorrent node --join {a}") for n, a in enumerate(status["addresses"])]
+    rows += [("data folder", status["data_dir"]), ("isolation", show.plain(status["isolation"], "bold"))]
+    rows += [("" if n else "  without", gap) for n, gap in enumerate(status["gaps"])]
+    rows.append(("shares", f"{show.number(status['slots'], 'slot')}" if status["shares"] else "nothing: it only submits"))
+    if status["testing"]:
+        rows.append(("testing", show.plain(status["testing"], "bold red")))
+    console.print(show.pairs(rows))
+    console.print(show.plain("Ctrl-C stops it. Its jobs and keys stay in the data folder.", "dim"))
+
+
+def parse_size(text: str) -> int:
+    """Bytes of "4 GB", "512 MiB", "1e9". Raises LocalError."""
+    powers = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+    word = text.strip().upper()
+    digits = word.rstrip("KMGTIB ")
+    unit = word[len(digits) :].strip()
+    step = 1024 if unit.endswith("IB") else 1000
+    power = powers.get(unit.removesuffix("B").removesuffix("I"))
+    try:
+        count = float(digits)
+    except ValueError:
+        count = 0.0
+    if power is None or unit == "IB" or not 0 < count < 1e18:
+        raise LocalError(f"{text!r} is not an amount of memory.", 'Write it as "4 GB" or "512 MiB".')
+    return int(count * step**power)

@@ -1,0 +1,40 @@
+"""Options and connections that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ctorrent.client import Net
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="The node's data folder. Default: $CTORRENT_DATA, else your own.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text for people.")]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or the beginning of it.", show_default=False)]
+
+# A node that only answers a question: it listens to nobody else, looks for nobody, works for nobody.
+QUIET = ("--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns", "--no-dht", "--no-work")
+
+
+def running(data_dir: Path | None) -> Net:
+    """The node that runs. Raises Unavailable when none does."""
+    from ctorrent.client import attach
+
+    return attach(data_dir)
+
+
+def any_node(data_dir: Path | None) -> Net:
+    """The node that runs, else a quiet one for the length of this command."""
+    from ctorrent.client import attach, data_folder
+    from ctorrent.errors import Unavailable
+
+    try:
+        return attach(data_dir)
+    except Unavailable:
+        from ctorrent.embedded import start_node
+
+        return start_node(data_folder(data_dir), QUIET)

@@ -1,0 +1,149 @@
+"""`peers`, `friend add|ls|rm`, `invite`: who is there, whose they are, who may come. `owner` is in node.py."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ctorrent.cli import show
+from ctorrent.cli.options import DataDir, Json, any_node, running
+
+Plain = dict[str, Any]
+friend_app = typer.Typer(help="Owners whose jobs may run here in the jail.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(peers)
+    app.command()(invite)
+    app.add_typer(friend_app, name="friend")
+
+
+def peers(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show who is known, whose, how found, which version, and what they offer."""
+    with running(data_dir) as net:
+        rows = net.peers()
+    show.emit(as_json, rows, lambda: _show_peers(rows))
+
+
+def _show_peers(rows: list[Plain]) -> None:
+    console = show.stdout()
+    if not rows:
+        console.print("No peers yet. Invite one (ctorrent invite) or join one (ctorrent node --join …).")
+        return
+    ranked = sorted(rows, key=lambda row: (not row["connected"], row["node"]))
+    columns = ("peer", "node", "owner", "found by", "now", "version", "latency", "offers")
+    console.print(show.table(columns, [_peer(row) for row in ranked], right=("latency",)))
+    for row in ranked:
+        if row["wants_friendship"]:
+            who = row["name"] or show.short(row["node"])
+            console.print(show.plain(f"{who} asks to be a friend. To accept: ctorrent friend add {row['owner']}", "yellow"))
+
+
+def _peer(row: Plain) -> tuple[Any, ...]:
+    now = show.plain("connected", "green") if row["connected"] else show.plain("away", "dim")
+    owner = show.short(row["owner"]) if row["owner"] else "–"
+    latency = f"{1000 * row['latency_s']:.1f} ms" if row["latency_s"] is not None else "–"
+    return (
+        row["name"] or "–", show.short(row["node"]), f"{owner} (friend)" if row["friend"] else owner, row["how"], now,
+        row["version"] or "–", latency, _offer(row.get("offer") or {}),
+    )  # fmt: skip
+
+
+def _offer(offer: Plain) -> str:
+    """8 cores, 16 GiB, 3 slots free, docker."""
+    words = []
+    if offer.get("cores"):
+        words.append(show.number(offer["cores"], "core"))
+    if offer.get("memory_bytes"):
+        words.append(show.size(offer["memory_bytes"]))
+    words += [str(gpu) if not isinstance(gpu, dict) else str(gpu.get("model", "GPU")) for gpu in _listed(offer.get("gpus"))]
+    if "slots_free" in offer:
+        words.append(f"{show.number(offer['slots_free'], 'slot')} free")
+    if offer.get("isolation"):
+        words.append(str(offer["isolation"]))
+    return ", ".join(words) or "–"
+
+
+def _listed(gpus: Any) -> list[Any]:
+    if isinstance(gpus, int):
+        return [show.number(gpus, "GPU")] if gpus else []
+    return list(gpus or [])
+
+
+def invite(
+    uses: Annotated[int, typer.Option("--uses", help="How many may join with it.", min=1, max=10_000)] = 1,
+    valid: Annotated[str, typer.Option("--valid", help="For how long: 30min, 12h, 7d.")] = "7d",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Print one line that lets others join your swarm, as friends."""
+    valid_s = parse_duration(valid)
+    with running(data_dir) as net:
+        line = net.invite(uses, valid_s)
+    show.emit(as_json, {"invite": line, "uses": uses, "valid_s": valid_s}, lambda: _show_invite(line, uses, valid_s))
+
+
+def _show_invite(line: str, uses: int, valid_s: int) -> None:
+    """The line alone on stdout, so that it can be piped; what to do with it on stderr."""
+    print(line)
+    told = f"For {show.number(uses, 'machine')}, {show.duration(valid_s)}. There: ctorrent node --join '…that line…'"
+    show.stderr().print(show.plain(told, "dim"))
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of "30min", "12h", "7d", "90". Raises LocalError."""
+    from ctorrent.errors import LocalError
+
+    units = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+    digits = text.strip().rstrip("abcdefghijklmnopqrstuvwxyz ")
+    unit = text.strip()[len(digits) :].strip()
+    if unit not in units or not digits.isdecimal() or not 0 < int(digits) * units[unit] <= 10 * 366 * 86400:
+        raise LocalError(f"{text!r} is not a time.", "Write it as 30min, 12h or 7d.")
+    return int(digits) * units[unit]
+
+
+@friend_app.command("add")
+def friend_add(
+    who: Annotated[str, typer.Argument(metavar="WHO", help="An owner (own_…), a node, or the name of a known peer.", show_default=False)],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Let an owner's jobs run here in the jail, and ask them for the same."""
+    with any_node(data_dir) as net:
+        found = net.friend_add(who)
+    name = found.get("name") or who
+    show.emit(as_json, found, lambda: show.stdout().print(show.plain(f"{name} is a friend: their jobs may run here in the jail.")))
+
+
+@friend_app.command("ls")
+def friend_list(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List friends, and those who ask to be."""
+    with any_node(data_dir) as net:
+        rows = net.friends()
+    show.emit(as_json, rows, lambda: _show_friends(rows))
+
+
+def _show_friends(rows: list[Plain]) -> None:
+    console = show.stdout()
+    if not rows:
+        console.print("No friends yet. Add one: ctorrent friend add OWNER")
+        return
+    lines = [
+        (row["name"] or "–", row["owner"], "friend" if row["state"] == "friend" else f"{row['state']} – ctorrent friend add {row['owner']}",
+         ", ".join(show.short(node) for node in row["nodes"]) or "–")
+        for row in rows
+    ]  # fmt: skip
+    console.print(show.table(("name", "owner", "state", "nodes"), lines))
+
+
+@friend_app.command("rm")
+def friend_remove(
+    who: Annotated[str, typer.Argument(metavar="WHO", help="An owner (own_…), or a friend's name.", show_default=False)],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """End a friendship: their jobs run here no more in the jail."""
+    with any_node(data_dir) as net:
+        net.friend_remove(who)
+    show.emit(as_json, {"removed": who}, lambda: show.stdout().print(show.plain(f"{who} is a friend no more.")))
