@@ -37,11 +37,12 @@ def main() -> None:
         code = _read(spec["code"])
         walls |= _lock(spec, ours)
         supervise = ours["supervisor"]
+        child = ours["child" if spec["kind"] == "python" else "command"]
         if spec["kind"] == "python":
             supervise.preload(spec, code)
-        child = ours["child" if spec["kind"] == "python" else "command"].main
+        ready = child.prepare(spec)
         control.sendall(frames.HELLO.pack(frames.MAGIC, frames.SUPERVISOR, walls))
-        supervise.Supervisor(spec, code, control, child).run()
+        supervise.Supervisor(spec, code, control, child.main, ready).run()
     except BaseException as error:
         text = ("%s: %s" % (type(error).__name__, error)).encode("utf-8", "replace")[-4000:]
         control.sendall(frames.HELLO.pack(frames.MAGIC, frames.TROUBLE, len(text)) + text)

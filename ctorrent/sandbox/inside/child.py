@@ -15,9 +15,9 @@ import threading
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import frames, runner
+from . import frames, lockdown, runner
 from .bundle import Bundle
-from .lockdown import Lock, lock
+from .lockdown import Lock, Prepared
 from .seeds import Seeder
 
 _GATHER_BYTES = 64 << 10
@@ -144,14 +144,19 @@ class Log:
         return _RAW_OUTPUT
 
 
-def main(spec: Dict[str, Any], serial: int, code: bytes, seeder: Seeder) -> None:
+def prepare(spec: Dict[str, Any]) -> Prepared:
+    """In the supervisor, once: what every child would do alike."""
+    return lockdown.prepare(own_lock(spec))
+
+
+def main(spec: Dict[str, Any], serial: int, code: bytes, seeder: Seeder, ready: Prepared) -> None:
     """Serve one unit and leave. Never returns; any exit status but 0 is this file's own fault."""
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.connect(spec["socket"])
     except OSError:
         os._exit(frames.EXIT_NODE_GONE)
-    lock(own_lock(spec))
+    lockdown.apply(ready)
     wire = Wire(sock)
     unit = Unit(spec, wire, seeder)
     unit.prepare(code)
@@ -217,7 +222,6 @@ class Unit:
         runner.rehearse(self._seeder)
         sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self._log  # type: ignore[assignment,misc]
         sys.argv = ["block"]
-        runner.refuse_processes()
         try:
             self._bundle = runner.bundle_of(code)
             self._bundle.install()

@@ -19,7 +19,7 @@ from . import syscalls
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _EPERM, _ENOSYS = 1, 38
-_PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 24, 38
+_PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 23, 24, 38
 
 # Landlock access bits
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
@@ -44,18 +44,44 @@ class Lock(NamedTuple):
     need_landlock: bool = True  # false where a container already is the wall
 
 
+class Prepared(NamedTuple):
+    """A lock made ready: what can be done once, before many forks. The ruleset is a file descriptor."""
+
+    how: Lock
+    ruleset: int  # -1: the kernel has no Landlock
+    filter: bytes
+    steps: int
+
+
 def lock(how: Lock) -> int:
     """Lock this process. -> Landlock's ABI (0: the kernel has none). Raises OSError, then nothing may run here."""
-    _limit(how)
+    return apply(prepare(how))
+
+
+def prepare(how: Lock) -> Prepared:
+    """All that needs no giving up: open the paths, write the filter. Raises OSError."""
+    steps = _filter(how)
+    program = b"".join(struct.pack("HBBI", *step) for step in steps)
+    abi = landlock_abi()
+    if abi < 1 and how.need_landlock:
+        raise OSError(_ENOSYS, "this kernel has no Landlock")
+    return Prepared(how, _rules(how, abi) if abi else -1, program, len(steps))
+
+
+def apply(ready: Prepared) -> int:
+    """Lock this process as prepared, by it or by its parent. -> Landlock's ABI. Raises OSError."""
+    _limit(ready.how)
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     _drop_capabilities()
-    abi = _landlock(how)
-    if abi < 1 and how.need_landlock:
-        raise OSError(_ENOSYS, "this kernel has no Landlock")
-    _seccomp(_filter(how))
-    return abi
+    if ready.ruleset >= 0:
+        if _libc.syscall(446, ready.ruleset, 0):
+            raise OSError(ctypes.get_errno(), "landlock_restrict_self")
+        os.close(ready.ruleset)
+    myself = struct.pack("I", os.getpid())
+    _seccomp(ready.filter.replace(struct.pack("I", _MYSELF), myself), ready.steps)
+    return landlock_abi() if ready.ruleset >= 0 else 0
 
 
 def landlock_abi() -> int:
@@ -81,6 +107,8 @@ def _limit(how: Lock) -> None:
 
 def _drop_capabilities() -> None:
     """Root without capabilities is nobody in particular; for others this changes nothing."""
+    if not _libc.prctl(_PR_CAPBSET_READ, 0, 0, 0, 0):
+        return  # the supervisor did it for its children
     for capability in range(64):
         if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0):
             break
@@ -92,10 +120,7 @@ def _drop_capabilities() -> None:
 # -- Landlock ---------------------------------------------------------------------------------------------------------
 
 
-def _landlock(how: Lock) -> int:
-    abi = landlock_abi()
-    if abi < 1:
-        return 0
+def _rules(how: Lock, abi: int) -> int:
     known = (1 << 13) - 1
     for needed_abi, bit in ((2, 1 << 13), (3, _TRUNCATE), (5, _IOCTL_DEV)):
         if abi >= needed_abi:
@@ -107,10 +132,7 @@ def _landlock(how: Lock) -> int:
     for paths, access in ((how.read, read), (how.write, write), (how.devices, device)):
         for path in paths:
             _allow(ruleset, path, access)
-    if _libc.syscall(446, ruleset, 0):
-        raise OSError(ctypes.get_errno(), "landlock_restrict_self")
-    os.close(ruleset)
-    return abi
+    return ruleset
 
 
 def _ruleset(abi: int, known: int) -> int:
@@ -144,27 +166,42 @@ _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _CLONE_THREAD, _CLONE_NEW = 0x10000, 0x7E020080
 _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 _AF_UNIX = 1
+_MYSELF = 0x7FFFFFF1  # no process has this number; replaced by the locked one's own
 
 _Step = Tuple[int, int, int, int]
 _Numbers = Dict[str, Tuple[Optional[int], Optional[int]]]
 
 
 def _filter(how: Lock) -> List[_Step]:
-    """The program: refuse by number, then by argument, else allow."""
+    """The program: a search tree over call numbers; each leaf refuses, looks at an argument, or allows.
+
+    A tree, because the kernel tries every number once when a filter is set: a list of 150 would cost a millisecond.
+    """
     machine = {"x86_64": 0, "aarch64": 1}.get(platform.machine())
     if machine is None:
         raise OSError(_ENOSYS, "no table of kernel calls for " + platform.machine())
-    steps: List[_Step] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, (0xC000003E, 0xC00000B7)[machine]), _give(_KILL)]
-    steps += [(_LOAD, 0, 0, 0), (_AT_LEAST, 0, 1, syscalls.NUMBER_MAX + 1), _give(_ERRNO | _ENOSYS)]
+    leaves: List[List[_Step]] = [[_give(_ALLOW)] for _ in range(syscalls.NUMBER_MAX + 1)]
     for name, numbers in _refused(how).items():
         number = numbers[machine]
-        if number is not None:
-            steps += [(_EQUAL, 0, 1, number), _give(_ERRNO | (_ENOSYS if name == "clone3" else _EPERM))]
+        if number is not None and number < len(leaves):
+            leaves[number] = [_give(_ERRNO | (_ENOSYS if name == "clone3" else _EPERM))]
     for name, body in _conditions(how):
         number = syscalls.SPECIAL[name][machine]
         if number is not None:
-            steps += [(_EQUAL, 0, len(body), number), *body]
-    return [*steps, _give(_ALLOW)]
+            leaves[number] = body
+    leaves.append([_give(_ERRNO | _ENOSYS)])  # newer calls, and those of other machine types
+    runs = [(at, leaf) for at, leaf in enumerate(leaves) if not at or leaf != leaves[at - 1]]
+    steps: List[_Step] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, (0xC000003E, 0xC00000B7)[machine]), _give(_KILL)]
+    return [*steps, (_LOAD, 0, 0, 0), *_tree(runs)]
+
+
+def _tree(runs: Sequence[Tuple[int, List[_Step]]]) -> List[_Step]:
+    if len(runs) == 1:
+        return runs[0][1]
+    middle = len(runs) // 2
+    low, high = _tree(runs[:middle]), _tree(runs[middle:])
+    assert len(low) < 256, "a jump in a filter has eight bits"
+    return [(_AT_LEAST, len(low), 0, runs[middle][0]), *low, *high]
 
 
 def _refused(how: Lock) -> _Numbers:
@@ -187,7 +224,7 @@ def _refused(how: Lock) -> _Numbers:
 
 def _conditions(how: Lock) -> List[Tuple[str, List[_Step]]]:
     """Calls that depend on an argument. Every body ends in a return, on every way through it."""
-    myself = os.getpid()
+    myself = _MYSELF
     forbidden_clone = [(_ANY_BIT, 0, 1, _CLONE_NEW), _give(_ERRNO | _EPERM), _give(_ALLOW)]
     if how.profile == "python":
         forbidden_clone = [(_ANY_BIT, 1, 0, _CLONE_THREAD), _give(_ERRNO | _EPERM), _give(_ALLOW)]
@@ -228,9 +265,9 @@ def _give(action: int) -> _Step:
     return (_RETURN, 0, 0, action)
 
 
-def _seccomp(steps: Sequence[_Step]) -> None:
-    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
-    header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(program)))
+def _seccomp(program: bytes, steps: int) -> None:
+    kept = ctypes.create_string_buffer(program)
+    header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", steps, ctypes.addressof(kept)))
     number = {"x86_64": 317, "aarch64": 277}[platform.machine()]
     if _libc.syscall(number, 1, 1, header):  # SET_MODE_FILTER, TSYNC: every thread of the process
         raise OSError(ctypes.get_errno(), "seccomp")

@@ -19,20 +19,22 @@ from collections import OrderedDict
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import frames, scan
-from .lockdown import Lock, lock
-from .runner import bundle_of
+from .lockdown import Lock, Prepared, lock
+from .runner import bundle_of, refuse_processes
 from .seeds import Seeder
 
 _REMEMBERED = 256  # deaths nobody asked about yet: more than units at once; a node asks at once
 _GRACE_S = 0.2  # between the end of a connection and the death of its process
 _BROKEN_MAX = 5  # children in a row that die of our own fault before the node is told
 _PR_SET_PDEATHSIG = 1
+_fork = os.fork  # before it is refused to programs
 
-Child = Callable[[Dict[str, Any], int, bytes, Seeder], None]
+Child = Callable[[Dict[str, Any], int, bytes, Seeder, Prepared], None]
 
 
 def preload(spec: Dict[str, Any], code: bytes) -> List[str]:
     """Import, before any fork, what the program will import of the environment. -> names that loaded."""
+    refuse_processes()
     loaded = []
     for name in scan.preloadable(_scan(spec, code), spec["site"]):
         try:
@@ -46,7 +48,7 @@ def preload(spec: Dict[str, Any], code: bytes) -> List[str]:
 def _scan(spec: Dict[str, Any], code: bytes) -> bytes:
     """Run scan.imports in a locked process. -> names, one a line; nothing when it fails."""
     ours, theirs = os.pipe()
-    pid = os.fork()
+    pid = _fork()
     if not pid:
         try:
             lock(Lock("python", data_bytes=256 << 20, cpu_s=5, files=16, need_landlock=spec["need_landlock"]))
@@ -63,11 +65,13 @@ def _scan(spec: Dict[str, Any], code: bytes) -> bytes:
 class Supervisor:
     """The loop. One thread; waits in one place."""
 
-    def __init__(self, spec: Dict[str, Any], code: bytes, control: socket.socket, child: Child) -> None:
+    def __init__(self, spec: Dict[str, Any], code: bytes, control: socket.socket, child: Child, ready: Prepared) -> None:
         self._spec = spec
         self._code = code
         self._control = control
         self._child = child
+        self._ready = ready
+        self._libc = ctypes.CDLL(None)
         self._seeder = Seeder()
         self._serial = 0
         self._broken = 0
@@ -102,7 +106,7 @@ class Supervisor:
         while len(self._living) < self._spec["ready"]:
             self._serial += 1
             raw = os.memfd_create("output")
-            pid = os.fork()
+            pid = _fork()
             if not pid:
                 self._become_child(raw, pipes)
             self._living[pid] = (self._serial, raw)
@@ -112,13 +116,13 @@ class Supervisor:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             os.setsid()
             os.dup2(raw, 1)
             os.dup2(raw, 2)
             for fd in (raw, self._control.fileno(), *pipes, *(other for _, other in self._living.values())):
                 os.close(fd)
-            self._child(self._spec, self._serial, self._code, self._seeder)
+            self._child(self._spec, self._serial, self._code, self._seeder, self._ready)
         except MemoryError:
             os._exit(frames.EXIT_MEMORY)
         except BaseException as error:
