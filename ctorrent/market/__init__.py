@@ -4,6 +4,8 @@
     capacity.py  what is allotted now; never oversold
     price.py     credits per reference core-hour
     rank.py      score of a bidder from a frozen snapshot of standings; newcomers' and owners' shares
+    answer.py    a worker's side: dial or not, and after how long
+    tally.py     why peers do not take a job, added up in a sentence
     words.py     events and effects of the auction, and its rules
     auction.py   the machine of one job: announce, collect, engage, replace, give up with the reasons
 
