@@ -1,0 +1,12 @@
+"""From a person's job file to what is signed. Pure: text in, models out; files are read through `Folder`.
+
+    tree      YAML text -> spots: values that know their line and field, so that every error can name both
+    kinds     what a field may hold: sizes, seconds, choices …; each kind reads, and describes itself
+    jobfile   the table of fields -> JobFile
+    blocks    JobFile -> drafts of blocks, lazily, in order
+    code      the code bundle: the program's file, what it imports beside it, and `files`
+    manifest  JobFile -> Manifest
+    schema    the same table as a JSON schema
+
+The node imports it; nothing else does.
+"""

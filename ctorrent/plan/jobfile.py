@@ -1,0 +1,126 @@
+"""The job file: one table of fields, and the checks that need more than one of them.
+
+    python: search.py:score            # def score(C, gamma, seed) -> {"accuracy": 0.97}
+    blocks: {grid: {C: [0.1, 1, 10, 100], gamma: [1e-4, 1e-3, 1e-2]}}
+    reduce: best-by accuracy
+    needs: {packages: [scikit-learn]}
+
+Every error is a JobFileError that begins with "job.yaml:7: blocks.grid: " and says what would be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ctorrent.errors import JobFileError
+from ctorrent.model.job import Environment, Limits, Needs, ProgramKind, Verify
+from ctorrent.plan.fields import ENTRY, FIELDS, RINGS, read_blocks, read_reduce
+from ctorrent.plan.kinds import entries_of
+from ctorrent.plan.source import Source
+from ctorrent.plan.tree import Spot, parse
+
+_PACKAGES_CHARS_MAX = 1000  # they ride in an announcement of 2 KiB
+_ENVIRONMENT = ("python", "arch", "packages", "programs", "image")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A checked job file. None: the file does not say, and the node decides."""
+
+    file: str  # its name, for errors
+    kind: ProgramKind
+    source: Source  # where blocks come from
+    entry: str = ""
+    argv: tuple[str, ...] = ()
+    reduce: str = "table"
+    params: Mapping[str, Any] = field(default_factory=dict)  # given to every block
+    environment: Environment = field(default_factory=Environment)
+    needs: Needs = field(default_factory=Needs)
+    verify: Verify = field(default_factory=Verify)
+    limits: Limits = field(default_factory=Limits)
+    ring: str | None = None  # "friends", "swarm", "public"
+    seed: int | None = None
+    name: str = ""
+    keep_errors: bool = True
+    coalesce: bool = True
+    price_max: float = 0.0
+    files: tuple[str, ...] = ()  # beside the job file, for the code bundle
+    spots: Mapping[str, Spot] = field(default_factory=dict)  # top-level fields, for errors found later
+
+    def wrong(self, name: str, what: str, hint: str = "") -> JobFileError:
+        """An error at a top-level field, for what only the files beside the job file can tell."""
+        spot = self.spots.get(name)
+        return spot.wrong(what, hint) if spot else JobFileError(f"{self.file}:1: {name}: {what}", hint)
+
+
+def parse_jobfile(text: str, file: str = "job.yaml") -> JobFile:
+    """Read and check a job file's text. `file`: its name, for errors. Raises JobFileError."""
+    root = parse(text, file)
+    if root.value is None:
+        raise root.wrong("is empty", 'The least is: {python: "file.py:function", blocks: {count: 10}}')
+    spots = entries_of(root, FIELDS)
+    kind = _program_kind(root, spots)
+    read = {FIELDS[n].to: FIELDS[n].kind.read(s) for n, s in spots.items() if n not in ("blocks", "reduce")}
+    if "blocks" not in spots:
+        raise root.wrong("needs the field blocks", "Such as {count: 10}, {items: [a, b]}, {grid: {x: [1, 2]}} or {files: data/*.txt}.")
+    wanted = read.pop("needs", {})
+    environment = Environment(**{name: wanted.pop(name) for name in _ENVIRONMENT if name in wanted})
+    job = JobFile(
+        file=file,
+        kind=kind,
+        source=read_blocks(spots["blocks"], python=kind is ProgramKind.PYTHON),
+        reduce=read_reduce(spots["reduce"]) if "reduce" in spots else "table",
+        environment=environment,
+        needs=Needs(**wanted),
+        verify=Verify(**read.pop("verify", {})),
+        limits=Limits(**read.pop("limits", {})),
+        spots=spots,
+        **read,
+    )
+    return _checked(job)
+
+
+def _program_kind(root: Spot, spots: Mapping[str, Spot]) -> ProgramKind:
+    there = [name for name in ("python", "command") if name in spots]
+    if len(there) == 2:
+        raise spots["command"].wrong("a job has either python or command, not both")
+    if not there:
+        raise root.wrong("needs the field python or command", f"Such as python: {ENTRY}.")
+    return ProgramKind.PYTHON if there == ["python"] else ProgramKind.COMMAND
+
+
+def _checked(job: JobFile) -> JobFile:
+    """Rules that need more than one field."""
+    if job.verify.replicas_max < job.verify.replicas:
+        if "replicas_max" in (job.spots["verify"].value or {}):
+            raise job.wrong("verify", "replicas_max must not be below replicas")
+        job = replace(job, verify=replace(job.verify, replicas_max=2 * job.verify.replicas + 1))
+    if sum(map(len, (*job.environment.packages, *job.environment.programs))) > _PACKAGES_CHARS_MAX:
+        raise job.wrong("needs", "names more packages and programs than an announcement can carry", "Use an image.")
+    if job.needs.gpu == 0 and (job.needs.gpu_memory_bytes or job.needs.compute_capability):
+        raise job.wrong("needs", "gpu_memory and compute_capability ask for a device: add gpu: 1")
+    return job
+
+
+def override(job: JobFile, options: Mapping[str, Any]) -> JobFile:
+    """A job with what the command line says instead: replicas, ring, name, seed, price. Others are not ours, and ignored.
+
+    Raises JobFileError that names the option.
+    """
+    changed = job
+    for name in ("ring", "name", "seed", "price"):
+        if options.get(name) is not None:
+            spot = Spot("option", 1, f"--{name}", options[name], str(options[name]))
+            changed = replace(changed, **{FIELDS[name].to: FIELDS[name].kind.read(spot)})
+    replicas = options.get("replicas")
+    if replicas is not None:
+        spot = Spot("option", 1, "--replicas", replicas, str(replicas))
+        count = FIELDS["verify"].kind.read(Spot("option", 1, "", {"replicas": spot}))["replicas"]
+        most = max(changed.verify.replicas_max, 2 * count + 1 if count > 2 else count)
+        changed = replace(changed, verify=replace(changed.verify, replicas=count, replicas_max=most))
+    return changed
+
+
+__all__ = ["RINGS", "JobFile", "override", "parse_jobfile"]

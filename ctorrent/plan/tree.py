@@ -1,0 +1,144 @@
+"""YAML 1.2 into spots. YAML is ruamel's business; what a spot is allowed to be is ours.
+
+`no` is text, `1e-4` is a number, `3.10` keeps its last zero (`raw`), a key that is there twice is an error, and so is
+every tag of a language's own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from ctorrent.errors import JobFileError
+
+TEXT_CHARS_MAX = 4 << 20  # a list of a hundred thousand items; longer ones belong into a file
+SPOTS_MAX = 1 << 20  # nine aliases of nine aliases … would otherwise fill the memory
+DEPTH_MAX = 32  # what canon takes, halved
+_TAG = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One value of a job file. `value`: None, bool, int, float, text, list of spots, or dict of text to spots."""
+
+    file: str
+    line: int  # 1, 2, …
+    field: str  # "blocks.grid.C[2]"; "" for the whole file
+    value: Any
+    raw: str = ""  # a scalar as it was typed
+
+    def wrong(self, what: str, hint: str = "") -> JobFileError:
+        """The error to raise: where, which field, what would be right."""
+        place = f"{self.file}:{self.line}: "
+        return JobFileError(place + (f"{self.field}: {what}" if self.field else what), hint)
+
+    def plain(self) -> Any:
+        """The value without its spots."""
+        if isinstance(self.value, dict):
+            return {key: spot.plain() for key, spot in self.value.items()}
+        if isinstance(self.value, list):
+            return [spot.plain() for spot in self.value]
+        return self.value
+
+    def kind(self) -> str:
+        """What it is, in words."""
+        if isinstance(self.value, bool):
+            return "true or false"
+        names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "a map"}
+        return names.get(type(self.value), "empty")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ "did you mean …?" or the list of what there is."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, 1, 0.6)
+    return f"did you mean {close[0]}?" if close else f"there is {', '.join(names)}"
+
+
+def parse(text: str, file: str) -> Spot:
+    """The whole file as one spot. Raises JobFileError."""
+    if len(text) > TEXT_CHARS_MAX:
+        raise JobFileError(f"{file}:1: longer than {TEXT_CHARS_MAX >> 20} MiB", "Put the data into a file beside it.")
+    try:
+        root = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise JobFileError(f"{file}:{mark.line + 1 if mark else 1}: not YAML: {error.problem or error.context}") from None
+    except YAMLError as error:
+        raise JobFileError(f"{file}:1: not YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise JobFileError(f"{file}:1: nested too deeply") from None
+    except (ValueError, AttributeError, TypeError) as error:  # ruamel's own slips on odd directives and tags
+        raise JobFileError(f"{file}:1: not YAML: {error}") from None
+    return _Grower(file).grow(root, "", 0) if root is not None else Spot(file, 1, "", None)
+
+
+class _Grower:
+    """Turns ruamel's nodes into spots, counting them."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._left = SPOTS_MAX
+
+    def grow(self, node: Node, field: str, depth: int) -> Spot:
+        self._left -= 1
+        spot = Spot(self._file, node.start_mark.line + 1, field, None)
+        if self._left < 0 or depth > DEPTH_MAX:
+            raise spot.wrong("too many values, or nested too deeply")
+        if isinstance(node, MappingNode):
+            return Spot(self._file, spot.line, field, self._map(node, field, depth))
+        if isinstance(node, SequenceNode):
+            items = [self.grow(item, f"{field}[{i}]", depth + 1) for i, item in enumerate(node.value)]
+            return Spot(self._file, spot.line, field, items)
+        assert isinstance(node, ScalarNode)
+        return Spot(self._file, spot.line, field, _scalar(node, spot), node.value)
+
+    def _map(self, node: MappingNode, field: str, depth: int) -> dict[str, Spot]:
+        grown: dict[str, Spot] = {}
+        for key, value in node.value:
+            here = Spot(self._file, key.start_mark.line + 1, field, None)
+            if not isinstance(key, ScalarNode):
+                raise here.wrong("a key must be text")
+            name = key.value
+            if name in grown:
+                raise here.wrong(f"{name} is there twice, first in line {grown[name].line}")
+            grown[name] = self.grow(value, f"{field}.{name}" if field else name, depth + 1)
+        return grown
+
+
+def _scalar(node: ScalarNode, spot: Spot) -> Any:
+    tag = str(node.tag).removeprefix(_TAG)
+    raw = node.value
+    try:
+        match tag:
+            case "str":
+                return raw
+            case "int":
+                return _whole(raw)
+            case "float":
+                return _float(raw)
+            case "bool":
+                return raw.lower() == "true"
+            case "null":
+                return None
+            case "timestamp":
+                return raw
+    except ValueError:
+        pass
+    raise spot.wrong(f"{raw[:40]!r} is of a kind ({tag}) that a job file does not take", "Quote it to make it text.")
+
+
+def _whole(raw: str) -> int:
+    digits = raw.replace("_", "").lstrip("+")
+    return int(digits, 0) if digits.lstrip("-")[:2].lower() in ("0x", "0o", "0b") else int(digits)
+
+
+def _float(raw: str) -> float:
+    word = raw.replace("_", "").lower()
+    return float(word.replace(".inf", "inf").replace(".nan", "nan") if word.endswith((".inf", ".nan")) else word)
