@@ -83,8 +83,7 @@ class Auction:
         if self.state is State.OVER:
             return out
         self._hear(event, now, out)
-        if self.state is not State.OVER:
-            self._time(now, out)
+        self._time(now, out)
         self._schedule()
         return out
 
@@ -123,7 +122,7 @@ class Auction:
             return
         if node in self._avoided:
             self._decline(node, No(NoReason.DISTRUST, "avoided in this job"), _FOR_EVER_S, now, out)
-        elif not trusted and self.sessions >= self._rules.sessions_max:
+        elif self.sessions >= self._rules.sessions_max - (0 if trusted else self._rules.places_kept):
             self._full(node, now, out)
         else:
             self.reserve.pop(node, None)
@@ -179,14 +178,21 @@ class Auction:
         """Engage from the reserve: all that is wanted; while the window is open, only the first half and the trusted."""
         open_window = self._window_end is not None and now < self._window_end
         limit = math.ceil(self.wanted * self._rules.early_share) if open_window else self.wanted
-        trusted = [r for r in self.reserve.values() if r.bidder.trusted]
-        for one in rank.order(trusted):
-            if self._short:
+        for one in rank.order(r for r in self.reserve.values() if r.bidder.trusted):
+            if self._useful(one):
                 self._engage(one, now, out)
-        if open_window and self._slots >= limit:
-            return
-        for one in rank.choose(self.reserve.values(), self.engaged.values(), limit, self._ranking):
+        waiting, engaged = self.reserve.values(), self.engaged.values()
+        for one in rank.choose(waiting, engaged, limit, self.wanted, self._ranking, strict=open_window):
             self._engage(one, now, out)
+        for one in rank.order(self.reserve.values()):
+            if self._owners_short and self._useful(one):
+                self._engage(one, now, out)
+
+    def _useful(self, one: Ranked) -> bool:
+        """Does it fill a slot, or bring an owner that replicas lack?"""
+        if self._slots < self.wanted:
+            return True
+        return self._owners_short and all(r.bidder.owner != one.bidder.owner for r in self.engaged.values())
 
     def _engage(self, one: Ranked, now: float, out: list[Effect]) -> None:
         bidder = one.bidder
@@ -231,6 +237,8 @@ class Auction:
             self._next_round = now
 
     def _time(self, now: float, out: list[Effect]) -> None:
+        if self.state is State.OVER:
+            return
         for node in [n for n, until in self._described.items() if until <= now]:
             del self._described[node]
         if self._window_end is not None and now >= self._window_end:
@@ -248,7 +256,7 @@ class Auction:
             return
         self.round += 1
         self._fruitless += 1
-        wanted = min(self._rules.bids_max, self.wanted - self._slots)
+        wanted = min(self._rules.bids_max, max(self.wanted - self._slots, self._terms.owners))
         self._window_end = now + self._rules.bid_window_s
         self._next_round = now + min(self._rules.backoff_max_s, self._rules.backoff_s * 2 ** min(self._fruitless - 1, 16))
         out.append(Announce(self.round, wanted, self._rules.bid_window_s))
@@ -276,8 +284,13 @@ class Auction:
         return sum(r.bidder.slots for r in self.engaged.values())
 
     @property
+    def _owners_short(self) -> bool:
+        owners = dict.fromkeys(r.bidder.owner for r in self.engaged.values())
+        return self.wanted > 0 and len(owners) < self._terms.owners
+
+    @property
     def _short(self) -> bool:
-        return self._slots < self.wanted
+        return self._slots < self.wanted or self._owners_short
 
     def _rank(self, bidder: Bidder) -> Ranked:
         floor = 0.1 * self._terms.price_max  # below a tenth of what the job would pay, cheaper is not better

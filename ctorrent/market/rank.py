@@ -128,15 +128,25 @@ def order(ranked: Iterable[Ranked]) -> list[Ranked]:
     return sorted(ranked, key=lambda r: (-r.score, r.bidder.node))
 
 
-def choose(candidates: Iterable[Ranked], engaged: Iterable[Ranked], wanted: int, rules: Rules) -> list[Ranked]:
-    """Whom to engage so that `wanted` slots are filled: best first within the shares, then whoever is left."""
+def choose(
+    candidates: Iterable[Ranked],
+    engaged: Iterable[Ranked],
+    fill: int,
+    wanted: int,
+    rules: Rules,
+    strict: bool = False,
+) -> list[Ranked]:
+    """Whom to engage so that `fill` of the `wanted` slots are taken: best first within the shares of `wanted`.
+
+    Then whoever is left, since no others fit; not when `strict`: others may still bid.
+    """
     have = list(engaged)
     slots = sum(r.bidder.slots for r in have)
     chosen: list[Ranked] = []
     queue = order(candidates)
-    for capped in (True, False):
+    for capped in (True,) if strict else (True, False):
         for one in list(queue):
-            if slots >= wanted:
+            if slots >= fill:
                 return chosen
             if capped and not _within(one, have, wanted, rules):
                 continue

@@ -21,6 +21,7 @@ class Rules:
     backoff_max_s: float = 120.0  # while the job is open, so that late joiners hear of it
     urgent_s: float = 1.0  # before announcing again after a worker was lost: several are often lost at once
     sessions_max: int = 128  # peers described, bidding or engaged at once, per job: about 1 MB of session state each
+    places_kept: int = 8  # of them for this node itself and friends
     reserve_max: int = 32  # bids kept for when a worker is lost
     describe_s: float = 15.0  # to answer a description: fetching and checking a manifest takes one round trip
     bids_max: int = 64  # asked for in one announcement
@@ -34,6 +35,7 @@ class Terms:
 
     price_max: float
     isolation: int = 0  # Isolation value
+    owners: int = 3  # different ones to engage: a third settles what two dispute
 
 
 # Events --------------------------------------------------------------------------------------------------------------
