@@ -1,4 +1,4 @@
-"""`jobs status results logs cancel pause resume why`."""
+"""`jobs status results logs cancel pause resume why`, and `job schema`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,24 @@ if TYPE_CHECKING:
     from ctorrent.client import Job
 
 Plain = dict[str, Any]
+job_app = typer.Typer(help="About job files.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     for command in (jobs, status, results, logs, why, cancel, pause, resume):
         app.command()(command)
+    app.add_typer(job_app, name="job")
+
+
+@job_app.command("schema")
+def job_schema(as_json: Json = False) -> None:
+    """Print the JSON schema of job files, for editors that check as you type."""
+    import json
+
+    from ctorrent.cli.node import offline
+
+    schema = offline().job_schema()
+    show.emit(as_json, schema, lambda: print(json.dumps(schema, indent=2, ensure_ascii=False)))
 
 
 def jobs(data_dir: DataDir = None, as_json: Json = False) -> None:
@@ -61,7 +74,7 @@ def status(
         if follow:
             from ctorrent.cli.submit import see_through
 
-            code = see_through(net.attach(job), as_json, stays=not net.embedded)
+            code = see_through(net.attach(job), as_json, "waits" if net.embedded else "goes on")
             raise typer.Exit(code)
         found = net.job(job)
     show.emit(as_json, found, lambda: _show_status(found))

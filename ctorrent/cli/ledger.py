@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Plain = dict[str, Any]
 ledger_app = typer.Typer(help="The signed logs that this node holds.", no_args_is_help=True)
+UNTOLD = ("evidence", "class", "owner", "job")  # of a tally: --json has them
 CLEAN = ("authors", "entries")  # counts in a verification that may be above zero without harm
 
 
@@ -32,7 +33,7 @@ def ledger_show(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Print entries in the order this node received them."""
+    """Print the entries of every author, in each one's order."""
     with any_node(data_dir) as net:
         rows = list(islice(_entries(net, after), limit))
     show.emit(as_json, rows, lambda: _show_entries(rows))
@@ -60,7 +61,8 @@ def _show_entries(rows: list[Plain]) -> None:
 
 
 def _body(body: Plain) -> str:
-    return show.value({key: show.short(inner) if isinstance(inner, str) else inner for key, inner in body.items()}, width=100)
+    told = {key: inner for key, inner in body.items() if key not in UNTOLD}
+    return show.value({key: show.short(inner) if isinstance(inner, str) else inner for key, inner in told.items()}, width=100)
 
 
 @ledger_app.command("verify")

@@ -65,7 +65,7 @@ def _hardware(found: Plain) -> list[tuple[str, Any]]:
 
 def _environment(row: Plain) -> str:
     """Python 3.11.7 with numpy 2.0, scikit-learn 1.5 and 4 more."""
-    packages = [f"{name} {version}" for name, version in row["packages"]]
+    packages = [f"{name} {version}" for name, version in dict(row["packages"]).items()]
     listed = ", ".join(packages[:6]) + (f" and {len(packages) - 6} more" if len(packages) > 6 else "")
     image = f", image {row['image']}" if row.get("image") else ""
     return f"Python {row['python']}{f' with {listed}' if packages else ', no packages'}{image}"
@@ -93,6 +93,16 @@ def env_list(data_dir: DataDir = None, as_json: Json = False) -> None:
         rows = net.environments()
     lines = [(row["name"], _environment(row), show.short(_hex(row["fingerprint"]))) for row in rows]
     show.emit(as_json, rows, lambda: show.stdout().print(show.table(("name", "what", "fingerprint"), lines)))
+
+
+@env_app.command("rm")
+def env_remove(name: Annotated[str, typer.Argument(help="As env ls shows it.", show_default=False)], data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Remove an environment."""
+    from ctorrent.cli.node import offline
+    from ctorrent.client import data_folder
+
+    offline().environment_remove(data_folder(data_dir), name)
+    show.emit(as_json, {"removed": name}, lambda: show.stdout().print(show.plain(f"Environment {name!r} is removed.")))
 
 
 def _hex(fingerprint: str | bytes) -> str:

@@ -12,7 +12,6 @@ from ctorrent.errors import CTorrentError, LocalError, Unsupported
 
 app = typer.Typer(
     name="ctorrent",
-    help="BitTorrent for compute: peers run, and cross-check, each other's work.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -36,6 +35,10 @@ def _root(
 
     Start with [bold]ctorrent submit job.yaml[/bold]; share your machine with [bold]ctorrent node[/bold].
     """
+    if verbose:
+        import logging
+
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 for _room in (node, submit, jobs, people, ledger, machine):
@@ -56,16 +59,23 @@ def run(words: list[str]) -> int:
         app(["--verbose", *words] if verbose else words, prog_name="ctorrent")
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(ending.code is not None)
-    except CTorrentError as error:
-        _complain(error, "--json" in words, verbose)
-        return 2 if isinstance(error, LocalError | Unsupported) else 1
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001  the outermost edge: a person reads this, and wants a sentence
+        if (ours := _inside(error)) is not None:
+            _complain(ours, "--json" in words, verbose)
+            return 2 if isinstance(ours, LocalError | Unsupported) else 1
         bug = CTorrentError(f"{type(error).__name__}: {error}.", "This is a bug of ctorrent; the same command with -v shows where.")
         _complain(bug.with_traceback(error.__traceback__), "--json" in words, verbose)
         return 1
     return 0
+
+
+def _inside(error: BaseException) -> CTorrentError | None:
+    """The error of ours that tasks which run together wrapped into a group."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, CTorrentError) else None
 
 
 def _complain(error: CTorrentError, as_json: bool, verbose: bool) -> None:

@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +23,13 @@ _SHARE, _NET, _ID = "What it shares", "How it is reached", "Who it is"
 
 def register(app: typer.Typer) -> None:
     app.command()(node)
+
+
+def offline() -> ModuleType:
+    """What the node's rooms can do with files alone. Through here, so that this stays the one file that loads them."""
+    from ctorrent.node import offline
+
+    return offline
 
 
 def _option(*names: str, panel: str, text: str, **more: Any) -> Any:
@@ -68,9 +77,9 @@ def _run(flags: dict[str, Any], as_json: bool) -> None:
     from ctorrent.node.node import run_node
     from ctorrent.node.settings import load
 
-    try:
+    with suppress(KeyboardInterrupt):
         run_node(load(flags), ready=lambda status: announce(status, as_json))
-    except KeyboardInterrupt:
+    if not as_json:
         show.stderr().print("Stopped.")
 
 
@@ -99,6 +108,8 @@ def announce(status: Any, as_json: bool) -> None:
     if status["testing"]:
         rows.append(("testing", show.plain(status["testing"], "bold red")))
     console.print(show.pairs(rows))
+    for failed in status.get("join_failed") or ():
+        console.print(show.plain(f"  Not joined: {failed}", "yellow"))
     console.print(show.plain("Ctrl-C stops it. Its jobs and keys stay in the data folder.", "dim"))
 
 

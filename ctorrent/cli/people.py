@@ -1,7 +1,8 @@
-"""`peers`, `friend add|ls|rm`, `invite`: who is there, whose they are, who may come. `owner` is in node.py."""
+"""`peers`, `friend add|ls|rm`, `invite`: who is there, whose they are, who may come; and `owner`, whose this machine is."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from ctorrent.cli import show
 from ctorrent.cli.options import DataDir, Json, any_node, running
 
 Plain = dict[str, Any]
+owner_app = typer.Typer(help="The key that says which nodes are yours.", no_args_is_help=True)
 friend_app = typer.Typer(help="Owners whose jobs may run here in the jail.", no_args_is_help=True)
 
 
@@ -17,6 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command()(peers)
     app.command()(invite)
     app.add_typer(friend_app, name="friend")
+    app.add_typer(owner_app, name="owner")
 
 
 def peers(data_dir: DataDir = None, as_json: Json = False) -> None:
@@ -72,7 +75,7 @@ def _listed(gpus: Any) -> list[Any]:
 
 
 def invite(
-    uses: Annotated[int, typer.Option("--uses", help="How many may join with it.", min=1, max=10_000)] = 1,
+    uses: Annotated[int, typer.Option("--uses", help="How many may join with it.", min=1, max=1000)] = 1,
     valid: Annotated[str, typer.Option("--valid", help="For how long: 30min, 12h, 7d.")] = "7d",
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -98,7 +101,7 @@ def parse_duration(text: str) -> int:
     units = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
     digits = text.strip().rstrip("abcdefghijklmnopqrstuvwxyz ")
     unit = text.strip()[len(digits) :].strip()
-    if unit not in units or not digits.isdecimal() or not 0 < int(digits) * units[unit] <= 10 * 366 * 86400:
+    if unit not in units or not digits.isdecimal() or not 0 < int(digits) * units[unit] <= 365 * 86400:
         raise LocalError(f"{text!r} is not a time.", "Write it as 30min, 12h or 7d.")
     return int(digits) * units[unit]
 
@@ -147,3 +150,50 @@ def friend_remove(
     with any_node(data_dir) as net:
         net.friend_remove(who)
     show.emit(as_json, {"removed": who}, lambda: show.stdout().print(show.plain(f"{who} is a friend no more.")))
+
+
+OwnerDir = Annotated[
+    Path | None, typer.Option("--owner-dir", envvar="CTORRENT_OWNER_DIR", help="Folder of the key, when not your own.", show_default=False)
+]
+
+
+@owner_app.command("show")
+def owner_show(owner_dir: OwnerDir = None, as_json: Json = False) -> None:
+    """Print your owner id: others add it with `ctorrent friend add`."""
+    from ctorrent.cli.node import offline
+
+    owner = offline().owner_show(owner_dir)
+    show.emit(as_json, {"owner": owner, "folder": str(offline().owner_folder(owner_dir))}, lambda: print(owner))
+
+
+@owner_app.command("export")
+def owner_export(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it must not exist.", show_default=False)],
+    unprotected: Annotated[bool, typer.Option("--no-passphrase", help="Whoever gets the file is you.")] = False,
+    owner_dir: OwnerDir = None,
+    as_json: Json = False,
+) -> None:
+    """Copy your owner key to a file, for another machine of yours."""
+    from ctorrent.cli.node import offline
+
+    passphrase = "" if unprotected else typer.prompt("Passphrase for the file", hide_input=True, confirmation_prompt=True, err=True)
+    owner = offline().owner_export(target, passphrase, owner_dir)
+    told = f"{owner} is in {target}. Take it to the other machine: ctorrent owner import {target.name}"
+    show.emit(as_json, {"owner": owner, "file": str(target)}, lambda: show.stdout().print(show.plain(told)))
+
+
+@owner_app.command("import")
+def owner_import(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="What `owner export` wrote.", show_default=False)],
+    replace: Annotated[bool, typer.Option("--replace", help="Even if another owner's key is here; it is kept beside it.")] = False,
+    unprotected: Annotated[bool, typer.Option("--no-passphrase", help="The file has none.")] = False,
+    owner_dir: OwnerDir = None,
+    as_json: Json = False,
+) -> None:
+    """Make this machine yours with a key that you exported elsewhere. A running node has to be started again."""
+    from ctorrent.cli.node import offline
+
+    passphrase = "" if unprotected else typer.prompt("Passphrase of the file", hide_input=True, default="", show_default=False, err=True)
+    owner = offline().owner_import(source, passphrase, replace, owner_dir)
+    told = f"This machine belongs to {owner} now. A node that runs learns it when it is started again."
+    show.emit(as_json, {"owner": owner}, lambda: show.stdout().print(show.plain(told)))

@@ -58,15 +58,15 @@ def print_report(console: Console, status: Plain) -> None:
     if not found:
         return
     _print_disputes(console, found, {row["node"]: follow.worker_name(row) for row in status["workers"]})
-    console.print(show.pairs([("ran in", _isolation(found)), *(("  without", gap) for gap in found["gaps"])]))
-    console.print(show.pairs([("time", _time(status, found)), ("speed", _speed(found)), ("ledger", _ledger(found))]))
+    rows = [("ran in", _isolation(found)), *(("  without", gap) for gap in found["gaps"])]
+    console.print(show.pairs([*rows, ("time", _time(found)), ("speed", _speed(found)), ("ledger", _ledger(found))]))
 
 
 def _counted(status: Plain) -> str:
     words = [f"{status[word]} {word}" for word in ("settled", "provisional", "failed", "disputed") if status[word]]
     text = f"{show.number(status['blocks'], 'block')}: {', '.join(words) or 'none done'}."
     if status["cross_validated"]:
-        return f"{text} Each was computed by {status['replicas_wanted']} different owners who agreed."
+        return f"{text} Each settled one was agreed on by {status['replicas_wanted']} or more owners."
     if status["replicas_wanted"] < 2:
         return f"{text} One replica was asked for: not cross-validated."
     return f"{text} One owner: not cross-validated."
@@ -102,7 +102,7 @@ def _isolation(found: Plain) -> str:
     return ", ".join(f"{level} ({show.number(count, 'replica')})" for level, count in sorted(found["isolation"].items())) or "–"
 
 
-def _time(status: Plain, found: Plain) -> str:
+def _time(found: Plain) -> str:
     extra = f"; {show.number(found['expired'], 'lease')} ran out" if found["expired"] else ""
     return f"{show.duration(found['wall_s'])} for {show.duration(found['block_s'])} of blocks, {show.duration(found['all_s'])} with every replica{extra}"
 

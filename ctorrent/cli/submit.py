@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,8 @@ from ctorrent.cli import show
 from ctorrent.cli.options import DataDir, Json
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ctorrent.client import Job, Net
 
 Plain = dict[str, Any]
@@ -25,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def submit(
     job_file: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file.", show_default=False)],
-    local: Annotated[int, typer.Option("--local", metavar="N", help="Run it on N nodes of its own on this machine.", min=1, show_default=False)] = 0,
+    local: Annotated[int | None, typer.Option("--local", metavar="N", help="Run it on N nodes of its own on this machine.", min=1, show_default=False)] = None,
     replicas: Annotated[int | None, typer.Option("--replicas", metavar="R", help="Owners that must agree on a block.", min=1, show_default=False)] = None,
     name: Annotated[str | None, typer.Option("--name", help="Call the job this.", show_default=False)] = None,
     ring: Annotated[str | None, typer.Option("--ring", help="Who may run it: friends, swarm or public.", show_default=False)] = None,
@@ -36,8 +38,9 @@ def submit(
 ) -> None:
     """Submit a job and watch it to its end.
 
-    Asks the running node, or starts one for the length of this command. Ctrl-C lets the job go on without you; a
-    second Ctrl-C cancels it.
+    Asks the running node, or starts one for the length of this command.
+
+    Ctrl-C lets the job go on without you; a second Ctrl-C cancels it.
     """
     from ctorrent.errors import LocalError
 
@@ -51,13 +54,13 @@ def submit(
         if detach:
             _detached(net, job, as_json)
             return
-        code = see_through(job, as_json, stays=not net.embedded and not local)
+        code = see_through(job, as_json, "ends" if local else "waits" if net.embedded else "goes on")
     if code:
         raise typer.Exit(code)
 
 
 @contextmanager
-def _opened(local: int, data_dir: Path | None, as_json: bool) -> Iterator[Net]:
+def _opened(local: int | None, data_dir: Path | None, as_json: bool) -> Iterator[Net]:
     """The running node, or nodes of our own for the length of the command."""
     from ctorrent.client import connect
 
@@ -79,24 +82,30 @@ def _detached(net: Net, job: Job, as_json: bool) -> None:
     if as_json:
         show.print_json({"job": job.name})
         return
-    show.stdout().print(show.plain(f"Job {job.name} is submitted."), back_to_it(job.name, goes_on=not net.embedded))
+    show.stdout().print(show.plain(f"Job {job.name} is submitted.\n"), back_to_it(job.name, "waits" if net.embedded else "goes on"), sep="")
 
 
-def back_to_it(job: str, goes_on: bool) -> Any:
+Fate = Literal["goes on", "waits", "ends"]  # of a job whose watcher leaves: by the node that has it
+
+
+def back_to_it(job: str, fate: Fate) -> Text:
     """How to come back to a job that was left."""
-    if goes_on:
-        return show.plain(f"\n  follow it   ctorrent status {job} -f\n  its results ctorrent results {job}\n  cancel it   ctorrent cancel {job}")
-    return show.plain(f"\n  It goes on when a node runs here: ctorrent node\n  Then follow it: ctorrent status {job} -f")
+    rows = {
+        "goes on": f"  follow it    ctorrent status {job} -f\n  its results  ctorrent results {job}\n  cancel it    ctorrent cancel {job}",
+        "waits": f"  It goes on when a node runs here: ctorrent node\n  Then follow it: ctorrent status {job} -f",
+        "ends": "  It ends here: its nodes were made for this command.",
+    }
+    return show.plain(rows[fate])
 
 
-def see_through(job: Job, as_json: bool, stays: bool) -> int:
-    """Show a job's progress to its end, then the answer. -> exit code. stays: the node outlives this command."""
+def see_through(job: Job, as_json: bool, fate: Fate) -> int:
+    """Show a job's progress to its end, then the answer. -> exit code."""
     from ctorrent.cli import follow
 
     try:
         left = follow.follow(job, silent=as_json)
     except follow.Detached:
-        return _leave(job, as_json, stays)
+        return _leave(job, as_json, fate)
     found = ending(job, left)
     if as_json:
         show.print_json(found.as_plain())
@@ -107,16 +116,18 @@ def see_through(job: Job, as_json: bool, stays: bool) -> int:
     return found.code
 
 
-def _leave(job: Job, as_json: bool, stays: bool) -> int:
+def _leave(job: Job, as_json: bool, fate: Fate) -> int:
     """After a first Ctrl-C: wait a moment for a second one, which cancels."""
     from ctorrent.cli import follow
 
     console = show.stderr()
     if as_json:
-        show.print_json({"job": job.name, "detached": True})
-    else:
-        console.print(show.plain(f"You left job {job.name}."), back_to_it(job.name, stays))
-        console.print(show.plain(f"Ctrl-C again within {follow.SECOND_S:.0f} seconds cancels it.", "yellow"))
+        show.print_json({"job": job.name, "left": True, "then": fate})
+    console.print(show.plain(f"You left job {job.name}."))
+    console.print(back_to_it(job.name, fate))
+    if fate == "ends":
+        return 130
+    console.print(show.plain(f"Ctrl-C again within {follow.SECOND_S:.0f} seconds cancels it.", "yellow"))
     if follow.second_interrupt():
         job.cancel("cancelled from the terminal")
         console.print(show.plain(f"Job {job.name} is cancelled. What is settled stays: ctorrent results {job.name}"))
