@@ -25,8 +25,8 @@ def job_text(frames: int, samples: int | None = None) -> str:
     for number, line in enumerate(lines):
         if line.lstrip().startswith("frame:"):
             lines[number] = f"    frame: {list(range(frames))}"
-        if samples is not None and line.lstrip().startswith("samples:"):
-            lines[number] = f"    samples: [{samples}]"
+        if samples is not None and line.startswith("params:"):
+            lines[number] = f"params: {{samples: {samples}}}"
     return "\n".join(lines) + "\n"
 
 

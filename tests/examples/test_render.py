@@ -38,7 +38,7 @@ def test_the_job_text_is_the_job_file_with_other_numbers(load: Any) -> None:
     assemble = load("render/assemble.py")
     assert assemble.job_text(1) == assemble.JOB.read_text()
     text = assemble.job_text(3, 2)
-    assert "frame: [0, 1, 2]\n" in text and "samples: [2]\n" in text
+    assert "frame: [0, 1, 2]\n" in text and "params: {samples: 2}\n" in text
 
 
 def read_png(data: bytes) -> tuple[tuple[int, int], list[bytes]]:
