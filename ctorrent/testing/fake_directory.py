@@ -60,7 +60,7 @@ class FakeDirectory:
         return target
 
     async def connect_record(self, record: bytes) -> NodeId:
-        return await self.connect(_record_address(record), "record")
+        return await self.connect(_record_address(record), "gossip")
 
     async def reach(self, peer: NodeId) -> None:
         """Be connected to a known or findable peer. Raises Unavailable."""
@@ -100,7 +100,7 @@ class FakeDirectory:
     def connected(self, peer: NodeId, how: str) -> None:
         known = self._contacts.get(peer)
         latency_s = sum(self._net.weather.latency_s)
-        addresses = (self._net.hosts[peer].address,)
+        addresses = (self._net.hosts[peer].address.partition("/p2p/")[0],)
         self._tell(Contact(peer, addresses, known.how if known else how, True, latency_s, agent=AGENT))
 
     def disconnected(self, peer: NodeId) -> None:
