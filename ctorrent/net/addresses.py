@@ -64,7 +64,8 @@ def ip_of(address: Multiaddr) -> Ip | None:
     """The IP address at the front, or None (a DNS name, a relay)."""
     for protocol in ("ip4", "ip6"):
         try:
-            return ipaddress.ip_address(str(address.value_for_protocol(protocol)))
+            ip = ipaddress.ip_address(str(address.value_for_protocol(protocol)))
+            return getattr(ip, "ipv4_mapped", None) or ip  # ::ffff:10.0.0.1 is 10.0.0.1
         except (ProtocolLookupError, ValueError):
             continue
     return None
@@ -176,7 +177,7 @@ class Neighbourhood:
     def may_dial(self, address: Multiaddr) -> bool:
         """Of an address that someone else named."""
         ip = ip_of(address)
-        if ip is None:
+        if ip is None or ip.is_multicast:
             return False  # names resolve to whatever their owner likes
         return self.near(ip) or (ip.is_global and not self._lan_only)
 

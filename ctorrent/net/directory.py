@@ -21,7 +21,7 @@ from ctorrent.net.contacts import Contacts
 from ctorrent.net.cures.identify import agent_of
 from ctorrent.net.cures.swarm import dial
 from ctorrent.net.cures.yamux import Abuse
-from ctorrent.net.host import Host
+from ctorrent.net.host import Host, peer_id_in, peer_id_of
 from ctorrent.net.records import own_record, read_record
 from ctorrent.net.rules import NetRules
 from ctorrent.net.standing import Standing
@@ -46,7 +46,8 @@ class NetDirectory:
         self.find: Finder | None = None
         self.on_identified: Callable[[ID], None] = lambda peer: None
         for node, addresses in rules.known[: rules.directory.contacts]:
-            self._book.heard(node, addresses, "last time")
+            if peer_id_of(node) is not None:
+                self._book.heard(node, addresses, "last time")
 
     def start(self, host: Host, nursery: trio.Nursery) -> None:
         self._host, self._nursery = host, nursery
@@ -77,7 +78,7 @@ class NetDirectory:
 
     async def connect(self, address: str, how: str = "join") -> NodeId:
         parsed = parse(address)
-        target = _peer_of(parsed)
+        target = peer_id_in(parsed) if parsed is not None else None
         if parsed is None or target is None:
             raise Unavailable(f"{address[:100]!r} cannot be dialled", "It should look like /ip4/1.2.3.4/tcp/4270/p2p/12D3….")
         return await self._connect(target, [_bare(parsed)], how)
@@ -118,10 +119,9 @@ class NetDirectory:
 
     async def reach(self, peer: NodeId) -> None:
         """Be connected: at once, at known addresses, or at those the DHT knows. Raises Unavailable."""
-        try:
-            peer_id = ID.from_string(peer)
-        except ValueError:
-            raise Unavailable(f"{peer[:60]!r} is no peer id") from None
+        peer_id = peer_id_of(peer)
+        if peer_id is None:
+            raise Unavailable(f"{peer[:60]!r} is no peer id")
         if self.host.network.get_connections(peer_id):
             return
         contact = self._book.get(peer)
@@ -197,8 +197,9 @@ class NetDirectory:
         self.on_identified(peer_id)
 
     def _drop(self, peer: NodeId) -> None:
-        if self._nursery is not None and self._host is not None:
-            self._nursery.start_soon(self._hang_up, ID.from_string(peer))
+        peer_id = peer_id_of(peer)
+        if self._nursery is not None and peer_id is not None:
+            self._nursery.start_soon(self._hang_up, peer_id)
 
     async def _hang_up(self, peer_id: ID) -> None:
         for connection in list(self.host.network.get_connections(peer_id)):
@@ -224,15 +225,6 @@ class _Notifee(INotifee):  # type: ignore[misc]  # the library is untyped to us
     async def listen(self, network: Any, multiaddr: Multiaddr) -> None: ...
 
     async def listen_close(self, network: Any, multiaddr: Multiaddr) -> None: ...
-
-
-def _peer_of(address: Multiaddr | None) -> ID | None:
-    text = str(address) if address is not None else ""
-    _, found, peer = text.rpartition("/p2p/")
-    try:
-        return ID.from_string(peer) if found and peer else None
-    except ValueError:
-        return None
 
 
 def _bare(address: Multiaddr) -> Multiaddr:

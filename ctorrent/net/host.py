@@ -27,14 +27,15 @@ with warnings.catch_warnings():
     from libp2p.tools.anyio_service.context import background_trio_service
     from multiaddr import Multiaddr
 
-from ctorrent.errors import LocalError
+from ctorrent.errors import LocalError, Malformed
+from ctorrent.model.ids import NodeId, node_public
 from ctorrent.net import cures
 from ctorrent.net.addresses import Ip, Neighbourhood, ip_of, listen_on, parse, to_multiaddr
 from ctorrent.net.cures.guard import Charge, guard_streams
 from ctorrent.net.cures.swarm import close_fast, dial_every_address, release_inbound, stop_auto_connecting, use_mux
 from ctorrent.net.rules import NetRules
 
-__all__ = ["ID", "Host", "Multiaddr", "TProtocol", "background_trio_service", "open_host"]
+__all__ = ["ID", "Host", "Multiaddr", "TProtocol", "background_trio_service", "open_host", "peer_id_in", "peer_id_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,21 @@ class Host:
     def id(self) -> ID:
         peer_id: ID = self.libp2p.get_id()
         return peer_id
+
+
+def peer_id_of(text: str) -> ID | None:
+    """libp2p's form of a node id; None if it is no Ed25519 node's."""
+    try:
+        node_public(NodeId(text))
+    except Malformed:
+        return None
+    peer_id: ID = ID.from_string(text)
+    return peer_id
+
+
+def peer_id_in(address: Multiaddr) -> ID | None:
+    """The node at the end of a multiaddr, /p2p/ID."""
+    return peer_id_of(str(address).rpartition("/p2p/")[2])
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from zeroconf.const import _CLASS_IN, _TYPE_TXT
 
 from ctorrent.net.addresses import Ip, ip_of, parse
 from ctorrent.net.directory import NetDirectory
+from ctorrent.net.host import peer_id_in
 from ctorrent.net.rules import NetRules
 
 _log = logging.getLogger(__name__)
@@ -47,20 +48,12 @@ def read_txt(data: bytes) -> tuple[ID | None, list[Multiaddr]]:
         entry = data[at + 1 : at + 1 + data[at]]
         at += 1 + data[at]
         address = parse(entry.removeprefix(_KEY).decode("utf-8", "replace")) if entry.startswith(_KEY) else None
-        named = _peer(address)
+        named = peer_id_in(address) if address is not None else None
         if address is None or named is None or named != (peer or named):
             continue
         peer = named
         found.append(address)
     return peer, found
-
-
-def _peer(address: Multiaddr | None) -> ID | None:
-    _, found, name = str(address).rpartition("/p2p/")
-    try:
-        return ID.from_string(name) if found else None
-    except ValueError:
-        return None
 
 
 class _Responder:
@@ -97,7 +90,8 @@ class _Responder:
 @asynccontextmanager
 async def local_network(directory: NetDirectory, rules: NetRules) -> AsyncIterator[None]:
     """Announce and listen while the block runs. Where multicast is impossible this does nothing, and says so once."""
-    ips = [ip for address in directory.host.listening if (ip := ip_of(address)) is not None and ip.version == 4]
+    listening = map(ip_of, directory.host.listening)
+    ips = [ip for ip in listening if ip is not None and ip.version == 4 and not ip.is_loopback]  # loopback is no network
     send, receive = trio.open_memory_channel[bytes](_ANSWERS)
     responder = await _start(ips, directory.addresses(), send)
     if responder is None:

@@ -34,6 +34,27 @@ async def open_network(secret: bytes, rules: NetRules) -> AsyncIterator[Network]
 
     secret: the node's raw 32-byte Ed25519 key. Raises LocalError when it cannot listen.
     """
+    try:
+        async with _opened(secret, rules) as network:
+            yield network
+    except BaseExceptionGroup as group:
+        only = _only(group)
+        if only is None:
+            raise
+        raise only from None  # nurseries wrap even a single exception, in as many groups as there are nurseries
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        if len(error.exceptions) != 1:
+            return None
+        error = error.exceptions[0]
+    return error
+
+
+@asynccontextmanager
+async def _opened(secret: bytes, rules: NetRules) -> AsyncIterator[Network]:
     directory = NetDirectory(rules)
     async with trio.open_nursery() as channels:
         async with open_host(secret, rules, directory.charge_libp2p, directory.refuses) as host:
