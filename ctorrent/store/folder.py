@@ -6,9 +6,14 @@ import errno
 import fcntl
 import os
 import secrets
+import time
 from pathlib import Path
 
 from ctorrent.errors import LocalError
+
+_HELD = (errno.EWOULDBLOCK, errno.EACCES)
+_HOLDER_WAIT_S = 1.0  # a node that is just ending; then it is another node, and a person waits for these words
+_LEFTOVER_WAIT_S = 30.0  # the node is dead: what its writing process may need to fold 64 MB of log on a slow disk
 
 
 def private_folder(path: Path) -> Path:
@@ -62,19 +67,34 @@ def _write_spare(path: Path, data: bytes, mode: int) -> Path:
 
 
 class FolderLock:
-    """An exclusive lock that the kernel drops when this process ends, however it ends."""
+    """An exclusive lock that the kernel drops when this process ends, however it ends.
+
+    Children that were handed `handle` hold it too: after a kill, the journal's writing process until it is done.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises LocalError, with the holder's pid, when another process (or this one) holds it."""
+        """Blocks while the writing process of a node that was killed ends. Raises LocalError, with the holder's pid."""
         self.handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(self.handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(self.handle)
-            raise _refusal(path, holder, error) from None
+            self._take(path)
+        except LocalError:
+            self.release()
+            raise
         os.ftruncate(self.handle, 0)
         os.pwrite(self.handle, f"{os.getpid()}\n".encode(), 0)
+
+    def _take(self, path: Path) -> None:
+        began = time.monotonic()
+        while True:
+            try:
+                fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as error:
+                holder = os.pread(self.handle, 32, 0).decode("ascii", "replace").strip()
+                patience = _HOLDER_WAIT_S if _lives(holder) else _LEFTOVER_WAIT_S
+                if error.errno not in _HELD or time.monotonic() - began > patience:
+                    raise _refusal(path, holder or "unknown", error) from None
+            time.sleep(0.01)
 
     def release(self) -> None:
         """Let others in. The file stays: removing it would let two processes lock two files of one name."""
@@ -84,7 +104,7 @@ class FolderLock:
 
 
 def _refusal(path: Path, holder: str, error: OSError) -> LocalError:
-    if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+    if error.errno not in _HELD:
         return LocalError(
             f"The folder {path.parent} cannot be locked: {error.strerror}.",
             "It may be on a network file system without locks: use a local disk.",
@@ -93,3 +113,14 @@ def _refusal(path: Path, holder: str, error: OSError) -> LocalError:
         f"The data folder {path.parent} is in use by another node (pid {holder}).",
         "Stop that node, or give this one its own folder with --data-dir.",
     )
+
+
+def _lives(pid: str) -> bool:
+    """Is there a process of this number? (A killed one whose parent has not asked for its end counts.)"""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True

@@ -13,13 +13,23 @@ from pathlib import Path
 
 from ctorrent.errors import JournalError
 from ctorrent.store.folder import sync_folder
-from ctorrent.store.writer import connect
+from ctorrent.store.writer import connect, unpack
 
 APPLICATION_ID = 0x63544A4C  # "cTJL": another program's SQLite file is refused, not written into
 
 # One string of statements per version; append only. A released one never changes.
 MIGRATIONS: tuple[str, ...] = (
     "CREATE TABLE records (space TEXT, key BLOB, value BLOB, PRIMARY KEY (space, key)) WITHOUT ROWID;",
+)
+
+_REFUSALS = (
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
 )
 
 _LOST = (
@@ -50,17 +60,20 @@ def prepare(path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:
             _check_and_migrate(path, migrations)
         else:
             _create(path, spare, migrations)
-    except sqlite3.OperationalError as error:
-        raise _unusable(path, error) from error
     except sqlite3.DatabaseError as error:
-        raise damaged(path, str(error)) from error
+        raise (_unusable if _disk_refused(error) else damaged)(path, str(error)) from error
     except OSError as error:
         raise JournalError(f"The journal {path} cannot be opened: {error.strerror}.") from error
 
 
-def _unusable(path: Path, error: sqlite3.OperationalError) -> JournalError:
-    full = "Make room on the disk and start again." if "full" in str(error) else "Check the disk and start again."
-    return JournalError(f"The journal {path} cannot be opened: {error}.", full)
+def _disk_refused(error: sqlite3.Error) -> bool:
+    """Rather than: what is on it is wrong. A read beyond the end of the file is of the second kind."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # the module's own, such as for text, have none
+    return code & 0xFF in _REFUSALS and code != sqlite3.SQLITE_IOERR_SHORT_READ
+
+
+def _unusable(path: Path, words: str) -> JournalError:
+    return JournalError(f"The journal {path} cannot be opened: {words}.", "Mend or make room on the disk; start again.")
 
 
 def _create(path: Path, spare: Path, migrations: tuple[str, ...]) -> None:
@@ -79,8 +92,7 @@ def _create(path: Path, spare: Path, migrations: tuple[str, ...]) -> None:
 
 
 def _check_and_migrate(path: Path, migrations: tuple[str, ...]) -> None:
-    if path.stat().st_size == 0:
-        raise damaged(path, "the file is empty")
+    _check_header(path)
     path.chmod(0o600)
     connection = connect(str(path))
     try:
@@ -88,6 +100,8 @@ def _check_and_migrate(path: Path, migrations: tuple[str, ...]) -> None:
         findings = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
         if findings != ["ok"]:
             raise damaged(path, "; ".join(str(finding).strip() for finding in findings)[:300])
+        if version == len(MIGRATIONS):
+            _check_records(connection, path)
         if version < len(migrations):
             _copy(connection, path, version)
             _migrate(connection, version, migrations)
@@ -95,17 +109,34 @@ def _check_and_migrate(path: Path, migrations: tuple[str, ...]) -> None:
         connection.close()
 
 
-def _version(connection: sqlite3.Connection, path: Path, known: int) -> int:
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+def _check_header(path: Path) -> None:
+    """Before SQLite sees it: it takes a file of no or few bytes for a new one, and would begin it anew."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        raise damaged(path, "it does not begin as a SQLite file does" if header else "the file is empty")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise JournalError(
             f"{path} is a SQLite file, but not a journal of this program.", "Move it away, or use another --data-dir."
         )
+
+
+def _check_records(connection: sqlite3.Connection, path: Path) -> None:
+    """SQLite checks its tree, not what hangs on it. ~1 s per million records."""
+    for space, key, stored in connection.execute("SELECT space, key, value FROM records"):
+        if unpack(space, key, stored) is None:
+            raise damaged(path, f"a record of {space!r} does not have the checksum it was written with")
+
+
+def _version(connection: sqlite3.Connection, path: Path, known: int) -> int:
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > known:
         raise JournalError(
             f"The journal {path} has format {version}; this program knows formats up to {known}.",
             "Update ctorrent, or use another --data-dir. Nothing was changed.",
         )
+    if version < 1:
+        raise damaged(path, "its format number is missing")
     return version
 
 

@@ -49,8 +49,10 @@ def pack(space: str, key: bytes, value: bytes) -> bytes:
     return _crc(space, key, value) + value
 
 
-def unpack(space: str, key: bytes, stored: bytes) -> bytes | None:
-    """The inverse of pack(); None when the bytes are not those that were stored."""
+def unpack(space: object, key: object, stored: object) -> bytes | None:
+    """The inverse of pack(); None when the columns are not those that were stored (a flipped bit changes types, too)."""
+    if not (isinstance(space, str) and isinstance(key, bytes) and isinstance(stored, bytes)):
+        return None
     value = stored[4:]
     return value if stored[:4] == _crc(space, key, value) else None
 
