@@ -244,8 +244,11 @@ class HardwarePort(Protocol):
 class Keys(Protocol):
     """The node's and the owner's keys."""
 
-    node: Signer
-    owner: Signer
+    @property
+    def node(self) -> Signer: ...
+
+    @property
+    def owner(self) -> Signer: ...
 
 
 class Clock(Protocol):

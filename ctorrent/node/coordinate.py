@@ -13,14 +13,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
 from ctorrent.dispatch import words as d
 from ctorrent.dispatch.machine import Dispatch
-from ctorrent.errors import CTorrentError, Malformed, PeerError
+from ctorrent.errors import Malformed, PeerError
 from ctorrent.ledger.tally import Observation
 from ctorrent.model.entry import job_tag
 from ctorrent.model.ids import Digest, NodeId, OwnerId
@@ -30,7 +29,6 @@ from ctorrent.model.session import (
     Acknowledged,
     Amended,
     Assign,
-    Describe,
     Finished,
     HandBack,
     Interest,
@@ -43,8 +41,12 @@ from ctorrent.model.session import (
 )
 from ctorrent.model.status import JobStatus
 from ctorrent.model.trade import Assignment
+from ctorrent.node.errands import Errands
+from ctorrent.node.experience import Experience
+from ctorrent.node.items import Fetched, Item, Lost, Order, Said
 from ctorrent.node.jobbook import End, JobRecord, ended_indices
 from ctorrent.node.logbook import Logbook
+from ctorrent.node.people import People
 from ctorrent.node.progress import Progress as ProgressBoard
 from ctorrent.node.returned import Given, Replica, replicas
 from ctorrent.node.scribe import Scribe
@@ -53,8 +55,7 @@ from ctorrent.node.selfrun import SelfRun
 from ctorrent.node.session import Session
 from ctorrent.node.tender import Tender
 from ctorrent.node.world import World
-from ctorrent.ports import Put, Write
-from ctorrent.seal import digest
+from ctorrent.ports import Write
 from ctorrent.verify import words as q
 from ctorrent.verify.quorum import Quorum
 from ctorrent.wire import codec
@@ -66,62 +67,29 @@ BATCH = 256  # messages handled between two commits
 LATE_COMMIT_S = 0.02  # settled blocks of so long are committed together: an fsync costs 1-5 ms
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A message of a session that concerns this job."""
-
-    session: Session
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A session ended."""
-
-    session: Session
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """The blobs of a unit are here: blob digest -> output digest. `failed` says why they are not."""
-
-    given: Given
-    outputs: dict[Digest, Digest]
-    failed: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What the requester's person wants: "pause", "resume", "cancel"."""
-
-    what: str
-    why: str = ""
-
-
-Item = Said | Lost | Fetched | Order | q.Event
-
-
 class Coordination:
     """One open job of this node."""
 
     def __init__(
-        self, world: World, scribe: Scribe, seeder: Seeder, record: JobRecord, selfrun: SelfRun, rng: random.Random
-    ) -> None:
+        self, world: World, people: People, scribe: Scribe, seeder: Seeder, record: JobRecord, selfrun: SelfRun,
+        experience: Experience, rng: random.Random,
+    ) -> None:  # fmt: skip
         self.world, self.record = world, record
         self.changed = trio.Event()
         self.done = trio.Event()
         self.sessions: dict[NodeId, Session] = {}
         self.logs = Logbook(record.job.manifest.limits.log_bytes)
         self.board = ProgressBoard(record, world.clock.now())
-        self._scribe, self._seeder, self._selfrun, self._rng = scribe, seeder, selfrun, rng
+        self._scribe, self._experience = scribe, experience
+        self._errands = Errands(world, seeder, record, selfrun, self.tell)
         manifest = record.job.manifest
         terms = d.Terms(
             manifest.verify.replicas, manifest.limits.attempts, manifest.limits.block_s, manifest.coalesce,
             manifest.keep_errors,
         )  # fmt: skip
         self._dispatch = Dispatch(terms, random.Random(record.draw_secret))
-        self._quorum = Quorum(manifest.verify, world.owner)
-        self.tender = Tender(world, scribe, record, rng)
+        self._quorum = Quorum(manifest.verify)
+        self.tender = Tender(world, people, scribe, experience, record, rng)
         self._inbox_send, self._inbox = trio.open_memory_channel[Item](INBOX)
         self._given: dict[Digest, Given] = {}
         self._by_number: dict[int, Given] = {}
@@ -144,8 +112,12 @@ class Coordination:
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Until every block has ended, or the job was cancelled."""
+    def gave(self, assignment: Digest) -> bool:
+        """Is this assignment one of this job's that are under way?"""
+        return assignment in self._given
+
+    async def run(self, conclude: Callable[[JobRecord], Awaitable[None]]) -> None:
+        """Until every block has ended, or the job was cancelled. conclude: makes the answer before the last word."""
         manifest = self.record.job.manifest
         self._scribe.open_job(self.record.id, job_tag(self.record.id, self.record.job_secret), manifest.ring)
         async with trio.open_nursery() as nursery:
@@ -161,7 +133,7 @@ class Coordination:
                 self._tender(None)
             await self._flush()
             nursery.cancel_scope.cancel()
-        await self._finish()
+        await self._finish(conclude)
 
     def _begin(self) -> None:
         """Tell the machines what there is, and what a run before a restart already decided."""
@@ -236,11 +208,8 @@ class Coordination:
         peer = session.identity.node
         match message:
             case Interest():
-                self.tender.interest(session)
-                answer = self.tender.describe(session)
-                self._posts.append((session, answer))
-                if isinstance(answer, Describe):
-                    self.sessions[peer] = session
+                self.sessions[peer] = session
+                self._tender(self.tender.interest(session, now))
             case Offered(bid=sealed):
                 self._tender(self.tender.bid(session, codec.open_bid(sealed), now))
             case NoThanks(reasons=reasons):
@@ -315,23 +284,9 @@ class Coordination:
         blobs = [output.blob for output in given.outputs if output.blob is not None]
         if whole and blobs and not given.fetching:
             given.fetching = True
-            assert self._nursery is not None
-            self._nursery.start_soon(self._fetch, given, [b for b in blobs if b is not None])
+            self._spawn(self._errands.fetch, given)
         elif whole and not blobs:
             self._fetched(Fetched(given, {}), now)
-
-    async def _fetch(self, given: Given, blobs: list[Digest]) -> None:
-        """Get large outputs from their worker, one after another, and digest them."""
-        limit = self.record.job.manifest.limits.output_bytes + 64
-        outputs: dict[Digest, Digest] = {}
-        try:
-            for blob in blobs:
-                await self._seeder.fetch(blob, [given.worker], limit)
-                outputs[blob] = Digest(digest("ctorrent/output/1", await self.world.blobs.get(blob, limit)))
-        except CTorrentError as error:
-            await self.tell(Fetched(given, {}, error.message))
-            return
-        await self.tell(Fetched(given, outputs))
 
     def _fetched(self, item: Fetched, now: float) -> None:
         given = item.given
@@ -347,6 +302,7 @@ class Coordination:
             self._spoiled(given, error.message, now)
             return
         self._drop(given, returned=True)
+        self._experience.add(given.worker, finished=1)
         for index, replica in zip(given.indices, replicas(given), strict=True):
             self._kept[index, given.worker] = replica
             if replica.log:
@@ -433,6 +389,7 @@ class Coordination:
             return
         if why == "the lease is over":
             self.board.expired += 1
+            self._experience.add(worker, lost=1)
         else:
             self._drop(given)  # an expired unit may still come back; one that nobody waits for is forgotten
         if worker in self.sessions:
@@ -453,9 +410,9 @@ class Coordination:
                 case q.Rerun(index=index, workers=workers):
                     self._on_dispatch(self._dispatch.handle(d.RunAgain(index, workers), now))
                 case q.SelfCheck(index=index):
-                    self._spawn(self._self_check, index)
+                    self._spawn(self._errands.check, index)
                 case q.FetchOutput():
-                    self._spawn(self._load_output, effect)
+                    self._spawn(self._errands.load_output, effect, self._kept.get((effect.index, effect.worker)))
                 case q.Disputed(index=index, words=text, workers=workers):
                     self.board.disputed(index, text, [], "disputed")
                     self._end([index], "disputed", End("disputed", words=text, workers=workers), 0.0, now)
@@ -467,9 +424,9 @@ class Coordination:
                     self._amend(AmendmentKind.COALESCE_OFF, "")
                     self._on_dispatch(self._dispatch.handle(d.CoalesceOff(), now))
 
-    def _spawn(self, task: Callable[..., object], argument: object) -> None:
+    def _spawn(self, errand: Callable[..., Awaitable[None]], *arguments: object) -> None:
         assert self._nursery is not None
-        self._nursery.start_soon(task, argument)  # type: ignore[arg-type]
+        self._nursery.start_soon(errand, *arguments)
 
     def _agreed(self, effect: q.Agreed, now: float) -> None:
         state = "failed" if effect.failed else "settled"
@@ -507,20 +464,7 @@ class Coordination:
             )
             self._scribe.record(seen, owner, self.tender.class_of(worker))
             if verdict is Verdict.DISPUTED:
-                self.board.disputed(index, self._quorum.words(index), [worker], "settled")
-
-    async def _self_check(self, index: int) -> None:
-        await self.tell(await self._selfrun.check(self.record, index, self.world.owner))
-
-    async def _load_output(self, effect: q.FetchOutput) -> None:
-        kept = self._kept.get((effect.index, effect.worker))
-        output: bytes | None = None
-        if kept is not None and kept.blob is not None:
-            try:
-                output = await self.world.blobs.get(kept.blob, self.record.job.manifest.limits.output_bytes + 64)
-            except (KeyError, CTorrentError):
-                output = None
-        await self.tell(q.OutputFetched(effect.index, effect.worker, output))
+                self.board.disputed(index, self._quorum.differences.get(index, "the results differ"), [worker], "settled")
 
     # -- the market ---------------------------------------------------------------------------------------------------
 
@@ -528,14 +472,16 @@ class Coordination:
         """Carry what the auction wants; None: only time passed."""
         now = self.world.clock.now()
         if joined is None:
-            joined = self.tender.tick(now)
+            joined = self.tender.tick(now, self.board)
         for event in joined:
-            self.tender.show(event.worker, self.board, self.sessions.get(event.worker))
+            self.tender.show(event.worker, self.board)
             self._on_dispatch(self._dispatch.handle(event, now))
-        self._posts += self.tender.posts(self.sessions)
-        for announcement in self.tender.announcements():
+        out, self.tender.out = self.tender.out, []
+        self._posts += [(self.sessions[node], message) for node, message in out if node in self.sessions]
+        announcing, self.tender.announcing = self.tender.announcing, []
+        for announcement in announcing:
             self._spawn(self.tender.announce, announcement)
-        reach = self.tender.reach()
+        reach = self.tender.reach(now)
         if reach is not None:
             self._on_dispatch(self._dispatch.handle(d.Reach(reach), now))
         if self.record.state == "waiting":
@@ -543,19 +489,21 @@ class Coordination:
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
-    async def _finish(self) -> None:
+    async def _finish(self, conclude: Callable[[JobRecord], Awaitable[None]]) -> None:
         """Close the chain, say goodbye, write what is left of the votes, keep the report."""
         record = self.record
         cancelled = self.board.ended["cancelled"] or sum(self.board.ended.values()) < len(record.blocks)
         bad = self.board.ended["failed"] or self.board.ended["disputed"]
+        await conclude(record)
         record.state = "cancelled" if cancelled else "failed" if bad else "settled"
+        self.tender.end(self.world.clock.now())
         entries = await self._scribe.close_job(record.id)
         gaps = self.world.sandbox.gaps
         record.report = dict(self.board.report(self.world.clock.now(), self.world.hardware.cores, gaps, entries))
-        record.report["status"] = dict(self.status())
+        record.report |= {"status": dict(self.status()), "why": dict(self.tender.why())}
         self._amend(AmendmentKind.CLOSE, "", record.draw_secret)
         self._posts += [(session, Finished(record.id)) for session in self.sessions.values()]
-        self._puts.append(Put("report", record.id, b"\x01"))
+        self._puts += self._experience.puts(list(self.board.workers))
         await self._flush()
         self.done.set()
         self._changed()

@@ -25,6 +25,7 @@ from ctorrent.node import records
 from ctorrent.node.lie import Liar
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.session import Session
+from ctorrent.node.share import Share
 from ctorrent.node.world import World
 from ctorrent.ports import BlockInput, Cell, CellSpec, Delete, Put
 from ctorrent.seal import Sealed
@@ -56,7 +57,7 @@ class Engagement:
         seeder: Seeder,
         job: SignedManifest,
         environment: EnvironmentInfo,
-        units: trio.CapacityLimiter,
+        share: Share,
         liar: Liar | None,
     ) -> None:
         self.job, self.environment = job, environment
@@ -67,7 +68,7 @@ class Engagement:
         self.over = trio.Event()
         self.gpus: tuple[str, ...] = ()
         self.slots = 1
-        self._world, self._seeder, self._units, self._liar = world, seeder, units, liar
+        self._world, self._seeder, self._share, self._liar = world, seeder, share, liar
         self._queue, self._waiting = trio.open_memory_channel[Unit](WAITING_MAX)
         self._scopes: dict[Digest, trio.CancelScope] = {}
         self._owed: dict[Digest, list[bytes]] = {}
@@ -197,7 +198,7 @@ class Engagement:
     async def _outcomes(self, cell: Cell, unit: Unit, slots: trio.CapacityLimiter) -> list[Outcome]:
         try:
             inputs = [await self._input(block) for block in unit.blocks]
-            async with slots, self._units:
+            async with slots, self._share.unit(self.job.manifest.needs):
                 outcomes = await cell.run(inputs)
         except (LocalError, Unavailable) as error:
             outcomes = [self._own_fault(error)] * len(unit.blocks)

@@ -115,5 +115,5 @@ async def join_all(gate: Gate, addresses: tuple[str, ...]) -> list[str]:
 
 
 async def _close(channel: Channel) -> None:
-    with trio.move_on_after(2, shield=True):
+    with trio.CancelScope(shield=True), trio.move_on_after(2):
         await channel.aclose()

@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -35,7 +36,7 @@ from ctorrent.node.settings import Settings
 from ctorrent.node.share import Share
 from ctorrent.node.worker import Worker
 from ctorrent.node.world import World
-from ctorrent.ports import Put, Sandbox
+from ctorrent.ports import Journal, Put, Sandbox
 from ctorrent.wire import names
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Node:
         if self.settings.work:
             self.worker.hear(message)
 
-    async def run(self, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` is set."""
         world = self.world
         world.streams.serve(names.SESSION, self.requester.serve)
@@ -193,14 +194,14 @@ async def open_world(settings: Settings) -> AsyncIterator[tuple[World, AddEnviro
                     network.gossip, blobs, journal, sandbox, machine, keys, MachineClock(), hardware,
                 ), add_environment  # fmt: skip
         finally:
-            with trio.move_on_after(10, shield=True):
+            with trio.CancelScope(shield=True), trio.move_on_after(10):
                 await sandbox.aclose()
     finally:
         with trio.CancelScope(shield=True):
             await journal.aclose()
 
 
-def _net_rules(settings: Settings, journal):  # type: ignore[no-untyped-def]
+def _net_rules(settings: Settings, journal: Journal) -> Any:
     from ctorrent.net.rules import NetRules
 
     known = []

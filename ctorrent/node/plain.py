@@ -28,7 +28,7 @@ def hardware(machine: Hardware) -> dict[str, Any]:
 def environment(info: EnvironmentInfo) -> dict[str, Any]:
     return {
         "name": info.name, "python": info.python, "arch": info.arch, "image": info.image,
-        "packages": {name: version for name, version in info.packages}, "programs": list(info.programs),
+        "packages": dict(info.packages), "programs": list(info.programs),
         "fingerprint": info.fingerprint.hex(),
     }  # fmt: skip
 

@@ -22,7 +22,7 @@ from ctorrent.ledger.sync import Tick as SyncTick
 from ctorrent.ledger.tally import Counts, DueTally, Observation, Tallies
 from ctorrent.ledger.words import from_words, to_words
 from ctorrent.model.entry import Entry, EntryKind, SignedEntry
-from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring
+from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, node_public
 from ctorrent.node import records
 from ctorrent.node.people import People
 from ctorrent.node.session import introduce
@@ -200,7 +200,7 @@ class Scribe:
     async def _keep_proof(self, proof: ForkProof) -> None:
         others = [proof.other] if proof.held_entry is None else [proof.held_entry, proof.other]
         puts = [
-            Put("fork", records.node_public(s.entry.author) + s.id, encode(records.pack_sealed(s.sealed))) for s in others
+            Put("fork", node_public(s.entry.author) + s.id, encode(records.pack_sealed(s.sealed))) for s in others
         ]
         await self._world.journal.commit(puts)
 
@@ -247,7 +247,7 @@ class Scribe:
             sync = Sync(self.chain, channel.peer, rings, channel.dialled, self._world.clock.now())
             await self._reconcile(channel, sync)
         finally:
-            with trio.move_on_after(2, shield=True):
+            with trio.CancelScope(shield=True), trio.move_on_after(2):
                 await channel.aclose()
 
     async def _reconcile(self, channel: Channel, sync: Sync) -> None:
@@ -284,7 +284,7 @@ class Scribe:
                 break
             found.append(records.unpack_sealed(records.load(record)))
         if want.proof:
-            for _, value in self._world.journal.scan("fork", records.node_public(want.author)):
+            for _, value in self._world.journal.scan("fork", node_public(want.author)):
                 found.append(records.unpack_sealed(records.load(value)))
         return found
 

@@ -126,6 +126,6 @@ class Seeder:
 
 
 async def _close(channel: Channel) -> None:
-    with trio.move_on_after(2, shield=True):
+    with trio.CancelScope(shield=True), trio.move_on_after(2):
         with contextlib.suppress(CTorrentError):
             await channel.aclose()

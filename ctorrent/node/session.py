@@ -58,7 +58,7 @@ class Session:
         finally:
             self.lost.set()
             self._pending.close()
-            with trio.move_on_after(2, shield=True):
+            with trio.CancelScope(shield=True), trio.move_on_after(2):
                 await self.channel.aclose()
 
     def finish(self) -> None:

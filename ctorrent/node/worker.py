@@ -12,7 +12,8 @@ import random
 import trio
 
 from ctorrent.errors import CTorrentError, PeerError, Unavailable
-from ctorrent.model.ids import JobId, NodeId, Ring, show_job
+from ctorrent.market.answer import dial_after
+from ctorrent.model.ids import JobId, NodeId, OwnerId, Ring, show_job
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.session import (
     Acknowledged,
@@ -42,9 +43,6 @@ from ctorrent.wire import codec, names
 
 log = logging.getLogger(__name__)
 
-ANSWERS_PER_BID = 8  # peers that dial for each bid wanted: some are busy, some lack something, some are slow
-DELAY_PER_PEER_S = 0.002  # spreads 1,000 answers over two seconds, and four over nothing
-DELAY_MAX_S = 5.0
 JOBS_HEARD = 4096  # highest round per job; the oldest is forgotten first
 REDIAL_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # then the engagement is given up; results are kept
 RETRY_MAX_S = 120.0  # a requester may ask for patience, not for ever
@@ -99,9 +97,10 @@ class Worker:
         own = announcement.requester == self._world.node
         audience = sum(contact.connected for contact in self._world.directory.contacts())
         if not own:
-            if self._rng.random() * max(1, audience) > ANSWERS_PER_BID * announcement.bids_wanted:
+            pause = dial_after(announcement.bids_wanted, audience, self._rng)
+            if pause is None:
                 return
-            await trio.sleep(self._rng.random() * min(DELAY_MAX_S, DELAY_PER_PEER_S * audience))
+            await trio.sleep(pause)
         try:
             line = await self._line(announcement.requester, announcement.peer_record)
             line.session.post(Interest(announcement.job, announcement.round))
@@ -149,7 +148,7 @@ class Worker:
             found = self._share.judge(job.manifest, line.session.identity)
             if not isinstance(found, EnvironmentInfo):
                 return NoThanks(job.id, found)
-            engagement = Engagement(self._world, self._seeder, job, found, self._share.units, self._liar)
+            engagement = Engagement(self._world, self._seeder, job, found, self._share, self._liar)
         for amendment in message.amendments:
             engagement.amended(amendment)
         line.offered[job.id] = engagement
@@ -162,9 +161,13 @@ class Worker:
             job=engagement.id, worker=self._world.node, session_nonce=nonce, slots=slots,
             credit=slots * CREDIT_PER_SLOT, fingerprint=engagement.environment.fingerprint,
             isolation=self._world.sandbox.level.value, hardware_class=self._world.hardware_class,
-            speed_gflops=self._share.speed_gflops, price=self._share.price_for(engagement.job.manifest),
+            speed_gflops=self._share.speed_gflops, price=self._share.price_for(engagement.job.manifest, self._owner_of(engagement)),
             amendment_head=engagement.head,
         )  # fmt: skip
+
+    def _owner_of(self, engagement: Engagement) -> OwnerId | None:
+        known = self._people.known.get(engagement.job.manifest.requester)
+        return known.owner if known else None
 
     def engage(self, line: _Line, job: JobId) -> None:
         """The coordinator took the bid."""
@@ -172,7 +175,7 @@ class Worker:
         if engagement is None:
             return
         if job not in self.engagements:
-            taken = self._share.take(job, engagement.job.manifest.needs)
+            taken = self._share.take(job, engagement.job.manifest.needs, engagement.slots)
             if taken is None:
                 line.session.post(NoThanks(job, (No(NoReason.BUSY),)))
                 return

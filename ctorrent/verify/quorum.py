@@ -95,6 +95,7 @@ class Quorum:
         self.rules = rules or Rules()
         self.paused = False  # reported nondeterministic, and nobody said to go on
         self.cross_validated = self.not_cross_validated = 0  # settled blocks
+        self.differences: dict[int, str] = {}  # first difference, in words, of blocks settled against somebody
         self._policy = policy
         self._replicas = max(1, policy.replicas)
         self._limit = max(self._replicas, policy.replicas_max)
@@ -304,6 +305,8 @@ class Quorum:
             self.not_cross_validated += 1
         if len(winners) < len(ballot.replicas):
             self._note(index, f"settled by {len(winners)} of {len(ballot.replicas)}")
+            if len(self.differences) < self.rules.differences_max:
+                self.differences[index] = ballot.differed
             self._accuse(index, ballot, winners)
         batch.settle(index, kept.digest, kept.output, workers, kept.failed, cross)
 

@@ -18,6 +18,7 @@ class Rules:
     early_min: int = 3  # with fewer blocks to compare, a third replica says more than a pause
     self_checks_at_once: int = 2  # each runs a block twice on the requester's own machine
     self_check_tries: int = 3  # then this requester cannot check, and votes against nobody
+    differences_max: int = 1000  # kept in words for the report
     log_max: int = 2000  # steps kept for story()
 
 

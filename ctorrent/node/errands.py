@@ -1,0 +1,53 @@
+"""What a coordination must wait for: blobs, its own machine. Each ends as something in the inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ctorrent.errors import CTorrentError
+from ctorrent.model.ids import Digest
+from ctorrent.model.result import output_digest
+from ctorrent.node.items import Fetched, Item
+from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.returned import Given, Replica
+from ctorrent.node.seeder import Seeder
+from ctorrent.node.selfrun import SelfRun
+from ctorrent.node.world import World
+from ctorrent.verify import words as q
+
+
+class Errands:
+    """Tasks of one job, run in its nursery."""
+
+    def __init__(
+        self, world: World, seeder: Seeder, record: JobRecord, selfrun: SelfRun, tell: Callable[[Item], Awaitable[None]]
+    ) -> None:
+        self._world, self._seeder, self._record, self._selfrun, self._tell = world, seeder, record, selfrun, tell
+        self._limit = record.job.manifest.limits.output_bytes + 64  # a kind byte and the frame of a value
+
+    async def fetch(self, given: Given) -> None:
+        """Get a unit's large outputs from their worker, one after another, and digest them."""
+        outputs: dict[Digest, Digest] = {}
+        try:
+            for output in given.outputs:
+                if output.blob is not None:
+                    await self._seeder.fetch(output.blob, [given.worker], self._limit)
+                    outputs[output.blob] = output_digest(await self._world.blobs.get(output.blob, self._limit))
+        except (CTorrentError, KeyError) as error:
+            await self._tell(Fetched(given, {}, str(error)))
+            return
+        await self._tell(Fetched(given, outputs))
+
+    async def check(self, index: int) -> None:
+        """Run a block twice on this machine."""
+        await self._tell(await self._selfrun.check(self._record, index, self._world.owner))
+
+    async def load_output(self, wish: q.FetchOutput, kept: Replica | None) -> None:
+        """Bring a large output's bytes to quorum."""
+        output: bytes | None = None
+        if kept is not None and kept.blob is not None:
+            try:
+                output = await self._world.blobs.get(kept.blob, self._limit)
+            except (KeyError, CTorrentError):
+                output = None
+        await self._tell(q.OutputFetched(wish.index, wish.worker, output))

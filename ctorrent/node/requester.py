@@ -1,0 +1,281 @@
+"""The requester: this person's jobs, from a job file to an answer, over restarts."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from ctorrent.errors import CTorrentError, LocalError, PeerError, Unavailable
+from ctorrent.model.block import Block
+from ctorrent.model.ids import Digest, JobId, NodeId
+from ctorrent.model.session import Declined, Interest, Message, NoThanks, Offered, Returned
+from ctorrent.model.status import BlockRow, JobStatus, WhyReport
+from ctorrent.model.trade import No, NoReason
+from ctorrent.node import plain
+from ctorrent.node.answer import reduce_answer
+from ctorrent.node.coordinate import Coordination
+from ctorrent.node.experience import Experience
+from ctorrent.node.items import Lost, Order, Said
+from ctorrent.node.jobbook import End, JobRecord, load_blocks, load_end, load_jobs
+from ctorrent.node.logbook import Piece
+from ctorrent.node.people import People
+from ctorrent.node.scribe import Scribe
+from ctorrent.node.seeder import Seeder
+from ctorrent.node.selfrun import SelfRun
+from ctorrent.node.session import Session, introduce
+from ctorrent.node.settings import Settings
+from ctorrent.node.submission import Submission
+from ctorrent.node.world import World
+from ctorrent.ports import Channel
+from ctorrent.wire import codec
+
+log = logging.getLogger(__name__)
+
+OUTPUT_BYTES_MAX = 1 << 30  # of one block, when a person asks for results
+WATCH_S = 1.0  # a status at least so often, so that clocks and ETAs move
+WATCH_MIN_S = 0.1  # and not oftener than this
+FULL_RETRY_S = 5.0
+NOT_HERE = No(NoReason.FULL, "no such open job here")
+
+
+class Requester:
+    """One per node. Serves the session protocol to workers."""
+
+    def __init__(
+        self, settings: Settings, world: World, people: People, seeder: Seeder, scribe: Scribe, selfrun: SelfRun,
+        rng: random.Random, hear_own: Callable[[bytes], None],
+    ) -> None:  # fmt: skip
+        self._settings, self._world, self._people = settings, world, people
+        self._seeder, self._scribe, self._selfrun, self._rng, self._hear_own = seeder, scribe, selfrun, rng, hear_own
+        self._experience = Experience(world.journal)
+        self._submission = Submission(settings, world, people)
+        self._records: dict[JobId, JobRecord] = {}
+        self._open: dict[JobId, Coordination] = {}
+        self._sessions = 0
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        """Go on with jobs that were open at the last stop, and run new ones, for as long as the node runs."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for record in load_jobs(self._world.journal):
+                self._records[record.id] = record
+                if record.open:
+                    nursery.start_soon(self._coordinate, record)
+            await trio.sleep_forever()
+
+    def open_count(self) -> int:
+        return len(self._open)
+
+    # -- jobs ---------------------------------------------------------------------------------------------------------
+
+    async def submit(self, path: Path, text: str, options: dict[str, Any]) -> str:
+        """Plan, sign, journal, and start. Raises JobFileError before anything is announced."""
+        record = await self._submission.make(path, text, options)
+        self._records[record.id] = record
+        assert self._nursery is not None
+        self._nursery.start_soon(self._coordinate, record)
+        return record.name
+
+    async def _coordinate(self, record: JobRecord) -> None:
+        coordination = Coordination(
+            self._world, self._people, self._scribe, self._seeder, record, self._selfrun, self._experience, self._rng
+        )
+        coordination.tender.hear_own = self._hear_own
+        self._open[record.id] = coordination
+        try:
+            await coordination.run(self._conclude)
+        finally:
+            coordination.logs.close()
+            self._open.pop(record.id, None)
+        record.digests = []
+
+    async def _conclude(self, record: JobRecord) -> None:
+        """Reduce what settled into the answer."""
+        try:
+            values = [(block, await self._value(record, block.index)) for block in record.blocks]
+            record.answer = await reduce_answer(record, values, self._selfrun)
+        except (CTorrentError, KeyError) as error:
+            record.answer_error = str(error)
+
+    async def _value(self, record: JobRecord, index: int) -> bytes | None:
+        """The canonical value of a settled block, or None."""
+        end = load_end(self._world.journal, record.id, index)
+        return None if end is None or end.state != "settled" else await self._output(end)
+
+    async def _output(self, end: End) -> bytes | None:
+        output = end.output or (await self._world.blobs.get(Digest(end.blob), OUTPUT_BYTES_MAX) if end.blob else b"")
+        return output[1:] if output[:1] == b"\x00" else None
+
+    def find(self, prefix: str) -> JobRecord:
+        """A job by an unambiguous prefix of its name or id. Raises LocalError."""
+        wanted = prefix.strip().lower()
+        found = [r for r in self._records.values() if r.name.startswith(wanted) or r.id.hex().startswith(wanted)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise LocalError(f"there is no job {prefix!r} here", "`ctorrent jobs` lists them.")
+        raise LocalError(f"{prefix!r} names {len(found)} jobs", f"They are {', '.join(r.name for r in found[:5])}.")
+
+    async def order(self, prefix: str, what: str, why: str) -> None:
+        """Pause, resume or cancel. Raises LocalError when the job has ended."""
+        record = self.find(prefix)
+        coordination = self._open.get(record.id)
+        if coordination is None:
+            raise LocalError(f"job {record.name} has ended: it is {record.state}")
+        await coordination.tell(Order(what, why))
+
+    # -- what people see ----------------------------------------------------------------------------------------------
+
+    def statuses(self) -> list[JobStatus]:
+        newest = sorted(self._records.values(), key=lambda record: (-record.submitted_unix, record.name))
+        return [self._status(record) for record in newest]
+
+    def status(self, prefix: str) -> JobStatus:
+        return self._status(self.find(prefix))
+
+    def _status(self, record: JobRecord) -> JobStatus:
+        coordination = self._open.get(record.id)
+        if coordination is not None:
+            return coordination.status()
+        report = dict(record.report)
+        status: JobStatus = report.pop("status", None) or _bare_status(record)
+        status["state"], status["reason"] = record.state, record.reason
+        if report:
+            status["report"] = report  # type: ignore[typeddict-item]
+        return status
+
+    async def watch(self, prefix: str) -> AsyncIterator[JobStatus]:
+        """Statuses as they change; the last one is of the ended job."""
+        record = self.find(prefix)
+        while True:
+            coordination = self._open.get(record.id)
+            yield self._status(record)
+            if coordination is None:
+                if record.open:  # between submit and the first step of its coordination
+                    await trio.sleep(WATCH_MIN_S)
+                    continue
+                return
+            changed = coordination.changed
+            await trio.sleep(WATCH_MIN_S)
+            with trio.move_on_after(WATCH_S):
+                await changed.wait()
+
+    async def results(self, prefix: str, after: int, limit: int) -> list[BlockRow]:
+        """Rows after an index, in order; blocks that have not ended are shown as waiting."""
+        record = self.find(prefix)
+        blocks = record.blocks or self._blocks_of(record)
+        rows = []
+        for block in blocks[max(0, after + 1) : max(0, after + 1) + limit]:
+            end = load_end(self._world.journal, record.id, block.index)
+            rows.append(plain.row(block, end, await self._output(end) if end and end.state == "settled" else None))
+        return rows
+
+    def _blocks_of(self, record: JobRecord) -> list[Block]:
+        load_blocks(self._world.journal, record)
+        return record.blocks
+
+    async def answer(self, prefix: str) -> dict[str, Any]:
+        record = self.find(prefix)
+        if record.open:
+            return {"ready": False, "why": f"the job is {record.state}", "state": record.state}
+        if record.answer is None:
+            return {"ready": False, "why": record.answer_error or "the job has no answer", "state": record.state}
+        return {"ready": True, "value": record.answer, "reduce": record.job.manifest.program.reduce, "state": record.state}
+
+    async def logs(self, prefix: str, follow: bool) -> AsyncIterator[Piece]:
+        record = self.find(prefix)
+        coordination = self._open.get(record.id)
+        if coordination is not None:
+            async for piece in coordination.logs.follow(follow):
+                yield piece
+            return
+        for block in record.blocks or self._blocks_of(record):
+            end = load_end(self._world.journal, record.id, block.index)
+            if end is not None and end.log:
+                yield Piece(block.index, NodeId(end.workers[0] if end.workers else ""), end.log)
+
+    def why(self, prefix: str) -> WhyReport:
+        record = self.find(prefix)
+        coordination = self._open.get(record.id)
+        if coordination is not None:
+            return coordination.tender.why()
+        return record.report.get("why") or WhyReport(
+            job=record.name, state=record.state, waits_for="nothing: it has ended", saw=0, reasons={}, engaged=0
+        )
+
+    # -- workers come -------------------------------------------------------------------------------------------------
+
+    async def serve(self, channel: Channel) -> None:
+        """Handler of the session protocol: one worker's channel, for any number of jobs."""
+        if self._sessions >= self._settings.sessions_max:
+            await channel.aclose()
+            return
+        self._sessions += 1
+        try:
+            session = await introduce(channel, self._people)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(session.pump)
+                await self._converse(session)
+                nursery.cancel_scope.cancel()
+        except Unavailable:
+            pass
+        finally:
+            self._sessions -= 1
+            with trio.CancelScope(shield=True), trio.move_on_after(2):
+                await channel.aclose()
+
+    async def _converse(self, session: Session) -> None:
+        joined: set[JobId] = set()
+        try:
+            while not session.lost.is_set():
+                await self._route(session, await session.receive(), joined)
+        except Unavailable:
+            pass
+        except PeerError as error:
+            self._world.directory.charge(session.identity.node, 20, error.message)
+        finally:
+            session.lost.set()
+            with trio.CancelScope(shield=True), trio.move_on_after(5):
+                for job in sorted(joined):
+                    if job in self._open:
+                        await self._open[job].tell(Lost(session))
+
+    async def _route(self, session: Session, message: Message, joined: set[JobId]) -> None:
+        """Hand a message to the job it concerns."""
+        if isinstance(message, Interest):
+            coordination = self._open.get(message.job)
+            if coordination is None or not self._people.may_enter(session.identity, coordination.record.job.manifest.ring):
+                session.post(Declined(message.job, NOT_HERE, 0.0))
+                return
+            joined.add(message.job)
+        for job in self._concerned(session, message, joined):
+            if job in self._open:
+                await self._open[job].tell(Said(session, message))
+
+    def _concerned(self, session: Session, message: Message, joined: set[JobId]) -> list[JobId]:
+        if isinstance(message, (Interest, NoThanks)):
+            return [message.job] if message.job in joined else []
+        if isinstance(message, Offered):
+            job = codec.open_bid(message.bid).job
+            return [job] if job in joined else []
+        if len(joined) == 1 or not isinstance(message, Returned):
+            return sorted(joined)
+        assignment = codec.open_result(message.result).assignment
+        holders = [job for job in sorted(joined) if job in self._open and self._open[job].gave(assignment)]
+        return holders or sorted(joined)[:1]
+
+
+def _bare_status(record: JobRecord) -> JobStatus:
+    manifest = record.job.manifest
+    return JobStatus(
+        job=record.name, id=record.id.hex(), name=manifest.name, state=record.state, reason=record.reason,
+        blocks=len(record.blocks), waiting=len(record.blocks), running=0, provisional=0, settled=0, failed=0,
+        disputed=0, replicas_done=0, replicas_wanted=manifest.verify.replicas, submitted_unix=record.submitted_unix,
+        elapsed_s=0.0, eta_s=None, cross_validated=True, workers=[],
+    )  # fmt: skip

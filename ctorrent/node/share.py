@@ -1,0 +1,142 @@
+"""What this node shares: whether a job fits here, for whom at which isolation, and slots that are never oversold.
+
+Cores and memory are lent unit by unit, so that several jobs take turns; GPUs go to a job whole, by device, until it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from ctorrent.market.capacity import Allotment, Capacity
+from ctorrent.market.fit import Ask, Machine, fits
+from ctorrent.market.price import Prices, price_for
+from ctorrent.model.identity import PeerIdentity
+from ctorrent.model.ids import JobId, OwnerId, RingKind
+from ctorrent.model.job import Isolation, Manifest, Needs, ProgramKind
+from ctorrent.model.offer import EnvironmentInfo, Offer
+from ctorrent.model.trade import No, NoReason
+from ctorrent.node.people import People
+from ctorrent.node.settings import Settings
+from ctorrent.node.world import World
+
+JOBS_MAX = 16  # cells kept warm at once: a bare one is ~15 MB, one with numpy ~40 MB
+
+
+class Share:
+    """This node's side of the market: fit, capacity, price."""
+
+    def __init__(self, settings: Settings, world: World, people: People) -> None:
+        self._settings, self._world, self._people = settings, world, people
+        hardware = world.hardware
+        self.slots = (settings.slots or max(1, hardware.cores // 2)) if settings.work else 0
+        memory = settings.memory_bytes or hardware.memory_bytes // 2
+        self._capacity = Capacity(self.slots, memory, hardware.gpus if settings.gpus else ())
+        self._prices = Prices(settings.price or Prices().core_hour)
+        self._jobs: dict[JobId, Allotment | None] = {}
+        self._freed = trio.Condition()
+
+    @property
+    def slots_free(self) -> int:
+        return self._capacity.cores_free
+
+    @property
+    def speed_gflops(self) -> float:
+        """Claimed, per core; 0 until it was measured."""
+        return self._world.hardware.gflops / max(1, self._world.hardware.cores)
+
+    def offer(self) -> Offer:
+        """What the node puts on the market now."""
+        capacity, world = self._capacity, self._world
+        return Offer(
+            node=world.node, slots=self.slots, slots_free=self.slots_free, memory_bytes=capacity.memory_bytes,
+            gpus_free=len(capacity.gpus_free), isolation=world.sandbox.level, price=self._settings.price,
+            speed_gflops=self.speed_gflops, hardware=world.hardware,
+        )  # fmt: skip
+
+    # -- fit ----------------------------------------------------------------------------------------------------------
+
+    def judge(self, manifest: Manifest, requester: PeerIdentity) -> EnvironmentInfo | tuple[No, ...]:
+        """The environment this job would run in here, or every reason why it does not."""
+        own = requester.node == self._world.node
+        if not own and not self._people.serves(manifest.ring, requester.owner):
+            return (No(NoReason.RING),)
+        if not self._settings.work:
+            return (No(NoReason.ABSTAINS),)
+        if len(self._jobs) >= JOBS_MAX:
+            return (No(NoReason.BUSY, f"{JOBS_MAX} jobs"),)
+        return fits(_ask(manifest), self._machine(manifest, requester.owner, own))
+
+    def environment_for(self, manifest: Manifest) -> EnvironmentInfo | tuple[No, ...]:
+        """The same for a job of this node's own, whether it shares or not: for checks and reducers."""
+        return fits(_ask(manifest), self._machine(manifest, self._world.owner, True))
+
+    def _machine(self, manifest: Manifest, owner: OwnerId | None, own: bool) -> Machine:
+        capacity, sandbox, hardware = self._capacity, self._world.sandbox, self._world.hardware
+        friend = own or self._people.is_friend(owner)
+        cores = hardware.cores if own and not self._settings.work else capacity.cores
+        trusted = friend or self._settings.strangers_in_jail
+        gpus = hardware.gpus if self._settings.gpus else ()
+        return Machine(
+            rings=(manifest.ring,), environments=sandbox.environments(), isolation=sandbox.level, cores=cores,
+            cores_free=cores, memory_bytes=capacity.memory_bytes, memory_free_bytes=capacity.memory_bytes,
+            gpus=gpus, gpus_free=capacity.gpus_free, commands=sandbox.commands(),
+            price=0.0 if own else price_for(self._prices, friend or manifest.ring.kind is RingKind.FRIENDS),
+            isolation_floor=Isolation.JAIL if trusted else Isolation.PODMAN,
+        )  # fmt: skip
+
+    def price_for(self, manifest: Manifest, owner: OwnerId | None) -> float:
+        """Credits per reference core-hour for this requester."""
+        return price_for(self._prices, self._people.is_friend(owner))
+
+    # -- capacity -----------------------------------------------------------------------------------------------------
+
+    def slots_for(self, needs: Needs) -> int:
+        """Slots a bid may name: as many as this machine could run at once."""
+        if needs.gpu:
+            return max(1, self._capacity.slots_for(needs))
+        by_memory = self._capacity.memory_bytes // max(1, needs.memory_bytes)
+        return max(1, min(self._capacity.cores // max(1, needs.cpu), by_memory))
+
+    def take(self, job: JobId, needs: Needs, slots: int) -> tuple[str, ...] | None:
+        """A place for a job's cell, with its GPUs; None when there is none left."""
+        if len(self._jobs) >= JOBS_MAX or job in self._jobs:
+            return None
+        if not needs.gpu:
+            self._jobs[job] = None
+            return ()
+        taken = self._capacity.take(needs, slots)
+        if isinstance(taken, No):
+            return None
+        self._jobs[job] = taken
+        return taken.gpus
+
+    def release(self, job: JobId) -> None:
+        """The job's cell is gone."""
+        held = self._jobs.pop(job, None)
+        if held is not None:
+            self._capacity.release(held)
+
+    @asynccontextmanager
+    async def unit(self, needs: Needs) -> AsyncIterator[None]:
+        """Wait for cores and memory of one unit, and hold them while it runs. A GPU job holds its own already."""
+        if needs.gpu:
+            yield
+            return
+        async with self._freed:
+            while isinstance(held := self._capacity.take(needs), No):
+                await self._freed.wait()
+        try:
+            yield
+        finally:
+            self._capacity.release(held)
+            with trio.CancelScope(shield=True):
+                async with self._freed:
+                    self._freed.notify()
+
+
+def _ask(manifest: Manifest) -> Ask:
+    command = manifest.program.kind is ProgramKind.COMMAND
+    return Ask(manifest.ring, manifest.needs, manifest.environment, manifest.price_max, command)

@@ -1,0 +1,242 @@
+"""The market side of one job: feeds the auction, turns its effects into messages, announcements and engagements."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ctorrent.dispatch.words import WorkerJoined
+from ctorrent.errors import Malformed
+from ctorrent.market import rank
+from ctorrent.market import words as m
+from ctorrent.market.auction import Auction
+from ctorrent.model.identity import PeerIdentity
+from ctorrent.model.ids import NodeId
+from ctorrent.model.job import Isolation
+from ctorrent.model.session import Declined, Describe, Engaged, Message
+from ctorrent.model.status import WhyReport
+from ctorrent.model.trade import Announcement, Bid, No
+from ctorrent.node.experience import Experience
+from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.people import People
+from ctorrent.node.progress import Progress, WorkerLine
+from ctorrent.node.scribe import Scribe
+from ctorrent.node.session import Session
+from ctorrent.node.world import World
+from ctorrent.wire import codec, names
+
+SLOTS_WANTED_MAX = 256  # more workers than this a single coordinator hardly feeds
+LEVELS = frozenset(level.value for level in Isolation)
+SNAPSHOT_S = 5.0  # how often standings and speeds are looked at again
+ALONE_S = 5.0  # with peers connected: how long a second owner is waited for before the job goes on with one
+
+
+@dataclass(frozen=True, slots=True)
+class _Party:
+    """A peer that asked about this job, and what it bid."""
+
+    identity: PeerIdentity
+    owner: str
+    nonce: bytes
+    bid: Bid | None = None
+
+
+class Tender:
+    """One open job's market."""
+
+    def __init__(
+        self, world: World, people: People, scribe: Scribe, experience: Experience, record: JobRecord, rng: random.Random
+    ) -> None:
+        self.hear_own: Callable[[bytes], None] = lambda message: None
+        self.out: list[tuple[NodeId, Message]] = []
+        self.announcing: list[m.Announce] = []
+        self._world, self._people, self._scribe, self._experience = world, people, scribe, experience
+        self._record = record
+        manifest = record.job.manifest
+        terms = m.Terms(manifest.price_max, manifest.needs.isolation.value, max(3, manifest.verify.replicas + 1))
+        self._auction = Auction(terms, rng)
+        self._parties: dict[NodeId, _Party] = {}
+        self._reach: bool | None = None
+        self._began = world.clock.now()
+        self._snapshot_at = 0.0
+        self._unsellable = ""
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def begin(self, now: float) -> list[WorkerJoined]:
+        """Start announcing."""
+        self._began = now
+        joined = self._perform(self._auction.handle(self._snapshot(now, {}), now))
+        joined += self._perform(self._auction.handle(m.Want(self._slots_wanted()), now))
+        return joined + self._perform(self._auction.handle(m.Begin(), now))
+
+    def tick(self, now: float, board: Progress) -> list[WorkerJoined]:
+        """Time passed, work was done."""
+        joined: list[WorkerJoined] = []
+        if now >= self._snapshot_at:
+            self._snapshot_at = now + SNAPSHOT_S
+            measured = {node: (line.done, line.busy_s) for node, line in board.workers.items()}
+            joined += self._perform(self._auction.handle(self._snapshot(now, measured), now))
+        wanted = 0 if self._record.state == "paused" else self._slots_wanted(sum(board.ended.values()))
+        joined += self._perform(self._auction.handle(m.Want(wanted), now))
+        return joined
+
+    def interest(self, session: Session, now: float) -> list[WorkerJoined]:
+        """A peer asks. It is described the job, or declined."""
+        identity = session.identity
+        trusted = identity.node == self._world.node or self._people.is_friend(identity.owner)
+        self._parties[identity.node] = _Party(identity, self._owner(identity), self._world.clock.random_bytes(16))
+        arrived = m.InterestArrived(identity.node, self._owner(identity), trusted)
+        return self._perform(self._auction.handle(arrived, now))
+
+    def bid(self, session: Session, bid: Bid, now: float) -> list[WorkerJoined]:
+        """Raises Malformed for a bid that is not for this job and this conversation."""
+        node = session.identity.node
+        party = self._parties.get(node)
+        if party is None or bid.worker != node or bid.job != self._record.id or bid.session_nonce != party.nonce:
+            raise Malformed("a bid for another job or conversation")
+        self._parties[node] = _Party(party.identity, party.owner, party.nonce, bid)
+        trusted = node == self._world.node or self._people.is_friend(party.identity.owner)
+        bidder = rank.Bidder(
+            node, party.owner, max(1, bid.slots), max(1, bid.credit), bid.speed_gflops, bid.price, bid.isolation, trusted
+        )
+        return self._perform(self._auction.handle(m.BidArrived(bidder), now))
+
+    def no(self, session: Session, reasons: tuple[No, ...], now: float) -> list[WorkerJoined]:
+        node = session.identity.node
+        joined = self._perform(self._auction.handle(m.SessionEnded(node, "it withdrew"), now))
+        return joined + self._perform(self._auction.handle(m.NoThanksArrived(node, reasons), now))
+
+    def lost(self, node: NodeId, now: float) -> list[WorkerJoined]:
+        return self._perform(self._auction.handle(m.SessionEnded(node, "its session ended"), now))
+
+    def avoid(self, node: NodeId, why: str, now: float) -> list[WorkerJoined]:
+        return self._perform(self._auction.handle(m.Avoided(node, why), now))
+
+    def end(self, now: float) -> None:
+        self._perform(self._auction.handle(m.End(), now))
+
+    # -- effects ------------------------------------------------------------------------------------------------------
+
+    def _perform(self, effects: list[m.Effect]) -> list[WorkerJoined]:
+        joined: list[WorkerJoined] = []
+        for effect in effects:
+            match effect:
+                case m.Announce():
+                    self.announcing.append(effect)
+                case m.Describe(node=node):
+                    self.out.append((node, self._description(self._parties[node].nonce)))
+                case m.Decline(node=node, no=no, retry_s=retry_s):
+                    self.out.append((node, Declined(self._record.id, no, retry_s)))
+                case m.Engage():
+                    if not effect.again:
+                        self.out.append((effect.node, Engaged(self._record.id, effect.credit)))
+                    joined.append(WorkerJoined(
+                        effect.node, effect.owner, effect.credit, effect.slots, effect.weight, effect.newcomer
+                    ))  # fmt: skip
+                case m.Unsellable(words=text):
+                    self._unsellable = text
+        return joined
+
+    def _description(self, nonce: bytes) -> Describe:
+        record = self._record
+        return Describe(record.id, nonce, record.job.sealed, tuple(record.amendments), record.job_secret)
+
+    async def announce(self, effect: m.Announce) -> None:
+        """Sign this round's announcement and gossip it; this node's own worker hears it directly."""
+        manifest = self._record.job.manifest
+        announcement = Announcement(
+            job=self._record.id, requester=self._world.node, round=effect.round, ring=manifest.ring,
+            needs=manifest.needs, environment=manifest.environment, bids_wanted=effect.bids_wanted,
+            ttl_s=effect.ttl_s, price_max=manifest.price_max, peer_record=self._world.directory.self_record(),
+        )  # fmt: skip
+        message = codec.encode_sealed(codec.seal_announcement(announcement, self._world.keys.node))
+        self.hear_own(message)
+        await self._world.gossip.publish(names.jobs_topic(manifest.ring), message)
+
+    # -- what others ask ----------------------------------------------------------------------------------------------
+
+    @property
+    def next_wakeup(self) -> float | None:
+        wake = self._auction.next_wakeup
+        return self._snapshot_at if wake is None else min(wake, self._snapshot_at)
+
+    def owner_of(self, node: NodeId) -> str:
+        return self._parties[node].owner if node in self._parties else self._world.owner
+
+    def class_of(self, node: NodeId) -> str:
+        party = self._parties.get(node)
+        return party.bid.hardware_class if party and party.bid else ""
+
+    def show(self, node: NodeId, board: Progress) -> None:
+        """Put an engaged worker on the board."""
+        party = self._parties.get(node)
+        if party is None or party.bid is None:
+            return
+        line = board.workers.get(node)
+        if line is None:
+            level = Isolation(party.bid.isolation) if party.bid.isolation in LEVELS else Isolation.NONE
+            name = party.identity.name or node[-8:]
+            board.workers[node] = WorkerLine(node, name, party.owner, level, node == self._world.node)
+        else:
+            line.state = "engaged"
+
+    def reach(self, now: float) -> bool | None:
+        """Is there more than one owner? None while that has not changed."""
+        owners = {party.owner for node, party in self._parties.items() if node in self._auction.engaged}
+        others = len(owners) > 1 or (self._anyone_else() and now - self._began < ALONE_S)
+        if others == self._reach:
+            return None
+        self._reach = others
+        return others
+
+    def _anyone_else(self) -> bool:
+        return any(contact.connected for contact in self._world.directory.contacts())
+
+    def waits_for(self) -> str:
+        """One sentence on why nothing runs yet."""
+        if self._auction.engaged:
+            return ""
+        return self._unsellable or f"waiting for workers: {self._auction.why()}"
+
+    def why(self) -> WhyReport:
+        """Who saw the job and why they do not take it."""
+        reasons = {f"{reason.value} {detail}".strip(): n for (reason, detail), n in self._auction.reasons().items()}
+        engaged = len(self._auction.engaged)
+        return WhyReport(
+            job=self._record.name, state=self._record.state, waits_for=self.waits_for() or self._auction.why(),
+            saw=len(self._parties), reasons=reasons, engaged=engaged,
+        )  # fmt: skip
+
+    def _owner(self, identity: PeerIdentity) -> str:
+        """An owner, or for an uncertified node the network it comes from: many of those are one."""
+        if identity.owner is not None:
+            return identity.owner
+        for contact in self._world.directory.contacts():
+            if contact.node == identity.node and contact.addresses:
+                return f"net_{_network(contact.addresses[0])}"
+        return "net_unknown"
+
+    def _slots_wanted(self, ended: int = 0) -> int:
+        left = len(self._record.blocks) - ended
+        return min(SLOTS_WANTED_MAX, max(0, left) * self._record.job.manifest.verify.replicas)
+
+    def _snapshot(self, now: float, measured: dict[NodeId, tuple[int, float]]) -> m.Snapshot:
+        standings = {
+            node: rank.Standing(said.agreed, said.disputed, *self._experience.of(node))
+            for node, said in self._scribe.snapshot().items()
+        }
+        for node in self._parties:
+            if node not in standings:
+                standings[node] = rank.Standing(0.0, 0.0, *self._experience.of(node))
+        claimed = {node: party.bid.speed_gflops for node, party in self._parties.items() if party.bid}
+        return m.Snapshot(standings, rank.observed_speeds(measured, claimed, rank.Rules()))
+
+
+def _network(address: str) -> str:
+    """The /24 of an IPv4 multiaddr or the /48 of an IPv6 one."""
+    parts = address.split("/")
+    if len(parts) > 2 and parts[1] == "ip4":
+        return ".".join(parts[2].split(".")[:3])
+    return ":".join(parts[2].split(":")[:3]) if len(parts) > 2 else address
