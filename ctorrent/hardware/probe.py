@@ -1,0 +1,56 @@
+"""All that this machine has as one model.offer.Hardware. Blocks for milliseconds (NVML's first answer: longer)."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from ctorrent.hardware import gpus, limits
+from ctorrent.model.offer import Hardware
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def probe(data_dir: Path, groups: limits.Groups | None = None) -> Hardware:
+    """Fresh figures, without speeds. disk_free_bytes: where `data_dir` is or will be."""
+    import psutil
+
+    groups = groups or limits.Groups()
+    machine = psutil.virtual_memory()
+    total, free = limits.memory(groups, machine.total, machine.available)
+    devices, note = gpus.read_gpus()
+    return Hardware(
+        arch=platform.machine(),
+        system=platform.system(),
+        cpu_model=cpu_model(),
+        cores=limits.usable_cores(groups, psutil.cpu_count(logical=False)),
+        memory_bytes=total,
+        memory_free_bytes=free,
+        disk_free_bytes=disk_free(data_dir),
+        gpus=devices,
+        gpu_note=note,
+    )
+
+
+def disk_free(folder: Path) -> int:
+    """Bytes that this user may still write where `folder` is or will be; 0 when nobody can tell."""
+    import psutil
+
+    existing = next((place for place in (folder, *folder.absolute().parents) if place.exists()), Path("/"))
+    try:
+        return int(psutil.disk_usage(str(existing)).free)
+    except OSError:
+        return 0
+
+
+def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
+    """Such as "AMD EPYC 9654 96-Core Processor"; the architecture where the system gives no name (many ARM boards)."""
+    try:
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model", "cpu model") and value.strip():
+            return " ".join(value.split())
+    return platform.processor() or platform.machine()
