@@ -7,12 +7,13 @@ every tag of a language's own.
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLWarning
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ctorrent.errors import JobFileError
@@ -66,12 +67,14 @@ def parse(text: str, file: str) -> Spot:
     if len(text) > TEXT_CHARS_MAX:
         raise JobFileError(f"{file}:1: longer than {TEXT_CHARS_MAX >> 20} MiB", "Put the data into a file beside it.")
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", YAMLWarning)  # an anchor given twice: nobody can tell which is meant
+            root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise JobFileError(f"{file}:{mark.line + 1 if mark else 1}: not YAML: {error.problem or error.context}") from None
-    except YAMLError as error:
-        raise JobFileError(f"{file}:1: not YAML: {str(error).splitlines()[0]}") from None
+    except (YAMLError, YAMLWarning) as error:
+        raise JobFileError(f"{file}:1: not YAML: {str(error).strip().splitlines()[0]}") from None
     except RecursionError:
         raise JobFileError(f"{file}:1: nested too deeply") from None
     except (ValueError, AttributeError, TypeError) as error:  # ruamel's own slips on odd directives and tags
@@ -91,6 +94,8 @@ class _Grower:
         spot = Spot(self._file, node.start_mark.line + 1, field, None)
         if self._left < 0 or depth > DEPTH_MAX:
             raise spot.wrong("too many values, or nested too deeply")
+        if not isinstance(node, ScalarNode) and str(node.tag) not in (f"{_TAG}map", f"{_TAG}seq"):
+            raise spot.wrong(f"is of a kind ({node.tag}) that a job file does not take")
         if isinstance(node, MappingNode):
             return Spot(self._file, spot.line, field, self._map(node, field, depth))
         if isinstance(node, SequenceNode):

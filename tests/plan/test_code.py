@@ -1,0 +1,129 @@
+"""What travels with a job, and what is wrong with a program before anybody runs it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ctorrent import canon
+from ctorrent.errors import JobFileError
+from ctorrent.plan import code
+from ctorrent.plan.jobfile import parse_jobfile
+from tests.plan.memory import MemoryFolder
+
+
+def bundled(text: str, files: dict[str, str | bytes]) -> list[str]:
+    raw = {path: data.encode() if isinstance(data, str) else data for path, data in files.items()}
+    got = canon.decode(code.bundle(parse_jobfile(text), MemoryFolder(raw)))
+    assert all(raw[path] == data for path, data in got.items())
+    return sorted(got)
+
+
+F = "def f(): pass\n"
+
+
+def test_a_function_brings_what_it_imports_and_nothing_else() -> None:
+    files: dict[str, str | bytes] = {
+        "a.py": "import math, b\nfrom pkg.deep import thing\ndef f():\n    import late\n",
+        "b.py": "from c import *\n",
+        "c.py": "import b\n",
+        "late.py": "",
+        "other.py": "",
+        "math.py.txt": "",
+        "pkg/__init__.py": "from . import near\n",
+        "pkg/near.py": "from .deep import x\nfrom .. import top\n",
+        "pkg/deep.py": "",
+        "pkg/far.py": "",
+        "top.py": "",
+    }
+    found = bundled("python: a.py:f\nblocks: 1", files)
+    assert found == ["a.py", "b.py", "c.py", "late.py", "pkg/__init__.py", "pkg/deep.py", "pkg/near.py", "top.py"]
+
+
+def test_reduce_command_words_and_listed_files_travel_too() -> None:
+    files: dict[str, str | bytes] = {
+        "run.sh": "x",
+        "count.py": "import part",
+        "part.py": "",
+        "merge.py": "def merge(v): pass",
+        "data/a.bin": b"\xff",
+        "data/sub/b.bin": b"1",
+        "data/__pycache__/c.pyc": b"",
+        "model.json": "{}",
+        "unused.py": "",
+    }
+    text = (
+        'command: [python3, count.py, run.sh, "{input}", ../etc, /etc/passwd]\nblocks: 1\n'
+        "reduce: {python: merge.py:merge}\nfiles: [data/, ./model.json]\n"
+    )
+    expected = ["count.py", "data/a.bin", "data/sub/b.bin", "merge.py", "model.json", "part.py", "run.sh"]
+    assert bundled(text, files) == expected
+    assert bundled("command: [ls]\nblocks: 1", files) == []
+    assert bundled("command: [ls]\nblocks: 1\nfiles: 'data/*.bin'", files) == ["data/a.bin"]
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "words"),
+    [
+        ("python: a.py:f", {}, "job.yaml:1: python: there is no file a.py"),
+        ("python: a.py:f", {"a.py": "def f(:\n"}, "job.yaml:1: python: a.py:1: "),
+        ("python: a.py:f", {"a.py": b"\0"}, "python: a.py:1: "),
+        ("python: a.py:scor", {"a.py": "def score(): pass"}, "a.py has no scor; did you mean score?"),
+        ("python: a.py:f", {"a.py": "x = 1"}, "it defines no function"),
+        ("python: a.py:f", {"a.py": "async def f(): pass"}, "f is async"),
+        ("python: a.py:f", {"a.py": "def f(C, gama): pass"}, "f asks for C, which no block gives"),
+        ("python: a.py:f\nparams: {gamma: 1}", {"a.py": "def f(gama): pass"}, "did you mean gamma?"),
+        ("python: a.py:f", {"a.py": "def f(x, /): pass"}, "by position only"),
+        ("python: a.py:f\nreduce: {python: r.py:g}", {"a.py": F}, "job.yaml:2: reduce: there is no file r.py"),
+        ("python: a.py:f\nreduce: {python: a.py:g}", {"a.py": F}, "job.yaml:2: reduce: a.py has no g; there is f"),
+        ("python: a.py:f\nfiles: [nothing]", {"a.py": F}, "job.yaml:2: files: there is no file or folder nothing"),
+        ("python: a.py:f\nfiles: [../secret]", {"a.py": F, "../secret": ""}, "files: ../secret must be beside"),
+        ("python: a.py:f\nfiles: [/etc/passwd]", {"a.py": F, "/etc/passwd": ""}, "must be beside"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_announced(
+    text: str, files: dict[str, str | bytes], words: str
+) -> None:
+    with pytest.raises(JobFileError) as caught:
+        bundled(text + "\nblocks: 1", files)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(index, seed, params, inputs, k): pass",
+        "def f(k, other=1, *, more=2, **rest): pass",
+        "from functools import partial as f",
+        "f = lambda: 1",
+        "try:\n    from fast import f\nexcept ImportError:\n    def f(): pass",
+        "import functools\n@functools.cache\ndef f(anything): pass",
+    ],
+)
+def test_programs_that_are_right(source: str) -> None:
+    assert bundled("python: a.py:f\nblocks: 1\nparams: {k: 1}", {"a.py": source}) == ["a.py"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "asks"),
+    [
+        ("{items: [1]}", "item"),
+        ("{items: [{x: 1}]}", "x"),
+        ("{files: '*.py'}", "file"),
+        ("{split: {file: t, by: lines}}", "lines"),
+        ("{split: {file: t, by: csv}}", "rows"),
+        ("{grid: {C: [1]}}", "C"),
+    ],
+)
+def test_each_source_gives_its_own_names(blocks: str, asks: str) -> None:
+    assert bundled(f"python: a.py:f\nblocks: {blocks}", {"a.py": f"def f({asks}): pass"}) == ["a.py"]
+
+
+def test_a_newer_grammar_is_the_workers_business() -> None:
+    text = "python: a.py:f\nblocks: 1\nneeds: {python: '>=3.13'}"
+    assert bundled(text, {"a.py": "def f[T: int = bool](): pass\n"}) == ["a.py"]
+
+
+def test_the_bundle_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "BUNDLE_BYTES_MAX", 1 << 20)
+    with pytest.raises(JobFileError, match="larger than 1 MiB"):
+        bundled("python: a.py:f\nblocks: 1\nfiles: d", {"a.py": F, "d/x": b"0" * (1 << 20)})
