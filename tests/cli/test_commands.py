@@ -1,0 +1,308 @@
+"""What each command asks of the node, and what people and programs read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner
+
+from ctorrent.cli import checkup, jobs, main, node, people, show
+from tests.cli.conftest import Ran
+from tests.client.small_door import LIAR, NODE, OTHER, SmallDoor, job_status, report
+
+pytestmark = pytest.mark.real
+Run = Callable[..., Ran]
+
+READING = (
+    "status", "status abc", "jobs", "results abc", "why run", "peers", "invite", "friend ls", "friend add own_eve", "friend rm bob",
+    "ledger show", "ledger verify", "reputation", "doctor", "env ls", "env add x numpy", "cancel run", "pause run", "resume run",
+    "job schema",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", READING)
+def test_every_command_speaks_to_people_and_to_programs(run: Run, words: str) -> None:
+    told = run(*words.split())
+    assert told.code == 0, told.err
+    assert told.out.strip()
+    shown = run(*words.split(), "--json")
+    assert shown.code == 0, shown.err
+    assert len(shown.out.splitlines()) == 1
+    json.loads(shown.out)
+
+
+@pytest.fixture
+def job_file(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "job.yaml"
+    path.write_text("python: search.py:score\n")
+    return path
+
+
+def test_submit_prints_the_answer_and_how_it_came_about(run: Run, door: SmallDoor, job_file: pathlib.Path) -> None:
+    door.statuses = [job_status("abcdefgh", "waiting", settled=0, waiting=12), job_status("abcdefgh", "running", settled=6)]
+    ran = run("submit", str(job_file), "--replicas", "3", "--name", "mine", "--no-work")
+    assert ran.code == 0
+    assert door.asked[0][3] == {"replicas": 3, "name": "mine", "work": False}
+    assert "Answer  C 10, accuracy 0.97, gamma 0.001" in ran.out
+    assert "12 blocks: 12 settled. Each settled one was agreed on by 2 or more owners." in ran.out
+    assert 'block 4: result["accuracy"] is 0.97 and 0.1 → eve out-voted, and it is recorded' in ran.out
+    assert "jail (25 replicas)" in ran.out
+    assert "a kernel bug reaches the machine" in ran.out
+    assert "this machine has 2 cores" in ran.out
+    assert "abcdefgh waiting: 0 of 12 blocks" in ran.err, "plain lines where there is no terminal"
+    assert "abcdefgh running: 6 of 12 blocks" in ran.err
+
+
+def test_one_owner_is_said_to_be_no_cross_validation(run: Run, door: SmallDoor, job_file: pathlib.Path) -> None:
+    door.end = {**door.end, "cross_validated": False}
+    assert "One owner: not cross-validated." in run("submit", str(job_file)).out
+    door.end = {**door.end, "replicas_wanted": 1}
+    assert "One replica was asked for: not cross-validated." in run("submit", str(job_file)).out
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"state": "settled"}, 0),
+        ({"state": "settled", "settled": 11, "failed": 1}, 3),
+        ({"state": "settled", "settled": 11, "disputed": 1}, 3),
+        ({"state": "failed", "settled": 0, "reason": "nobody can run it"}, 3),
+        ({"state": "paused", "settled": 0, "reason": "most of the first blocks disagree"}, 3),
+        ({"state": "cancelled", "settled": 2}, 1),
+    ],
+)
+def test_exit_codes_tell_how_a_job_ended(run: Run, door: SmallDoor, job_file: pathlib.Path, changes: dict[str, object], code: int) -> None:
+    door.end = job_status("abcdefgh", report=report(disputes=[], disputes_total=0), **changes)  # type: ignore[arg-type]
+    ran = run("submit", str(job_file))
+    assert ran.code == code
+    assert str(changes.get("reason", "")) in ran.out
+    assert run("submit", str(job_file), "--json").code == code
+    assert run("status", "abc", "-f").code == code
+
+
+def test_submit_as_json_is_one_line_with_the_answer(run: Run, job_file: pathlib.Path) -> None:
+    ran = run("submit", str(job_file), "--json")
+    found = json.loads(ran.out)
+    assert found["answer"] == {"C": 10, "gamma": 0.001, "accuracy": 0.97}
+    assert found["state"] == "settled"
+    assert ran.err == ""
+
+
+def test_detach_says_how_to_come_back(run: Run, job_file: pathlib.Path) -> None:
+    ran = run("submit", str(job_file), "--detach")
+    assert (ran.code, "ctorrent status abcdefgh -f" in ran.out) == (0, True)
+    assert json.loads(run("submit", str(job_file), "--detach", "--json").out) == {"job": "abcdefgh"}
+    assert run("submit", str(job_file), "--detach", "--local", "2").code == 2
+
+
+def test_a_wrong_job_file_is_one_sentence_and_what_to_do(run: Run, job_file: pathlib.Path) -> None:
+    job_file.write_text("nonsense: 1\n")
+    ran = run("submit", str(job_file))
+    assert ran.code == 2
+    assert ran.err.strip().splitlines()[-2:] == [
+        "Error: job.yaml:1: nonsense: there is no such field.", "  → Fields: python, command, blocks …",
+    ]  # fmt: skip
+    assert "Traceback" not in ran.err
+    assert "Traceback" in run("submit", str(job_file), "-v").err
+    error = json.loads(run("submit", str(job_file), "--json").out)["error"]
+    assert error["kind"] == "JobFileError"
+
+
+def test_an_absent_job_file_is_found_before_any_node_starts(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["submit", str(tmp_path / "none.yaml"), "--data-dir", str(tmp_path / "d")]) == 2
+    assert "There is no job file" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
+
+
+def test_errors_inside_groups_are_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: object) -> None:
+        raise BaseExceptionGroup("tasks", [BaseExceptionGroup("tasks", [main.LocalError("The port is taken.", "Take another.")])])
+
+    monkeypatch.setattr(jobs, "any_node", broken)
+    assert main.run(["jobs"]) == 2
+    assert capsys.readouterr().err == "Error: The port is taken.\n  → Take another.\n"
+
+
+def test_a_bug_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(jobs, "any_node", lambda _: 1 / 0)
+    assert main.run(["jobs"]) == 1
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError" in err and "bug of ctorrent" in err and "Traceback" not in err
+    assert main.run(["-v", "jobs"]) == 1
+    assert "line" in capsys.readouterr().err
+
+
+def test_usage_errors_exit_2(run: Run) -> None:
+    assert run("submit").code == 2
+    assert run("nonsense").code == 2
+    assert run("results", "abc", "--format", "xml").code == 2
+    assert run("status", "zzz").code == 2
+
+
+def test_nobody_runs_is_exit_1_with_what_to_do(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["peers", "--data-dir", str(tmp_path)]) == 1
+    assert "→ Start one: ctorrent node" in capsys.readouterr().err
+
+
+def test_results_as_csv_and_json(run: Run) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("results", "abc", "--format", "csv").out)))
+    assert [row["C"] for row in rows] == [str(n) for n in range(12)]
+    assert float(rows[7]["accuracy"]) == 0.7
+    assert rows[7]["more.n"] == "7"
+    assert rows[5]["failure"] == "bad C"
+    found = json.loads(run("results", "abc", "--format", "json").out)
+    assert found[3]["value"] == {"accuracy": 0.3, "more": {"n": 3}, "pad": {"base64": ""}}
+
+
+def test_a_table_of_results_is_cut_and_says_so(run: Run) -> None:
+    told = run("results", "abc", "--limit", "3").out
+    assert "Only the first 3 rows" in told
+    assert len([line for line in told.splitlines() if "settled" in line]) == 3
+
+
+def test_why_is_a_sentence() -> None:
+    found = {"saw": 9, "engaged": 0, "reasons": {"lacks packages: numpy": 6, "is busy": 2, "is below the isolation asked": 1}}
+    assert jobs.sentence(found) == "9 peers saw it: 6 lack packages: numpy, 2 are busy, 1 is below the isolation asked."
+    assert jobs.sentence({"saw": 1, "engaged": 1, "reasons": {}}) == "1 peer saw it: 1 works on it."
+
+
+def test_peers_tell_who_asks_for_friendship(run: Run) -> None:
+    told = run("peers").out
+    assert "To accept: ctorrent friend add own_eve" in told
+    assert "8 cores, 16.0 GiB, 3 slots free, docker" in told
+
+
+def test_an_invite_is_alone_on_stdout(run: Run, door: SmallDoor) -> None:
+    ran = run("invite", "--uses", "3", "--valid", "12h")
+    assert ran.out == "ctorrent:invite:3:43200\n"
+    assert "ctorrent node --join" in ran.err
+
+
+def test_a_ledger_with_a_fork_is_not_well(run: Run, door: SmallDoor) -> None:
+    async def forked() -> dict[str, object]:
+        return {"authors": 2, "entries": 9, "bad": [], "forks": [{"author": LIAR, "seq": 4}]}
+
+    assert "every signature and every link holds" in run("ledger", "verify").out
+    door.ledger_verify = forked  # type: ignore[method-assign]
+    ran = run("ledger", "verify")
+    assert ran.code == 1
+    assert "forks" in ran.out
+
+
+def test_what_peers_say_paints_nothing(run: Run, door: SmallDoor) -> None:
+    async def peers() -> list[dict[str, object]]:
+        row = (await SmallDoor.peers(door))[0]
+        return [{**row, "name": "\x1b[31mred\x07[bold]x[/bold]"}]
+
+    door.peers = peers  # type: ignore[method-assign]
+    told = run("peers").out
+    assert "\x1b" not in told and "\x07" not in told
+    assert "[bold]x[/bold]" in told, "markup is shown, not obeyed"
+
+
+def test_the_start_print_names_what_a_person_needs(capsys: pytest.CaptureFixture[str], door: SmallDoor) -> None:
+    import trio
+
+    status = trio.run(door.status)
+    node.announce({**status, "join_failed": ["/ip4/1.2.3.4/tcp/1 does not answer"]}, as_json=False)
+    told = capsys.readouterr().out
+    for part in (NODE, f"ctorrent node --join /ip4/127.0.0.1/tcp/4270/p2p/{NODE}", "/data", "jail", "kernel bug", "Ctrl-C", "Not joined: /ip4"):
+        assert part in told
+    node.announce(status, as_json=True)
+    assert json.loads(capsys.readouterr().out)["node"] == NODE
+
+
+def test_lying_is_refused_outside_tests(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
+    monkeypatch.delenv("CTORRENT_TESTING", raising=False)
+    assert main.run(["node", "--testing-lie", "0.2", "--data-dir", str(tmp_path / "d")]) == 2
+    assert "CTORRENT_TESTING=1" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(("text", "size"), [("4 GB", 4 * 10**9), ("512MiB", 512 << 20), ("1e9", 10**9), ("1.5 gib", 3 << 29), ("2k", 2000)])
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert node.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1 GB", "4 XB", "4 iB", "nan", "inf", "1e30", "four"])
+def test_wrong_sizes_are_refused(text: str) -> None:
+    with pytest.raises(main.LocalError, match="not an amount of memory"):
+        node.parse_size(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("30min", 1800), ("12h", 43200), ("7d", 604800), (" 2 h ", 7200)])
+def test_times_are_read(text: str, seconds: int) -> None:
+    assert people.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "-1h", "1.5h", "5 weeks", "99999d", "0s"])
+def test_wrong_times_are_refused(text: str) -> None:
+    with pytest.raises(main.LocalError, match="not a time"):
+        people.parse_duration(text)
+
+
+def test_durations_and_sizes_for_people() -> None:
+    assert [show.duration(s) for s in (0.5, 12.34, 250, 7500, 273_600, None)] == ["0.50 s", "12.3 s", "4 min 10 s", "2 h 5 min", "3 d 4 h", "–"]
+    assert [show.duration(s) for s in (3600, 3599.7)] == ["1 h", "1 h"]
+    assert [show.size(b) for b in (0, 100, 1536, 3 << 30, 200 << 30, 3 << 40)] == ["–", "100 B", "1.5 KiB", "3.0 GiB", "200 GiB", "3.0 TiB"]
+
+
+def test_json_has_no_nan() -> None:
+    import numpy
+
+    found = show.to_json({"a": float("nan"), "b": [float("inf"), b"\0"], "c": numpy.arange(2), "d": 1j})
+    assert found == {"a": "NaN", "b": ["Infinity", {"base64": "AA=="}], "c": [0, 1], "d": [0.0, 1.0]}
+
+
+def test_doctor_sees_an_open_key_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CTORRENT_OWNER_DIR", str(tmp_path / "owner"))
+    key = tmp_path / "node.key"
+    key.write_bytes(b"x")
+    key.chmod(0o644)
+    assert [check.mark for check in checkup._keys(tmp_path)] == ["bad"]
+    key.chmod(0o600)
+    assert [check.mark for check in checkup._keys(tmp_path)] == ["ok"]
+
+
+@pytest.mark.parametrize(("host", "mark"), [("unix:///nowhere.sock", "note"), ("tcp://1.2.3.4:1", "note")])
+def test_doctor_says_where_docker_is_missing(monkeypatch: pytest.MonkeyPatch, host: str, mark: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert checkup._docker().mark == mark
+
+
+def test_the_owner_key_travels(tmp_path: pathlib.Path) -> None:
+    from ctorrent.store.keys import make_owner
+
+    here, there, file = str(tmp_path / "here"), str(tmp_path / "there"), str(tmp_path / "me.key")
+    owner = make_owner(here)
+    runner = CliRunner()
+    exported = runner.invoke(main.app, ["owner", "export", file, "--owner-dir", here], input="secret\nsecret\n")
+    assert exported.exit_code == 0, exported.output
+    assert pathlib.Path(file).stat().st_mode & 0o077 == 0
+    wrong = runner.invoke(main.app, ["owner", "import", file, "--owner-dir", there], input="guess\n")
+    assert wrong.exit_code != 0
+    imported = runner.invoke(main.app, ["owner", "import", file, "--owner-dir", there], input="secret\n")
+    assert imported.exit_code == 0, imported.output
+    shown = runner.invoke(main.app, ["owner", "show", "--owner-dir", there])
+    assert shown.output == f"{owner}\n"
+    assert main.run(["owner", "export", file, "--owner-dir", here, "--no-passphrase"]) == 2, "nothing is overwritten"
+
+
+def test_help_is_quick_and_loads_no_network() -> None:
+    took = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "ctorrent", "--help"], check=True, capture_output=True)
+        took.append(time.perf_counter() - begun)
+    assert min(took) <= 0.3, took
+    code = "import sys; from ctorrent.cli import main; main.run(['--help']); assert not {'libp2p', 'trio', 'numpy', 'docker', 'ctorrent.node'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert OTHER
