@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -82,7 +83,8 @@ def save(folder: Path, hardware: Hardware, speeds: Speeds) -> None:
         spare.write_text(json.dumps(kept, indent=1) + "\n")
         spare.replace(folder / CACHE_NAME)
     except OSError:
-        spare.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            spare.unlink(missing_ok=True)
 
 
 def parse(text: bytes) -> Speeds:
@@ -104,4 +106,5 @@ def _named(speeds: Speeds, hardware: Hardware) -> Speeds:
 
 
 def _rate(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) and 0 <= value < _RATE_MAX else 0.0
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and 0 <= value < _RATE_MAX else 0.0  # type: ignore[operator,arg-type]
