@@ -65,7 +65,8 @@ def faults(net: Any, liar: str) -> list[str]:
     wrong = [] if liar in outvoted else ["the liar was not out-voted"]
     wrong += ["an honest node was voted against"] if outvoted - {liar} else []
     wrong += [] if any(row["node"] == liar and row["disputed"] > 0 for row in net.reputation()) else ["the ledger does not tell of the liar"]
-    return wrong + ([] if net.ledger_verify() else ["the ledger does not verify"])
+    checked = net.ledger_verify()
+    return wrong + (["the ledger does not verify"] if checked["bad"] or checked["forks"] or not checked["entries"] else [])
 
 
 def left_running(folder: Path) -> list[int]:
