@@ -484,7 +484,7 @@ class Coordination:
         reach = self.tender.reach(now)
         if reach is not None:
             self._on_dispatch(self._dispatch.handle(d.Reach(reach), now))
-        if self.record.state == "waiting":
+        if self.record.state != "paused":
             self.record.reason = self.tender.waits_for()
 
     # -- the end ------------------------------------------------------------------------------------------------------

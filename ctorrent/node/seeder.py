@@ -126,6 +126,5 @@ class Seeder:
 
 
 async def _close(channel: Channel) -> None:
-    with trio.CancelScope(shield=True), trio.move_on_after(2):
-        with contextlib.suppress(CTorrentError):
-            await channel.aclose()
+    with trio.CancelScope(shield=True), trio.move_on_after(2), contextlib.suppress(CTorrentError):
+        await channel.aclose()

@@ -59,6 +59,7 @@ class Worker:
         self._own, self._rng = own, rng
         self._liar = Liar(lie) if lie else None
         self._heard: dict[JobId, Announcement] = {}
+        self._cannot: dict[JobId, No] = {}  # jobs whose cell could not be made here
         self._lines: dict[NodeId, _Line] = {}
         self._nursery: trio.Nursery | None = None
         self.engagements: dict[JobId, Engagement] = {}
@@ -144,6 +145,8 @@ class Worker:
         if job.id != message.job or job.manifest.requester != line.session.identity.node:
             raise PeerError("a description of another job")
         engagement = self.engagements.get(job.id)
+        if job.id in self._cannot:
+            return NoThanks(job.id, (self._cannot[job.id],))
         if engagement is None:
             found = self._share.judge(job.manifest, line.session.identity)
             if not isinstance(found, EnvironmentInfo):
@@ -191,8 +194,11 @@ class Worker:
         except* CTorrentError as group:
             reason = "; ".join(str(error) for error in _leaves(group))
             log.warning("job %s: %s", show_job(engagement.id), reason)
+            self._cannot[engagement.id] = No(NoReason.ISOLATION, reason[:200])
+            while len(self._cannot) > JOBS_HEARD:
+                del self._cannot[next(iter(self._cannot))]
             if engagement.session is not None:
-                engagement.session.post(NoThanks(engagement.id, (No(NoReason.ISOLATION, reason[:200]),)))
+                engagement.session.post(NoThanks(engagement.id, (self._cannot[engagement.id],)))
         finally:
             self._share.release(engagement.id)
             self.engagements.pop(engagement.id, None)
