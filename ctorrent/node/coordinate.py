@@ -473,11 +473,11 @@ class Coordination:
         now = self.world.clock.now()
         if joined is None:
             joined = self.tender.tick(now, self.board)
-        for event in joined:
-            self.tender.show(event.worker, self.board)
-            self._on_dispatch(self._dispatch.handle(event, now))
         out, self.tender.out = self.tender.out, []
         self._posts += [(self.sessions[node], message) for node, message in out if node in self.sessions]
+        for event in joined:  # after Engaged is queued: an assignment must not overtake it
+            self.tender.show(event.worker, self.board)
+            self._on_dispatch(self._dispatch.handle(event, now))
         announcing, self.tender.announcing = self.tender.announcing, []
         for announcement in announcing:
             self._spawn(self.tender.announce, announcement)
