@@ -32,9 +32,12 @@ Measured = Callable[[NodeId, float], None]
 class StreamChannel:
     """ports.Channel. `run` must be started in a nursery that outlives every user of the channel."""
 
-    def __init__(self, stream: Any, peer: NodeId, dialled: bool, rules: ChannelRules, measured: Measured) -> None:
+    def __init__(
+        self, stream: Any, peer: NodeId, dialled: bool, protocol: str, rules: ChannelRules, measured: Measured
+    ) -> None:
         self.peer = peer
         self.dialled = dialled
+        self.protocol = protocol
         self._stream = stream
         self._muxed = stream.muxed_stream
         self._rules = rules

@@ -22,6 +22,9 @@ from ctorrent.ports import Channel, Handler
 _log = logging.getLogger(__name__)
 
 
+_SILENT_POINTS, _GARBAGE_POINTS, _EXCESS_POINTS = 2, 10, 20  # of 100: forty slow starts, ten broken frames
+
+
 class Dialler(Protocol):
     """What streams ask of the directory."""
 
@@ -57,7 +60,7 @@ class NetStreams:
         except BaseException:
             _less(self._outbound, peer)
             raise
-        return await self._greet(StreamChannel(stream, peer, True, self._rules, self._measured))
+        return await self._greet(StreamChannel(stream, peer, True, protocol, self._rules, self._measured))
 
     async def _negotiate(self, peer: NodeId, protocol: str) -> Any:
         with trio.move_on_after(self._rules.open_s):
@@ -80,6 +83,7 @@ class NetStreams:
             if channel.error is not None:
                 raise channel.error
             if not channel.greeted.is_set():
+                self._dialler.charge(channel.peer, _SILENT_POINTS, "opens channels and says no Hello")
                 raise Unavailable(f"{channel.peer} said no Hello within {self._rules.hello_s:.0f} s")
         except BaseException as error:
             channel.abort(error if isinstance(error, PeerError) else Unavailable("the channel was given up"))
@@ -90,6 +94,8 @@ class NetStreams:
         self._channels.add(channel)
         try:
             await channel.run()
+            if isinstance(channel.error, PeerError):
+                self._charge(channel, channel.error)
         finally:
             self._channels.discard(channel)
             if channel.dialled:
@@ -106,27 +112,31 @@ class NetStreams:
                 return
             self._inbound[peer] += 1
             try:
-                await self._serve(StreamChannel(stream, peer, False, self._rules, self._measured), protocol, handler)
+                await self._serve(StreamChannel(stream, peer, False, protocol, self._rules, self._measured), handler)
             finally:
                 _less(self._inbound, peer)
 
         self._host.libp2p.set_stream_handler(TProtocol(protocol), inbound)
 
-    async def _serve(self, channel: StreamChannel, protocol: str, handler: Handler) -> None:
+    async def _serve(self, channel: StreamChannel, handler: Handler) -> None:
         try:
             await self._greet(channel)
             await handler(channel)
         except PeerError as error:
-            self._dialler.charge(channel.peer, 20 if isinstance(error, LimitExceeded) else 10, f"{protocol}: {error.message}")
-            channel.abort(error)
+            channel.abort(error)  # and is charged when its tasks end, whoever noticed
         except Unavailable as error:
-            if not channel.greeted.is_set() or channel.error is None:
-                self._dialler.charge(channel.peer, 2, f"{protocol}: {error.message}")
+            _log.debug("%s of %s: %s", channel.protocol, channel.peer, error)
         except Exception:  # noqa: BLE001
             # the outermost edge of a stream handler: libp2p would end the node; a bug of ours must be seen all the same
-            _log.exception("the handler of %s failed", protocol)
+            _log.exception("the handler of %s failed", channel.protocol)
         finally:
             await channel.aclose()
+
+    def _charge(self, channel: StreamChannel, error: PeerError) -> None:
+        if isinstance(error, Unsupported):
+            return  # an older version is no misbehaviour
+        points = _EXCESS_POINTS if isinstance(error, LimitExceeded) else _GARBAGE_POINTS
+        self._dialler.charge(channel.peer, points, f"{channel.protocol}: {error.message}")
 
     async def aclose(self) -> None:
         """Close every channel, side by side."""

@@ -160,9 +160,17 @@ async def _attempt(network: Any, peer_id: ID, address: Multiaddr, send: trio.Mem
     try:
         result: Any = await network._dial_addr_single_attempt(address, peer_id)
     except Exception as error:  # noqa: BLE001  any of a dozen types, all meaning "not there"
-        cause = error.__cause__ or error
-        result = f"{address}: {cause}"
+        result = f"{address}: {_root(error)}"
     await send.send(result)
+
+
+def _root(error: BaseException) -> str:
+    """What the operating system or the handshake said, under the library's wrappings."""
+    while True:
+        inner = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+        if inner is None:
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        error = inner
 
 
 def stop_auto_connecting(network: Any) -> None:

@@ -39,8 +39,8 @@ class MuxLimits:
 
     inbound: int = 256  # streams a peer may have open; what stock and go-yamux allow themselves
     outbound: int = 256  # ours; more would be refused by a stock peer
-    opens_burst: int = 1_000  # inbound opens at once: many small blobs, each a stream
-    opens_per_s: float = 200.0  # and for long; each costs ~2 ms of negotiation, so this is 40 % of a core
+    opens_burst: int = 2_000  # inbound opens at once: many small blobs, each a stream
+    opens_per_s: float = 300.0  # and for long; each costs ~1.5 ms of negotiation, so this is half a core
     extra_window_bytes: int = 32 << 20  # by which all windows together may grow: four streams at full speed
     unread_bytes: int = 64 << 20  # a peer whose data nobody reads is dropped: 256 first windows
     queued_bytes: int = 512 << 10  # ours, waiting for the socket; a write waits above it
