@@ -16,7 +16,7 @@ from typing import Any
 from ctorrent import canon
 from ctorrent.model.block import Block, InputRef, block_seed
 from ctorrent.plan.fields import BLOCKS_MAX
-from ctorrent.plan.folder import Folder
+from ctorrent.plan.folder import Folder, size_of
 from ctorrent.plan.jobfile import JobFile
 from ctorrent.plan.source import Count, Globs, Grid, Items, Split
 
@@ -102,7 +102,7 @@ def _globbed(job: JobFile, folder: Folder, patterns: tuple[str, ...]) -> Iterato
 
 
 def _split(job: JobFile, folder: Folder, split: Split) -> Iterator[tuple[dict[str, Any], tuple[Piece, ...]]]:
-    total = folder.size(split.file)
+    total = size_of(folder, split.file)
     if total is None:
         raise job.wrong("blocks", f"there is no file {split.file}")
     if total == 0:

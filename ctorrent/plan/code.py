@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ctorrent import canon
 from ctorrent.model.job import ProgramKind
 from ctorrent.plan.fields import ENTRY, GIVEN
-from ctorrent.plan.folder import Folder
+from ctorrent.plan.folder import Folder, is_inside, is_pattern, size_of
 from ctorrent.plan.jobfile import JobFile
 from ctorrent.plan.source import Globs, Grid, Items, Split
 from ctorrent.plan.tree import nearest
@@ -28,7 +28,7 @@ def bundle(job: JobFile, folder: Folder) -> bytes:
     if job.kind is ProgramKind.PYTHON:
         _add_python(job, folder, files, "python", job.entry)
     for word in job.argv:
-        if _inside(word) and folder.size(word) is not None:
+        if is_inside(word) and size_of(folder, word) is not None:
             _add_program_file(job, folder, files, word)
     if job.reduce.startswith("python "):
         _add_python(job, folder, files, "reduce", job.reduce.removeprefix("python "))
@@ -42,7 +42,7 @@ def bundle(job: JobFile, folder: Folder) -> bytes:
 def _add(job: JobFile, folder: Folder, files: dict[str, bytes], path: str, name: str) -> None:
     if path in files:
         return
-    size = folder.size(path)
+    size = size_of(folder, path)
     if size is None:
         raise job.wrong(name, f"there is no file {path}")
     if size + sum(map(len, files.values())) > BUNDLE_BYTES_MAX or len(files) >= BUNDLE_FILES_MAX:
@@ -56,9 +56,9 @@ def _add(job: JobFile, folder: Folder, files: dict[str, bytes], path: str, name:
 
 def _add_listed(job: JobFile, folder: Folder, files: dict[str, bytes], path: str) -> None:
     path = path.removeprefix("./").rstrip("/")
-    if not _inside(path):
+    if not is_pattern(path):
         raise job.wrong("files", f"{path} must be beside the job file or below it, written with forward slashes")
-    if folder.size(path) is not None:
+    if size_of(folder, path) is not None:
         _add(job, folder, files, path, "files")
         return
     found = [p for p, _ in folder.glob(path if "*" in path else f"{path}/**/*") if not set(p.split("/")) & set(_SKIPPED)]
@@ -66,12 +66,6 @@ def _add_listed(job: JobFile, folder: Folder, files: dict[str, bytes], path: str
         raise job.wrong("files", f"there is no file or folder {path}")
     for each in sorted(found):
         _add(job, folder, files, each, "files")
-
-
-def _inside(path: str) -> bool:
-    """A relative path that stays in the folder."""
-    parts = path.split("/")
-    return bool(path) and "\\" not in path and "\0" not in path and not {"", "..", "."} & set(parts)
 
 
 # Python --------------------------------------------------------------------------------------------------------------
@@ -143,7 +137,7 @@ def _files_of(folder: Folder, module: str, here: str) -> list[str]:
         path = root
         for part in module.split("."):
             path = f"{path}/{part}" if path else part
-            found += [name for name in (f"{path}/__init__.py", f"{path}.py") if folder.size(name) is not None]
+            found += [name for name in (f"{path}/__init__.py", f"{path}.py") if size_of(folder, name) is not None]
         if found:
             return found
     return []

@@ -7,6 +7,7 @@ from typing import Any
 
 from ctorrent import canon
 from ctorrent.model.job import Assurance, Equality, Isolation
+from ctorrent.plan.folder import is_pattern
 from ctorrent.plan.kinds import Field, Kind, choice, entries_of, number, section, several, size, span, text, whole
 from ctorrent.plan.source import Count, Globs, Grid, Items, Source, Split
 from ctorrent.plan.tree import Spot, nearest
@@ -153,7 +154,11 @@ def _grid(spot: Spot, python: bool) -> Source:
 
 
 def _files(spot: Spot, python: bool) -> Source:
-    return Globs(several(text(1000, such_as="data/*.txt"), 1000, one_too=True).read(spot))
+    patterns: tuple[str, ...] = several(text(1000, such_as="data/*.txt"), 1000, one_too=True).read(spot)
+    for pattern in patterns:
+        if not is_pattern(pattern):
+            raise spot.wrong(f"{pattern} must be a pattern such as data/*.txt or data/**/*.txt, below the job file's folder")
+    return Globs(patterns)
 
 
 _SPLITS = ("lines", "csv", "bytes")

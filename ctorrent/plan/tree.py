@@ -18,8 +18,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ctorrent.errors import JobFileError
 
-TEXT_CHARS_MAX = 4 << 20  # a list of a hundred thousand items; longer ones belong into a file
-SPOTS_MAX = 1 << 20  # nine aliases of nine aliases … would otherwise fill the memory
+TEXT_CHARS_MAX = 1 << 20  # ruamel reads 200,000 characters a second; longer lists belong into a file of their own
+SPOTS_MAX = 1 << 18  # more than a text of that length can hold; aliases of aliases of aliases would go on
 DEPTH_MAX = 32  # what canon takes, halved
 _TAG = "tag:yaml.org,2002:"
 

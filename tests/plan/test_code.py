@@ -123,6 +123,21 @@ def test_a_newer_grammar_is_the_workers_business() -> None:
     assert bundled(text, {"a.py": "def f[T: int = bool](): pass\n"}) == ["a.py"]
 
 
+def test_a_script_in_a_word_is_not_taken_for_a_file() -> None:
+    """A file system answers a name of 300 bytes with an error, not with no."""
+
+    class Strict(MemoryFolder):
+        def size(self, path: str) -> int | None:
+            assert all(len(part) < 256 for part in path.split("/"))
+            assert "\0" not in path
+            return MemoryFolder.size(self, path)
+
+    text = f"command: [sh, -c, '{'echo x; ' * 60}', \"a\\nb\"]\nblocks: 1\n"
+    assert canon.decode(code.bundle(parse_jobfile(text), Strict())) == {}
+    source = f"import {'x' * 300}\ndef f(): pass\n".encode()
+    assert list(canon.decode(code.bundle(parse_jobfile("python: a.py:f\nblocks: 1"), Strict({"a.py": source})))) == ["a.py"]
+
+
 def test_the_bundle_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code, "BUNDLE_BYTES_MAX", 1 << 20)
     with pytest.raises(JobFileError, match="larger than 1 MiB"):

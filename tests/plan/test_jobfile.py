@@ -153,6 +153,9 @@ WRONG = [
     ("python: a.py:f\nblocks: {split: {by: lines}}", "blocks.split: needs the field file"),
     ("python: a.py:f\nblocks: {split: {file: a, by: lines, size: 1 KB}}", "blocks.split.size: must be a whole number"),
     ("command: [a]\nblocks: {split: {file: a, by: lines, as: params}}", "as: params is for python programs"),
+    ("python: a.py:f\nblocks: {files: ../x/*}", "blocks.files: ../x/* must be a pattern such as data/*.txt"),
+    ("python: a.py:f\nblocks: {files: 'x**y'}", "must be a pattern such as data/*.txt"),
+    ("python: a.py:f\nblocks: {files: /etc/*}", "must be a pattern such as data/*.txt"),
     ("python: a.py:f\nblocks: [1", "job.yaml:2: not YAML"),
     ("\tx: 1", "job.yaml:1: not YAML"),
     ("a: \0", "job.yaml:1: not YAML"),
@@ -176,6 +179,11 @@ def test_aliases_of_aliases_end() -> None:
         bomb += f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n"
     with pytest.raises(JobFileError, match="too many values"):
         parse_jobfile(bomb)
+
+
+def test_a_job_file_has_a_limit() -> None:
+    with pytest.raises(JobFileError, match="longer than 1 MiB"):
+        parse_jobfile("#" * (1 << 20) + START)
 
 
 def test_an_announcement_must_hold_the_packages() -> None:
