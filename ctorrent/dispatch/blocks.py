@@ -67,6 +67,7 @@ class Blocks:
         """Hand out one replica each of at most `count` blocks of a queue to `owner`. May be empty: all were stale."""
         queue, size = queues[key], 0
         taken: list[int] = []
+        now_ran = self._with(key, owner)
         need, final, ran, sizes = self.need, self.final, self.ran, self.sizes
         while queue and len(taken) < count:
             index = queue[0]
@@ -80,8 +81,9 @@ class Blocks:
             size += sizes[index]
             if taken and size > bytes_max:
                 break
+            ran[index] = now_ran  # at once: a block may wait here twice, and must not be twice in a unit
             taken.append(queue.popleft())
-        self._hand_out(taken, self._with(key, owner))
+        self._hand_out(taken, now_ran)
         if not queue and key:
             del queues[key]
         return taken
@@ -181,10 +183,9 @@ class Blocks:
         queues.setdefault(self.ran[index], deque()).append(index)
 
     def _hand_out(self, taken: list[int], key: Owners) -> None:
-        need, running, ran, alone = self.need, self.running, self.ran, self.alone
+        need, running, alone = self.need, self.running, self.alone
         rest = self.queues.get(key)
         for index in taken:
-            ran[index] = key
             running[index] += 1
             need[index] -= 1
             if need[index]:

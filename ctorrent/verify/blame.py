@@ -1,8 +1,9 @@
 """Evidence before blame: when a negative vote may be cast, and when the program is to blame instead. Pure.
 
 A vote against a worker is held until (1) the first blocks of the job were compared and do not speak against the
-program, and (2) the coordinator ran a block that this worker lost twice, alone: its own two runs agreed with each
-other and with the result. Whoever was found out once that way needs no further check in the same job.
+program, and (2) the coordinator ran blocks that this worker lost, each twice, alone: its own runs agreed with each
+other and with the result, `proofs_min` times. Whoever was found out that way needs no further check in the same job.
+One run that differs drops every vote still held: then it is the program.
 """
 
 from __future__ import annotations
@@ -15,17 +16,25 @@ from ctorrent.verify.words import Rules
 
 @dataclass(slots=True)
 class Held:
-    """Votes against one worker that wait for proof. `trial`: the block whose self-check may bring it."""
+    """Votes against one worker that wait for proof. `cases`: lost blocks with their results, to be run again."""
 
     indices: list[int] = field(default_factory=list)
-    trial: int = -1
-    result: bytes | None = None  # what that block settled on
+    cases: list[tuple[int, bytes]] = field(default_factory=list)
+    proofs: int = 0
+
+    def trial(self) -> tuple[int, bytes] | None:
+        """The next block to run; the same again where it lost only one."""
+        return self.cases[min(self.proofs, len(self.cases) - 1)] if self.cases else None
 
 
 class EarlyWindow:
-    """The first compared blocks: do they disagree because of one peer, or because of the program?"""
+    """The first compared blocks: do they disagree because of one peer, or because of the program?
 
-    __slots__ = ("_peace", "_rules", "_seen", "_strife", "closed", "total")
+    One peer is to blame when it alone is suspect in every disagreement and others agreed without it. While that
+    cannot be told yet, the first disputes go on to more owners and the rest wait.
+    """
+
+    __slots__ = ("_peace", "_pending", "_rules", "_seen", "_strife", "closed", "total")
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -33,7 +42,8 @@ class EarlyWindow:
         self.total: int | None = None  # blocks of the job, once no more will come
         self._seen = 0
         self._peace: list[tuple[NodeId, ...]] = []  # who agreed
-        self._strife: list[tuple[NodeId, ...]] = []  # who did not
+        self._strife: dict[int, tuple[NodeId, ...]] = {}  # block -> who may be the odd one out
+        self._pending: dict[int, None] = {}  # disputes that go on
 
     def agreed(self, workers: tuple[NodeId, ...], first: bool) -> None:
         """Two owners or more gave one result. `first`: without a dispute before it."""
@@ -43,39 +53,47 @@ class EarlyWindow:
         if len(self._peace) < 4 * self._rules.early_blocks:
             self._peace.append(workers)
 
-    def differed(self, workers: tuple[NodeId, ...]) -> None:
-        if not self.closed:
+    def differed(self, index: int, suspects: tuple[NodeId, ...]) -> None:
+        """A block's values differ; `suspects`: those outside a strict majority, or all. Again as more answers come."""
+        if self.closed:
+            return
+        if index not in self._strife:
             self._seen += 1
-            self._strife.append(workers)
+            self._pending[index] = None
+        self._strife[index] = suspects
+
+    def resolved(self, index: int) -> None:
+        """The dispute is over, one way or the other."""
+        self._pending.pop(index, None)
+
+    def waits(self, index: int) -> bool:
+        """Enough disputes of the first blocks go on already: this one waits for the judgement."""
+        if self.closed or index not in self._pending:
+            return False
+        return index not in list(self._strife)[: self._rules.early_blocks]
 
     def judge(self, last: bool = False) -> bool:
         """True: pause the job. Otherwise `closed` says whether the matter is settled. `last`: no more will be seen."""
         if self.closed:
             return False
-        size = self._rules.early_blocks
-        if self.total is not None:
-            size = min(size, self.total)
+        size = self._rules.early_blocks if self.total is None else min(self._rules.early_blocks, self.total)
         if self._seen < size and not last:
             return False
         if len(self._strife) <= self._rules.early_share * self._seen or self._seen < self._rules.early_min:
             self.closed = True
             return False
-        suspect = self._suspect()
-        if suspect is None:
-            return True
-        if any(suspect not in workers and len(workers) > 1 for workers in self._peace):
+        common = self._in_every_dispute()
+        if len(common) == 1 and any(common[0] not in workers for workers in self._peace):
             self.closed = True
             return False
-        return last or self._seen >= 2 * self._rules.early_blocks  # nobody else ever agreed either: not one bad peer
+        going_on = [i for i in list(self._strife)[: self._rules.early_blocks] if i in self._pending]
+        return not common or not going_on
 
-    def _suspect(self) -> NodeId | None:
-        """The one worker in every disagreement, if it stands against at least two others."""
-        others: dict[NodeId, None] = {}
-        common = list(self._strife[0])
-        for workers in self._strife:
-            common = [w for w in common if w in workers]
-            others.update(dict.fromkeys(workers))
-        return min(common) if len(common) == 1 and len(others) > 2 else None
+    def _in_every_dispute(self) -> list[NodeId]:
+        common: list[NodeId] | None = None
+        for suspects in self._strife.values():
+            common = [w for w in suspects if common is None or w in common]
+        return common or []
 
 
 class Blame:
@@ -98,8 +116,8 @@ class Blame:
             return
         held = self.held.setdefault(worker, Held())
         held.indices.append(index)
-        if held.trial < 0 and result is not None:
-            held.trial, held.result = index, result
+        if result is not None and worker not in self.convicted and len(held.cases) < self._rules.proofs_min:
+            held.cases.append((index, result))
 
     @property
     def checking(self) -> bool:
@@ -126,25 +144,31 @@ class Blame:
         self._failures = self._failures + 1 if failed else 0
         return True
 
-    def trials(self, index: int) -> list[tuple[NodeId, Held]]:
-        """Whose guilt this block's self-check decides."""
-        return [(worker, held) for worker, held in self.held.items() if held.trial == index]
+    def trials(self, index: int) -> list[tuple[NodeId, bytes]]:
+        """Whose guilt this block's self-check is about, and the result they lost to."""
+        found = [(worker, held.trial()) for worker, held in self.held.items() if worker not in self.convicted]
+        return [(worker, trial[1]) for worker, trial in found if trial is not None and trial[0] == index]
 
-    def acquit(self, worker: NodeId) -> None:
+    def acquit(self, worker: NodeId, index: int) -> None:
         """The trial proved nothing: that vote is dropped, the others wait for a trial of their own."""
         held = self.held[worker]
-        held.indices = [index for index in held.indices if index != held.trial]
-        held.trial, held.result = -1, None
+        held.indices = [i for i in held.indices if i != index]
+        held.cases = [case for case in held.cases if case[0] != index]
 
-    def convict(self, worker: NodeId) -> None:
-        self.convicted[worker] = None
-        if worker in self.held:
-            self.held[worker].trial, self.held[worker].result = -1, None
+    def prove(self, worker: NodeId) -> None:
+        """One block that it lost was run twice by the coordinator, who agrees with the result."""
+        held = self.held.get(worker)
+        if held is None or worker in self.convicted:
+            return
+        held.proofs += 1
+        if held.proofs >= self._rules.proofs_min:
+            self.convicted[worker] = None
+            held.cases = []
 
     def next_trials(self) -> list[int]:
         """Blocks to run, for workers whose votes are held."""
-        waiting = [held.trial for worker, held in self.held.items() if held.trial >= 0 and worker not in self.convicted]
-        return [index for index in dict.fromkeys(waiting) if self.start(index)]
+        waiting = [held.trial() for worker, held in self.held.items() if worker not in self.convicted]
+        return [i for i in dict.fromkeys(trial[0] for trial in waiting if trial is not None) if self.start(i)]
 
     def release(self) -> dict[NodeId, list[int]]:
         """Votes that may be cast now."""

@@ -104,6 +104,7 @@ class Quorum:
         self._closed = 0  # decided blocks
         self._lone: dict[int, None] = {}  # no other owner will come, said before the first replica came
         self._coalesce_off = False
+        self._strife = ""  # the first difference, in words
         self._blame = Blame(self.rules)
         self._log: deque[tuple[int, str]] = deque(maxlen=self.rules.log_max)
 
@@ -141,9 +142,7 @@ class Quorum:
             case Resume():
                 self.paused = False
                 self._blame.give_up()
-                for index, ballot in list(self._ballots.items()):
-                    ballot.checking = False
-                    self._weigh(index, ballot, out, batch)
+                self._weigh_all(out, batch)
             case _:
                 pass
 
@@ -248,14 +247,22 @@ class Quorum:
         strife = len(largest_class(values, self._compare)) < len(values) if values else False
         if strife and self._rerun(index, ballot, values, out):
             return
-        if strife and not ballot.recorded:
-            ballot.recorded = True
-            self._blame.window.differed(tuple(r.worker for r in ballot.replicas))
-            if self._blame.window.judge():
-                self._pause(f"{ballot.differed}: {_HINT}", out)
-        if self.paused or (strife and self._check(index, ballot, values, out)):
+        if strife:
+            self._record(index, ballot, values)
+        if self.paused or self._blame.window.waits(index) or (strife and self._check(index, ballot, values, out)):
             return
         self._count(index, ballot, winners, out, batch)
+
+    def _record(self, index: int, ballot: Ballot, values: list[Replica]) -> None:
+        """Tell the early window who may be the odd one out here."""
+        most = largest_class(values, self._compare)
+        suspects = values
+        if 2 * len(most) > len(values):
+            suspects = [r for r in values if r not in most]
+            self._blame.window.agreed(tuple(r.worker for r in most), first=False)
+        self._strife = self._strife or f"result of block {index}: {ballot.differed}"
+        ballot.recorded = True
+        self._blame.window.differed(index, tuple(r.worker for r in suspects))
 
     def _rerun(self, index: int, ballot: Ballot, values: list[Replica], out: list[Effect]) -> bool:
         """The first doubt falls on running blocks together: those that did so run it alone."""
@@ -315,10 +322,10 @@ class Quorum:
         if ballot.own is not None:
             backed = isinstance(verdict(ballot.own, winners[0], self._compare), Same)
             losers = [r for r in losers if backed and r.worker != ballot.own.worker]
-            for loser in losers:
-                self._blame.convict(loser.worker)
         for loser in losers:
             self._blame.accuse(loser.worker, index, winners[0].output)
+            if ballot.own is not None:
+                self._blame.prove(loser.worker)
 
     def _proves(self, winners: list[Replica], loser: Replica) -> bool:
         """Is losing to these evidence? Not a failure's, not of a shared unit, not an exact one across environments."""
@@ -337,6 +344,7 @@ class Quorum:
             self._decided[index] = 1
         self._ballots.pop(index, None)
         self._lone.pop(index, None)
+        self._blame.window.resolved(index)
 
     # -- the coordinator's own runs -----------------------------------------------------------------------------------
 
@@ -362,20 +370,19 @@ class Quorum:
 
     def _try(self, index: int, own: Replica) -> None:
         """Votes held for this block's proof are cast or dropped."""
-        for worker, held in self._blame.trials(index):
-            result = held.result or b""
+        for worker, result in self._blame.trials(index):
             backed = own.output == result or isinstance(self._compare_safely(own.output or b"", result), Same)
             if backed and worker != own.worker:
-                self._blame.convict(worker)
+                self._blame.prove(worker)
             else:
-                self._blame.acquit(worker)
+                self._blame.acquit(worker, index)
 
     def _self_check_failed(self, index: int, why: str, out: list[Effect], batch: _Batch) -> None:
         if not self._blame.ended(index, failed=True):
             return
         self._note(index, f"not self-checked: {why}")
         for worker, _ in self._blame.trials(index):
-            self._blame.acquit(worker)
+            self._blame.acquit(worker, index)
         ballot = self._ballots.get(index)
         if ballot is not None:
             ballot.checking, ballot.checked = False, True
@@ -386,14 +393,20 @@ class Quorum:
         blame = self._blame
         if blame.off:
             return
-        total = blame.window.total
+        total, was_closed = blame.window.total, blame.window.closed
         if blame.window.judge(last=total is not None and not self._ballots and self._closed >= total):
-            self._pause(f"most of the first blocks differ: {_HINT}", out)
+            self._pause(f"{self._strife}: {_HINT}", out)
             return
+        if blame.window.closed and not was_closed:
+            self._weigh_all(out, batch)
         for worker, indices in blame.release().items():
             for index in indices:
                 batch.vote(worker, Verdict.DISPUTED, index)
         out += [SelfCheck(index) for index in blame.next_trials()]
+
+    def _weigh_all(self, out: list[Effect], batch: _Batch) -> None:
+        for index, ballot in list(self._ballots.items()):
+            self._weigh(index, ballot, out, batch)
 
     def _pause(self, words: str, out: list[Effect]) -> None:
         if self._blame.off:

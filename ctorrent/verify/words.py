@@ -17,6 +17,7 @@ class Rules:
     early_share: float = 0.5  # more than this share of them differing pauses the job
     early_min: int = 3  # with fewer blocks to compare, a third replica says more than a pause
     self_checks_at_once: int = 2  # each runs a block twice on the requester's own machine
+    proofs_min: int = 2  # self-checks passed before a first vote: a program of three answers passes one in nine
     self_check_tries: int = 3  # then this requester cannot check, and votes against nobody
     differences_max: int = 1000  # kept in words for the report
     log_max: int = 2000  # steps kept for story()
