@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -68,8 +68,28 @@ class Terminal:
         until = time.monotonic() + LIMIT_S
         while time.monotonic() < until and self._read(0.2):
             pass
-        os.close(self.end)
         return self.child.wait(LIMIT_S)
+
+    def close(self) -> None:
+        os.close(self.end)
+        self.child.kill()
+        self.child.wait()
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def open_terminal() -> Iterator[Open]:
+    made: list[Terminal] = []
+
+    def opened(*words: str) -> Terminal:
+        made.append(Terminal(*words))
+        return made[-1]
+
+    yield opened
+    for terminal in made:
+        terminal.close()
 
 
 @pytest.fixture
@@ -91,11 +111,12 @@ def steps(count: int, each: int) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def test_a_bar_and_a_line_per_worker_then_the_answer(door: SmallDoor, tmp_path: pathlib.Path) -> None:
-    door.statuses = steps(20, 10)
-    terminal = Terminal("submit", str(tmp_path / "job.yaml"))
-    terminal.wait_for(r"━.* 1\d / 20")
-    shown = terminal.wait_for(r"blocks/s")
+def test_a_bar_and_a_line_per_worker_then_the_answer(door: SmallDoor, open_terminal: Open, tmp_path: pathlib.Path) -> None:
+    door.statuses = steps(20, 5)
+    door.hold_at = 62
+    terminal = open_terminal("submit", str(tmp_path / "job.yaml"))
+    shown = terminal.wait_for(r"━.* 12 / 20  60 %.*blocks/s")
+    door.go_on.set()
     assert "ann (here)" in shown
     assert re.search(r"\d+, \d+", shown), "which blocks a worker runs"
     shown = terminal.wait_for(r"All rows: ctorrent results abcdefgh")
@@ -104,8 +125,8 @@ def test_a_bar_and_a_line_per_worker_then_the_answer(door: SmallDoor, tmp_path: 
     assert terminal.code() == 0
 
 
-def test_ctrl_c_leaves_and_the_job_goes_on(door: SmallDoor) -> None:
-    terminal = Terminal("status", "run", "-f")
+def test_ctrl_c_leaves_and_the_job_goes_on(door: SmallDoor, open_terminal: Open) -> None:
+    terminal = open_terminal("status", "run", "-f")
     terminal.wait_for(r"3 / 12")
     terminal.type(b"\x03")
     shown = terminal.wait_for(r"Ctrl-C again within 3 seconds cancels it")
@@ -115,8 +136,8 @@ def test_ctrl_c_leaves_and_the_job_goes_on(door: SmallDoor) -> None:
     assert not [asked for asked in door.asked if asked[0] == "cancel"]
 
 
-def test_a_second_ctrl_c_cancels(door: SmallDoor) -> None:
-    terminal = Terminal("status", "run", "-f")
+def test_a_second_ctrl_c_cancels(door: SmallDoor, open_terminal: Open) -> None:
+    terminal = open_terminal("status", "run", "-f")
     terminal.wait_for(r"3 / 12")
     terminal.type(b"\x03")
     terminal.wait_for(r"Ctrl-C again")

@@ -60,6 +60,8 @@ class SmallDoor:
         self.watched = threading.Event()
         self.unwatched = threading.Event()
         self.statuses: list[Plain] = []  # what watch yields before the job ends
+        self.hold_at = -1  # after this many of them watch waits for go_on
+        self.go_on = threading.Event()
         self.end = job_status("abcdefgh", "settled", report=report())
         self.found_answer: Plain = {"value": canon.encode({"C": 10, "gamma": 0.001, "accuracy": 0.97})}
         self.row_bytes = 0
@@ -89,9 +91,11 @@ class SmallDoor:
 
     async def watch(self, job: str) -> AsyncIterator[Plain]:
         self.watched.set()
-        for status in self.statuses:
+        for number, status in enumerate(self.statuses):
             yield status
             await trio.sleep(0.02)
+            while number == self.hold_at and not self.go_on.is_set():  # noqa: ASYNC110  set by another thread
+                await trio.sleep(0.02)
         if "runaaaaa".startswith(job):
             try:
                 while not self.finish.is_set():
