@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from ctorrent.errors import BadSignature, Malformed
+from ctorrent.errors import BadSignature, LimitExceeded, Malformed
 from ctorrent.model.identity import Certificate, Invite, Link, Membership
 from ctorrent.seal import Sealed, Signer, digest
 from ctorrent.wire.codec_bounds import (
@@ -32,6 +32,7 @@ MEMBERSHIP_DOMAIN = "ctorrent/membership/1"
 INVITE_PREFIX = "ctorrent1:"
 _CHECK_BYTES = 4  # of a digest: a mistyped line is found with 1 - 2^-32
 _INVITE_BYTES_MAX = 2 << 10  # three keys, a token and sixteen addresses
+_INVITE_CHARS_MAX = 8 << 10  # that in base32, with blanks that a mail program put in
 
 
 def seal_certificate(certificate: Certificate, owner: Signer) -> Sealed:
@@ -124,6 +125,8 @@ def encode_invite(invite: Invite) -> str:
 
 def decode_invite(line: str) -> Invite:
     """The inverse; blanks and case do not matter. Raises Malformed, LimitExceeded."""
+    if len(line) > _INVITE_CHARS_MAX:
+        raise LimitExceeded(f"an invite of {len(line)} characters: at most {_INVITE_CHARS_MAX}")
     compact = "".join(line.split()).lower()
     if not compact.startswith(INVITE_PREFIX):
         raise Malformed(f"an invite begins with {INVITE_PREFIX}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any, get_args
 
 import pytest
@@ -98,6 +99,23 @@ def test_a_field_of_a_newer_version_is_kept_and_ignored(name: str) -> None:
     model, make, open_ = SIGNED[name]
     newer = make().body + b"\xba\x3e\x03new"  # field 999
     assert open_(_resigned(name, newer)) == model
+
+
+def test_a_newer_field_inside_a_message_inside_is_kept_too() -> None:
+    message = job_pb2.Manifest.FromString(samples.sealed("manifest").body)
+    needs = message.needs.SerializeToString(deterministic=True) + b"\xba\x3e\x03new"
+    message.needs.ParseFromString(needs)
+    body = message.SerializeToString(deterministic=True)
+    assert needs in body
+    assert codec.open_manifest(REQUESTER.sign("ctorrent/job/1", body)).manifest == samples.MANIFEST
+
+
+@pytest.mark.parametrize(("field", "value"), [("equal", 99), ("assurance", 0), ("replicas", 0), ("rtol", -1.0)])
+def test_a_policy_that_this_version_cannot_keep_is_refused(field: str, value: float) -> None:
+    message = job_pb2.Manifest.FromString(samples.sealed("manifest").body)
+    setattr(message.verify, field, value)
+    with pytest.raises((Malformed, LimitExceeded)):
+        codec.open_manifest(REQUESTER.sign("ctorrent/job/1", message.SerializeToString(deterministic=True)))
 
 
 def test_ids_are_digests_of_the_exact_bytes() -> None:
@@ -256,6 +274,15 @@ def test_too_many_of_anything_is_refused() -> None:
     many.blocks.extend([session_pb2.Block()] * 4097)
     with pytest.raises(LimitExceeded):
         codec.decode_message(b"\x08" + many.SerializeToString())
+
+
+@pytest.mark.parametrize("start", [b"\x08\x12\x00", b"\x09\x12\x00", b"\x03\x22\x00", b"\x01\x12\x00", b"\x21\x0a\x00"])
+def test_half_a_million_empty_things_end_quickly(start: bytes) -> None:
+    """A frame is the most that is ever parsed at once; what is made of it here is dropped before the next one."""
+    started = time.monotonic()
+    with pytest.raises(LimitExceeded):
+        codec.decode_message(start[:1] + start[1:] * (FRAME_BYTES_MAX // 2 - 1))
+    assert time.monotonic() - started < 2
 
 
 def test_text_for_people_is_cut_not_refused() -> None:

@@ -75,6 +75,11 @@ def test_a_mistyped_invite_says_so() -> None:
             codec.decode_invite(wrong)
 
 
+def test_a_very_long_invite_is_not_decoded() -> None:
+    with pytest.raises(LimitExceeded):
+        codec.decode_invite("ctorrent1:" + "a" * 10_000)
+
+
 def test_samples_are_distinct() -> None:
     keys = {k.public for k in (samples.REQUESTER, samples.WORKER, OWNER, MEMBER, ROOT)}
     assert len(keys) == 5
