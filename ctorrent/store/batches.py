@@ -38,8 +38,8 @@ class Ticket:
 
     number: int
     writes: tuple[Write, ...]
+    body: bytes  # the writes as writer.py reads them
     durable: bool
-    size_bytes: int
     waited: bool  # somebody learns of a failure; otherwise it is written again until that works
     waiter: Any = None  # the waiting task; None when it was cancelled
 
@@ -139,7 +139,7 @@ class Batches:
         while self._queue:
             ticket = self._queue[0]
             writes += len(ticket.writes)
-            size += ticket.size_bytes
+            size += len(ticket.body)
             if batch and (writes > self._rules.writes_max or size > self._rules.bytes_max):
                 break  # the events stay set, so that the rest follows at once
             batch.append(self._queue.popleft())
@@ -150,12 +150,12 @@ class Batches:
             return self._failure
         self._number += 1
         try:
-            return await self._exchange(encode(self._number, batch))
+            return await self._exchange(message(self._number, batch))
         except OSError as error:
             return Failure(f"the writing process is gone: {error}", passing=False)
 
-    async def _exchange(self, message: bytes) -> Failure | None:
-        view = memoryview(message)
+    async def _exchange(self, said: bytes) -> Failure | None:
+        view = memoryview(said)
         while view:
             view = view[await self._door.send(view) :]
         _, code, size = writer.REPLY.unpack(await self._exactly(writer.REPLY.size))
@@ -172,16 +172,20 @@ class Batches:
         return got
 
 
-def encode(number: int, batch: Sequence[Ticket]) -> bytes:
-    """A batch as writer.py describes it."""
-    parts = [b""]
-    for ticket in batch:
-        for write in ticket.writes:
-            space = write.space.encode()
-            value = write.value if isinstance(write, Put) else b""
-            put = isinstance(write, Put)
-            parts += (writer.RECORD.pack(put, len(space), len(write.key), len(value)), space, write.key, value)
+def encode(writes: Sequence[Write]) -> bytes:
+    """Records as writer.py reads them. Raises what a wrong type raises, to whom it concerns: the one who commits."""
+    parts: list[bytes] = []
+    for write in writes:
+        space = write.space.encode()
+        value = write.value if isinstance(write, Put) else b""
+        put = isinstance(write, Put)
+        parts += (writer.RECORD.pack(put, len(space), len(write.key), len(value)), space, write.key, value)
+    return b"".join(parts)
+
+
+def message(number: int, batch: Sequence[Ticket]) -> bytes:
+    """A batch as writer.py reads it."""
     durable = any(ticket.durable for ticket in batch)
     records = sum(len(ticket.writes) for ticket in batch)
-    parts[0] = writer.BATCH.pack(number, durable, records, sum(map(len, parts)))
-    return b"".join(parts)
+    size = sum(len(ticket.body) for ticket in batch)
+    return b"".join([writer.BATCH.pack(number, durable, records, size), *(ticket.body for ticket in batch)])

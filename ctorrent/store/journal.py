@@ -23,7 +23,7 @@ import trio
 from ctorrent.errors import JournalError
 from ctorrent.ports import Put, Write
 from ctorrent.store import schema
-from ctorrent.store.batches import Batches, BatchRules, Failure, Ticket, start_writer
+from ctorrent.store.batches import Batches, BatchRules, Failure, Ticket, encode, start_writer
 from ctorrent.store.folder import FolderLock, private_folder
 from ctorrent.store.writer import connect, unpack
 
@@ -132,15 +132,14 @@ class Journal:
             raise self._refusal(self._failure)
 
     def _ticket(self, writes: Sequence[Write], durable: bool) -> Ticket:
-        size = 0
         for write in writes:
-            payload = len(write.value) if isinstance(write, Put) else 0
-            if payload > self._rules.record_bytes_max or not write.space:
-                raise ValueError(f"a record of {payload} bytes in space {write.space!r}: too large, or no space named")
-            size += payload + len(write.key) + 64  # 64: what the row and its objects cost besides
-        waited = durable or self._failure is not None or self._unwritten_bytes + size > self._rules.unwritten_bytes_max
+            size = len(write.value) if isinstance(write, Put) else 0
+            if size > self._rules.record_bytes_max or not write.space:
+                raise ValueError(f"a record of {size} bytes in space {write.space!r}: too large, or no space named")
+        body = encode(writes)
+        waited = durable or self._failure is not None or self._unwritten_bytes + len(body) > self._rules.unwritten_bytes_max
         self._number += 1
-        return Ticket(self._number, tuple(writes), durable, size, waited)
+        return Ticket(self._number, tuple(writes), body, durable, waited)
 
     async def _write_through(self, ticket: Ticket) -> None:
         """Post and wait. When cancelled the ticket goes its way and nobody is told."""
@@ -154,7 +153,7 @@ class Journal:
         await trio.lowlevel.wait_task_rescheduled(abandon)
 
     def _remember(self, ticket: Ticket) -> None:
-        self._unwritten_bytes += ticket.size_bytes
+        self._unwritten_bytes += len(ticket.body)
         for write in ticket.writes:
             value = write.value if isinstance(write, Put) else None
             self._unwritten.setdefault(write.space, {})[write.key] = (ticket.number, value)
@@ -174,7 +173,7 @@ class Journal:
         for ticket in batch:
             if ticket.waited:
                 continue
-            self._unwritten_bytes -= ticket.size_bytes
+            self._unwritten_bytes -= len(ticket.body)
             for write in ticket.writes:
                 keys = self._unwritten.get(write.space, {})
                 if write.key in keys and keys[write.key][0] <= last:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import stat
@@ -17,7 +18,7 @@ import trio
 from ctorrent.errors import JournalError, LocalError
 from ctorrent.ports import Delete, Put
 from ctorrent.store import schema, writer
-from ctorrent.store.batches import Batches, BatchRules, Ticket
+from ctorrent.store.batches import Batches, BatchRules, Ticket, encode
 from ctorrent.store.journal import Journal, open_journal
 
 pytestmark = pytest.mark.real
@@ -187,8 +188,9 @@ def test_what_returned_is_written_again_until_the_disk_has_room(tmp_path: Path) 
     async def main() -> None:
         batches = Batches(ours, process, BatchRules(linger_s=0.0, retry_s=0.0))
         batches.start(lambda batch, failure: settled.append(([t.number for t in batch], failure is None)))
-        batches.post(Ticket(1, (Put("s", b"1", b""),), False, 1, waited=False))
-        batches.post(Ticket(2, (Put("s", b"2", b""),), True, 1, waited=True))
+        first, second = (Put("s", b"1", b""),), (Put("s", b"2", b""),)
+        batches.post(Ticket(1, first, encode(first), durable=False, waited=False))
+        batches.post(Ticket(2, second, encode(second), durable=True, waited=True))
         with trio.fail_after(5):
             while not (settled and settled[-1][1]):  # noqa: ASYNC110
                 await trio.sleep(0.005)
@@ -240,6 +242,31 @@ def test_records_have_a_limit(tmp_path: Path) -> None:
         journal = await open_journal(tmp_path / "journal.db")
         with pytest.raises(ValueError, match="too large"):
             await journal.commit([Put("s", b"k", bytes((16 << 20) + 1))])
+        await journal.aclose()
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("wrong", [Put("\ud800", b"k", b"v"), Put("s", "k", b"v"), Put("s", b"k", None)])  # type: ignore[arg-type]
+def test_what_is_no_record_is_told_to_whoever_commits_it(tmp_path: Path, wrong: Put) -> None:
+    async def main() -> None:
+        journal = await open_journal(tmp_path / "journal.db")
+        with pytest.raises((TypeError, UnicodeEncodeError)):
+            await journal.commit([Put("s", b"good", b""), wrong])
+        await journal.commit([Put("s", b"next", b"")])
+        assert [key for key, _ in journal.scan("s")] == [b"next"]
+        await journal.aclose()
+
+    trio.run(main)
+
+
+def test_signals_to_the_whole_group_do_not_end_the_writer_before_the_node(tmp_path: Path) -> None:
+    async def main() -> None:
+        journal = await open_journal(tmp_path / "journal.db")
+        await journal.commit([Put("s", b"1", b"")])
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            journal._batches._process.send_signal(number)
+            await journal.commit([Put("s", b"after", number.to_bytes(1, "big"))])
         await journal.aclose()
 
     trio.run(main)
