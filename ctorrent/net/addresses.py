@@ -93,7 +93,7 @@ def listen_on(rules: NetRules) -> list[tuple[Ip, int]]:
     for ip, own in wanted:
         if own and not _is_free(ip, own):
             raise LocalError(f"port {own} on {ip} is taken", "Name another one, or stop what listens there.")
-    return [(ip, port if own is None else own) for ip, own in wanted]
+    return [(ip, port if own is None else own or _any_port([ip])) for ip, own in wanted]
 
 
 def _listen_entry(entry: str) -> tuple[Ip, int | None]:
