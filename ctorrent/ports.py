@@ -128,8 +128,16 @@ class BlobStore(Protocol):
 
     def unpin(self, blob: Digest, reason: str) -> None: ...
 
-    async def receive(self, blob: Digest, size: int, chunks: AsyncIterator[bytes]) -> None:
-        """Store what `chunks` yields; keeps a partial file for resuming. Raises Malformed if the bytes do not hash to `blob`."""
+    async def receive(self, blob: Digest, size: int, chunks: AsyncIterator[bytes], offset: int = 0) -> None:
+        """Store what `chunks` yields from byte `offset` (at most `partial(blob)`) on; returns at once when it is here.
+
+        Raises Malformed if the bytes do not hash to `blob` or are more than `size`; Unavailable if `chunks` ends early.
+        Then, and when cancelled, what came is kept for resuming.
+        """
+
+    def partial(self, blob: Digest) -> int:
+        """Bytes of an unfinished `receive` that one with an `offset` may resume from."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
