@@ -145,5 +145,13 @@ async def open_swarm(simulation: Simulation, weather: Weather = CALM) -> AsyncIt
         nursery.cancel_scope.cancel()
 
 
+async def ended(requester: Member, job: str) -> Plain:
+    """Wait for a job's end; its last status. A job that never ends is for the simulation's own limit."""
+    status: Plain = {}
+    async for latest in requester.node.door.watch(job):
+        status = latest
+    return status
+
+
 async def _no_environments(name: str, packages: list[str]) -> Plain:
     raise LocalError("a simulated machine has the environments it was given")
