@@ -112,12 +112,12 @@ def override(job: JobFile, options: Mapping[str, Any]) -> JobFile:
     changed = job
     for name in ("ring", "name", "seed", "price"):
         if options.get(name) is not None:
-            spot = Spot("option", 1, f"--{name}", options[name], str(options[name]))
+            spot = Spot("", 0, f"--{name}", options[name], str(options[name]))
             changed = replace(changed, **{FIELDS[name].to: FIELDS[name].kind.read(spot)})
     replicas = options.get("replicas")
     if replicas is not None:
-        spot = Spot("option", 1, "--replicas", replicas, str(replicas))
-        count = FIELDS["verify"].kind.read(Spot("option", 1, "", {"replicas": spot}))["replicas"]
+        spot = Spot("", 0, "--replicas", replicas, str(replicas))
+        count = FIELDS["verify"].kind.read(Spot("", 0, "", {"replicas": spot}))["replicas"]
         most = max(changed.verify.replicas_max, 2 * count + 1 if count > 2 else count)
         changed = replace(changed, verify=replace(changed.verify, replicas=count, replicas_max=most))
     return changed

@@ -36,7 +36,7 @@ class Spot:
 
     def wrong(self, what: str, hint: str = "") -> JobFileError:
         """The error to raise: where, which field, what would be right."""
-        place = f"{self.file}:{self.line}: "
+        place = f"{self.file}:{self.line}: " if self.file else ""  # an option of the command line has no place
         return JobFileError(place + (f"{self.field}: {what}" if self.field else what), hint)
 
     def plain(self) -> Any:

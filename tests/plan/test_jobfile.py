@@ -201,7 +201,7 @@ def test_the_command_line_overrides() -> None:
     many = override(job, {"replicas": 9}).verify
     assert (many.replicas, many.replicas_max) == (9, 19)
     for option, value in (("replicas", 0), ("ring", "all"), ("seed", "x"), ("replicas", "two")):
-        with pytest.raises(JobFileError, match=f"--{option}"):
+        with pytest.raises(JobFileError, match=f"^--{option}: must be"):
             override(job, {option: value})
 
 
