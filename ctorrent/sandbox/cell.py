@@ -52,6 +52,7 @@ class SocketCell:
         self._slots = trio.CapacityLimiter(max(1, spec.slots))
         self._control: _Control | None = None
         self._starting = trio.Lock()
+        self._accepting = trio.Lock()
         self._closed = False
 
     async def start(self) -> None:
@@ -110,8 +111,7 @@ class SocketCell:
                     break
                 left = len(unit) - len(outcomes)
                 ending = await self._end(sitting.serial, now=cut is not Cut.EOF)
-                certain = careful or left == 1 or cut in (Cut.TOO_LARGE, Cut.MALFORMED)
-                if left and certain:  # else gathered replies may be lost: run those blocks again, one by one
+                if left and (careful or left == 1):  # else gathered replies may be lost: run those blocks again, one by one
                     outcomes.append(self._lost(cut, ending, sitting))
                 careful = True
         return outcomes
@@ -154,7 +154,8 @@ class SocketCell:
                 raise LocalError("the sandbox was closed")
             control = self._control
             if control is not None:
-                child = await _accept_unless_dead(self._room.listener, control)
+                async with self._accepting:
+                    child = await _accept_unless_dead(self._room.listener, control)
                 if child is not None:
                     return child
             await self._restart(control)
@@ -179,6 +180,8 @@ class SocketCell:
                 self._control.close()
                 self._control = None
             await self._enclosure.stop()
+            if self._room.listener.fileno() >= 0:
+                trio.lowlevel.notify_closing(self._room.listener.fileno())
             self._room.remove()
 
 
@@ -265,6 +268,7 @@ class _Control:
             self._in += chunk
 
     def close(self) -> None:
+        trio.lowlevel.notify_closing(self.sock.fileno())
         self.sock.close()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import trio
+
 from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation
 from ctorrent.ports import Sandbox
@@ -23,7 +25,7 @@ async def open_sandbox(data_dir: Path, rules: SandboxRules, prefer: str = "auto"
     if prefer in ("auto", "jail"):
         why = jail.works()
         if not why:
-            return jail.JailSandbox(data_dir, rules)
+            return await trio.to_thread.run_sync(jail.JailSandbox, data_dir, rules)
         reasons.append(why)
     raise LocalError(f"blocks cannot run here: {'; '.join(reasons)}", _HINT)
 

@@ -25,10 +25,22 @@ def interpreter() -> str:
     return str(Path(getattr(sys, "_base_executable", "") or sys.executable).resolve())
 
 
-def python_folders() -> list[str]:
-    """Where that Python keeps its standard library and shared library."""
-    paths = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("LIBDIR") or ""}
-    return sorted(path for path in paths if path and Path(path).is_dir())
+def standard_library() -> str:
+    return sysconfig.get_path("stdlib")
+
+
+def python_paths() -> list[str]:
+    """The standard library and the shared libraries of that Python, without anybody's site-packages."""
+    library = Path(standard_library())
+    paths = [path for path in library.iterdir() if path.name not in ("site-packages", "dist-packages")]
+    paths += Path(sysconfig.get_config_var("LIBDIR") or library).glob("libpython*.so*")
+    return sorted(str(path) for path in paths)
+
+
+def packages_of_others() -> list[str]:
+    """Folders that hold the owner's own packages, beside what blocks may read."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return [f"{standard_library()}/site-packages", "/usr/lib/python3/dist-packages", f"/usr/local/lib/{version}/dist-packages", f"/usr/local/lib/{version}/site-packages"]
 
 
 def describe(spec: CellSpec, rules: SandboxRules) -> dict[str, Any]:
@@ -48,6 +60,7 @@ def describe(spec: CellSpec, rules: SandboxRules) -> dict[str, Any]:
         "hash_seed": spec.hash_seed,
         "gpu": bool(spec.gpus),
         "supervisor_read": [],
+        "listed": [standard_library()],
     }
 
 
@@ -59,7 +72,7 @@ def surroundings(spec: CellSpec) -> dict[str, str]:
         "PYTHONHASHSEED": str(spec.hash_seed),
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": "/ct-bin:/usr/local/bin:/usr/bin:/bin",
         "HOME": "/nonexistent",
         **dict.fromkeys(counts, threads),
     }

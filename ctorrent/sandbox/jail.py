@@ -13,7 +13,7 @@ from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation, ProgramKind
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.ports import Cell, CellSpec
-from ctorrent.sandbox import description
+from ctorrent.sandbox import description, enclosed
 from ctorrent.sandbox.cell import SocketCell
 from ctorrent.sandbox.environment import Environments
 from ctorrent.sandbox.inside import lockdown
@@ -23,8 +23,13 @@ from ctorrent.sandbox.room import Room
 _STOP_S = 2.0  # a supervisor that lost its node leaves at once; then it is killed
 GAPS = (
     "A block shares this machine's kernel: a flaw in a kernel call that is not refused could let it out.",
-    "A block runs as this user; only the lock keeps it from this user's files.",
     "Processor time is capped per block, not shared out: a block can use every core for its time.",
+    "Memory is capped per process; the processes of a command can each use that much.",
+)
+GAPS_WITHOUT_WALLS = (
+    "No namespaces here: a block sees this machine's host name, and names and sizes of files that it cannot open.",
+    "A block runs as this user; only Landlock and the filter keep it from this user's files.",
+    "Commands cannot run: their processes could not be counted or ended for certain.",
 )
 
 
@@ -45,15 +50,17 @@ class JailSandbox:
     level = Isolation.JAIL
 
     def __init__(self, data_dir: Path, rules: SandboxRules, gpu_class: str = "") -> None:
+        """Tries what can be built here: 100 ms, blocking."""
         self._data_dir = data_dir
         self._rules = rules
         self._inside = description.install_inside(data_dir)
+        self._walls = enclosed.probe(data_dir, self._inside) if rules.walls else 0
         self._environments = Environments(data_dir, rules, self.commands(), gpu_class)
-        self.gaps: tuple[str, ...] = GAPS
+        self.gaps: tuple[str, ...] = GAPS if self._walls else GAPS + GAPS_WITHOUT_WALLS
 
     def commands(self) -> bool:
         """ports.Sandbox.commands."""
-        return False
+        return self._walls & enclosed.WALLS_ALL == enclosed.WALLS_ALL
 
     def environments(self) -> tuple[EnvironmentInfo, ...]:
         """ports.Sandbox.environments."""
@@ -62,7 +69,7 @@ class JailSandbox:
     async def open(self, spec: CellSpec) -> Cell:
         """ports.Sandbox.open."""
         if spec.program.kind is ProgramKind.COMMAND and not self.commands():
-            raise LocalError("the jail cannot run commands on this machine")
+            raise LocalError("the jail cannot run commands on this machine: it allows no user namespaces")
         site = self._environments.site(spec.environment.name)
         room = Room(self._data_dir, spec.code)
         room.describe(self._describe(spec, room, site))
@@ -72,17 +79,22 @@ class JailSandbox:
 
     def _describe(self, spec: CellSpec, room: Room, site: Path | None) -> dict[str, object]:
         sites = [str(site)] if site else []
-        return {
+        told = {
             **description.describe(spec, self._rules),
             "socket": str(room.open / "s") if len(str(room.open)) < 100 else "s",
             "code": str(room.open / "code"),
             "site": sites,
-            "read": [*description.python_folders(), *description.system_paths(), *sites],
+            "read": [*description.python_paths(), *description.system_paths(), *sites],
             "supervisor_read": [str(room.open), str(self._inside), "/proc/self"],
             "write": [],
             "devices": [],
             "need_landlock": True,
         }
+        if self._walls:
+            root = room.folder / "root"
+            root.mkdir()
+            told["walls"] = enclosed.walls(root, room.open, site, told)
+        return told
 
     async def aclose(self) -> None:
         """ports.Sandbox.aclose."""

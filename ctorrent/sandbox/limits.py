@@ -13,6 +13,7 @@ class SandboxRules:
 
     boot_s: float = 60.0  # container and preloads: torch takes 1-2 s on a free machine, 20 on a crowded one
     spare: int = 1  # children ready beyond the slots, so that a unit never waits for a fork (1 ms)
+    walls: bool = True  # namespaces and a private root around the jail, where the kernel allows them
     runtime: str = ""  # OCI runtime of the daemon: "" is its default, "runsc" is gVisor, "kata" is Kata
     image: str = ""  # "name@sha256:…" instead of the image made from this interpreter
     docker_calls: int = 8  # daemon requests at once; trio's own 40 threads would be starved by a slow daemon

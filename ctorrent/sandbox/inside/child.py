@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import struct
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from . import frames, lockdown, runner
 from .bundle import Bundle
 from .lockdown import Lock, Prepared
 from .seeds import Seeder
+from .supervisor import Birth
 
 _GATHER_BYTES = 64 << 10
 _FLUSH_S = 0.005  # one GIL switch interval: rarer would blur deadlines, oftener would cost the program time
@@ -149,18 +151,15 @@ def prepare(spec: Dict[str, Any]) -> Prepared:
     return lockdown.prepare(own_lock(spec))
 
 
-def main(spec: Dict[str, Any], serial: int, code: bytes, seeder: Seeder, ready: Prepared) -> None:
+def main(birth: Birth) -> None:
     """Serve one unit and leave. Never returns; any exit status but 0 is this file's own fault."""
-    sock = socket.socket(socket.AF_UNIX)
-    try:
-        sock.connect(spec["socket"])
-    except OSError:
-        os._exit(frames.EXIT_NODE_GONE)
-    lockdown.apply(ready)
+    spec = birth.spec
+    sock = connected(spec)
+    lockdown.apply(birth.ready)
     wire = Wire(sock)
-    unit = Unit(spec, wire, seeder)
-    unit.prepare(code)
-    sock.sendall(frames.HELLO.pack(frames.MAGIC, frames.CHILD, serial))
+    unit = Unit(spec, wire, birth.seeder)
+    unit.prepare(birth.code)
+    greet(birth, sock)
     mode, careful, count, block_s, size = frames.UNIT.unpack(wire.read(frames.UNIT.size))
     entry = wire.read(size).decode()
     cpu_s = int(min(block_s * count, 1e8) * spec["cpu"]) + 2
@@ -175,12 +174,30 @@ def main(spec: Dict[str, Any], serial: int, code: bytes, seeder: Seeder, ready: 
     os._exit(0)
 
 
+def connected(spec: Dict[str, Any]) -> socket.socket:
+    """The way to the node."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.connect(spec["socket"])
+    except OSError:
+        os._exit(frames.EXIT_NODE_GONE)
+    return sock
+
+
+def greet(birth: Birth, sock: socket.socket) -> None:
+    """Tell supervisor and node that this process is locked."""
+    os.write(birth.greeted, struct.pack("=I", birth.serial))
+    os.close(birth.greeted)
+    sock.sendall(frames.HELLO.pack(frames.MAGIC, frames.CHILD, birth.serial))
+
+
 def own_lock(spec: Dict[str, Any]) -> Lock:
     """How a child locks itself; the memory it may add is counted from what it was born with."""
     data = spec["memory_bytes"]
     return Lock(
         profile="python",
         read=spec["read"],
+        listed=spec["listed"],
         devices=spec["devices"],
         data_bytes=None if data is None else data + _data_now(),
         file_bytes=spec["log_bytes"],

@@ -33,6 +33,7 @@ class Lock(NamedTuple):
 
     profile: str  # "supervisor", "python", "command"
     read: Sequence[str] = ()
+    listed: Sequence[str] = ()  # folders whose names may be read, not their files
     write: Sequence[str] = ()  # folders
     devices: Sequence[str] = ()  # read, write and ioctl: GPUs
     cpu_s: Optional[int] = None
@@ -129,7 +130,7 @@ def _rules(how: Lock, abi: int) -> int:
     read = _READ_FILE | _READ_DIR | (_EXECUTE if how.profile == "command" or how.may_exec else 0)
     write = known & ~(_EXECUTE | _IOCTL_DEV | _MAKE_NODES)
     device = (_READ_FILE | _WRITE_FILE | _IOCTL_DEV) & known
-    for paths, access in ((how.read, read), (how.write, write), (how.devices, device)):
+    for paths, access in ((how.read, read), (how.listed, _READ_DIR), (how.write, write), (how.devices, device)):
         for path in paths:
             _allow(ruleset, path, access)
     return ruleset

@@ -11,14 +11,16 @@ import gc
 import importlib
 import os
 import select
+import shutil
 import signal
 import socket
+import struct
 import sys
 import time
 from collections import OrderedDict
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from . import frames, scan
+from . import frames, scan, walls
 from .lockdown import Lock, Prepared, lock
 from .runner import bundle_of, refuse_processes
 from .seeds import Seeder
@@ -29,7 +31,19 @@ _BROKEN_MAX = 5  # children in a row that die of our own fault before the node i
 _PR_SET_PDEATHSIG = 1
 _fork = os.fork  # before it is refused to programs
 
-Child = Callable[[Dict[str, Any], int, bytes, Seeder, Prepared], None]
+
+class Birth(NamedTuple):
+    """What a child is born with."""
+
+    spec: Dict[str, Any]
+    serial: int
+    code: bytes
+    seeder: Seeder
+    ready: Prepared
+    greeted: int  # write the serial here once locked: deaths from then on are the program's own
+
+
+Child = Callable[[Birth], None]
 
 
 def preload(spec: Dict[str, Any], code: bytes) -> List[str]:
@@ -75,6 +89,9 @@ class Supervisor:
         self._seeder = Seeder()
         self._serial = 0
         self._broken = 0
+        self._greeted: Set[int] = set()
+        self._hear, self._say = os.pipe()
+        os.set_blocking(self._hear, False)
         self._living: Dict[int, Tuple[int, int]] = {}  # pid -> serial, memfd of its raw output
         self._ended: OrderedDict[int, Tuple[int, bytes]] = OrderedDict()  # serial -> status, tail
         self._asked: Dict[int, Tuple[float, bool]] = {}  # serial -> when to kill it, was it killed
@@ -120,9 +137,9 @@ class Supervisor:
             os.setsid()
             os.dup2(raw, 1)
             os.dup2(raw, 2)
-            for fd in (raw, self._control.fileno(), *pipes, *(other for _, other in self._living.values())):
+            for fd in (raw, self._control.fileno(), self._hear, *pipes, *(other for _, other in self._living.values())):
                 os.close(fd)
-            self._child(self._spec, self._serial, self._code, self._seeder, self._ready)
+            self._child(Birth(self._spec, self._serial, self._code, self._seeder, self._ready, self._say))
         except MemoryError:
             os._exit(frames.EXIT_MEMORY)
         except BaseException as error:
@@ -163,17 +180,36 @@ class Supervisor:
         size = os.fstat(raw).st_size
         tail = os.pread(raw, frames.TAIL_BYTES_MAX, max(0, size - frames.TAIL_BYTES_MAX))
         os.close(raw)
-        if status == frames.EXIT_NODE_GONE << 8:
+        self._listen()
+        if status == frames.EXIT_NODE_GONE << 8 and serial not in self._greeted:
             self._stop()
-        self._broken = self._broken + 1 if status == frames.EXIT_BROKEN << 8 else 0
+        self._broken = 0 if serial in self._greeted else self._broken + 1
+        self._greeted.discard(serial)
         if self._broken >= _BROKEN_MAX:
             self._send(frames.ENDED.pack(0, status, 0, len(tail)) + tail)
             self._stop()
         self._ended[serial] = (status, tail)
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
+        if self._spec["kind"] == "command":
+            self._sweep(serial)
         if serial in self._asked:
             self._report(serial, self._asked.pop(serial)[1])
+
+    def _sweep(self, serial: int) -> None:
+        """A killed runner cannot end what its program left: those became our children. Nor remove its folder."""
+        for pid, parent in walls.processes():
+            if parent == os.getpid() and pid not in self._living:
+                _kill(pid)
+        shutil.rmtree(os.path.join(self._spec["scratch"], str(serial)), ignore_errors=True)
+
+    def _listen(self) -> None:
+        """Which children were locked before they died?"""
+        try:
+            said = os.read(self._hear, 65536)
+        except BlockingIOError:
+            return
+        self._greeted.update(serial for (serial,) in struct.iter_unpack("=I", said))
 
     def _report(self, serial: int, killed: bool) -> None:
         status, tail = self._ended.pop(serial)
