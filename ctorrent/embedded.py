@@ -32,7 +32,7 @@ START_S = 60.0  # a node answers after 1-2 s; eight of them on two busy cores to
 MEET_S = 60.0  # a join takes well under a second once both are up
 STOP_S = 10.0  # a node that is asked to leave tells its peers and closes its sandboxes; then it is killed
 POLL_S = 0.05  # how often a stated condition is looked at
-LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+LOOPBACK = ("--listen", "127.0.0.1", "--port", "0")  # any free port
 
 
 class NodeProcess:
@@ -172,7 +172,7 @@ class Swarm:
         data = self.folder / f"node{number}"
         data.mkdir(mode=0o700)
         own = ("--owner-dir", os.fspath(self.folder / f"owner{number}"), "--name", f"node{number}")
-        where = ("--listen", LOOPBACK, "--no-mdns")
+        where = (*LOOPBACK, "--no-mdns")
         flags = (*own, *where, *join, *self.flags, *self.extra.get(number, ()))
         process = NodeProcess(data, flags, self.environ, self.folder / f"node{number}.log")
         self._processes.append(process)

@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or the beginning of it.", show_default=False)]
 
 # A node that only answers a question: it listens to nobody else, looks for nobody, works for nobody.
-QUIET = ("--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns", "--no-dht", "--no-work")
+QUIET = ("--listen", "127.0.0.1", "--port", "0", "--no-mdns", "--no-dht", "--no-work")
 
 
 def running(data_dir: Path | None) -> Net:
