@@ -23,7 +23,7 @@ from ctorrent.errors import Malformed, PeerError
 from ctorrent.ledger.tally import Observation
 from ctorrent.model.entry import job_tag
 from ctorrent.model.ids import Digest, NodeId, OwnerId
-from ctorrent.model.job import Amendment, AmendmentKind
+from ctorrent.model.job import AmendmentKind
 from ctorrent.model.result import Verdict
 from ctorrent.model.session import (
     Acknowledged,
@@ -262,8 +262,7 @@ class Coordination:
     def _amend(self, kind: AmendmentKind, reason: str, draw_secret: bytes = b"") -> None:
         """Sign the next link, keep it, and tell every worker."""
         record = self.record
-        link = Amendment(record.id, len(record.amendments) + 1, record.head(), kind, reason=reason, draw_secret=draw_secret)
-        self._puts += [record.amend(link, self.world.keys.node), record.put()]
+        self._puts += [record.link(kind, reason, draw_secret, self.world.keys.node), record.put()]
         self._posts += [(session, Amended(record.amendments[-1])) for session in self.sessions.values()]
 
     # -- results ------------------------------------------------------------------------------------------------------
@@ -434,16 +433,11 @@ class Coordination:
         seconds = 0.0
         for index, output, workers in zip(effect.indices, effect.outputs, effect.workers, strict=True):
             kept = self._kept.get((index, workers[0])) if workers else None
-            took = kept.seconds if kept else 0.0
-            blob = kept.blob if kept and output is None else None
-            end = End(
-                state, output or b"", blob or b"", kept.failure_text if kept else "", workers, len(workers), took,
-                log=kept.log if kept else b"",
-            )  # fmt: skip
-            if blob:
-                self.world.blobs.pin(blob, f"job {self.record.name}")
+            end = kept.end(state, output, workers) if kept else End(state, output or b"", workers=workers, agreed=len(workers))
+            if end.blob:
+                self.world.blobs.pin(Digest(end.blob), f"job {self.record.name}")
             self._puts.append(end.put(self.record.id, index))
-            seconds += took
+            seconds += end.seconds
         self.board.settled(now, len(effect.indices), state, seconds)
         self._on_dispatch(self._dispatch.handle(d.Decided(effect.indices, d.BlockState[state.upper()]), now))
 
@@ -453,12 +447,12 @@ class Coordination:
 
     def _voted(self, worker: NodeId, verdict: Verdict, indices: Sequence[int]) -> None:
         """Count a verdict for the ledger, with the signed commitment it stands on."""
-        self.board.voted(worker, verdict, len(indices))
         owner = OwnerId(self.tender.owner_of(worker))
         for index in indices:
             kept = self._kept.get((index, worker))
             if kept is None:
                 continue  # the requester's own self-check: nobody's result
+            self.board.voted(worker, verdict, 1)
             seen = Observation(
                 self.record.id, worker, self.record.digests[index], kept.assignment, kept.commitment, verdict
             )

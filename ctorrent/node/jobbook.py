@@ -9,7 +9,7 @@ from typing import Any
 from ctorrent.canon import encode
 from ctorrent.model.block import Block, block_digest
 from ctorrent.model.ids import Digest, JobId, show_job
-from ctorrent.model.job import Amendment, SignedManifest
+from ctorrent.model.job import Amendment, AmendmentKind, SignedManifest
 from ctorrent.node import records
 from ctorrent.node.records import u32
 from ctorrent.ports import Journal, Put
@@ -65,6 +65,11 @@ class JobRecord:
         sealed = codec.seal_amendment(amendment, signer)
         self.amendments.append(sealed)
         return Put("amendment", self.id + u32(amendment.seq), encode(records.pack_sealed(sealed)))
+
+    def link(self, kind: AmendmentKind, reason: str, draw_secret: bytes, signer: Signer) -> Put:
+        """The next link that carries no blocks: a pause, a cancel, the close."""
+        link = Amendment(self.id, len(self.amendments) + 1, self.head(), kind, reason=reason, draw_secret=draw_secret)
+        return self.amend(link, signer)
 
     def digest_blocks(self) -> None:
         """Name every block. Pure work: ~8 µs a block."""

@@ -9,6 +9,7 @@ from ctorrent.errors import Malformed
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.result import FailureKind, Result, commitment, output_digest
 from ctorrent.model.session import Output, Returned
+from ctorrent.node.jobbook import End
 
 
 @dataclass(slots=True)
@@ -82,6 +83,11 @@ class Replica:
     failure_text: str
     log: bytes
     blob: Digest | None
+
+    def end(self, state: str, output: bytes | None, workers: tuple[NodeId, ...]) -> End:
+        """The block's end when this replica's bytes are the ones kept."""
+        blob = self.blob if output is None and self.blob is not None else b""
+        return End(state, output or b"", blob, self.failure_text, workers, len(workers), self.seconds, log=self.log)
 
 
 def replicas(given: Given) -> list[Replica]:

@@ -111,7 +111,7 @@ class SocketCell:
                     break
                 left = len(unit) - len(outcomes)
                 ending = await self._end(sitting.serial, now=cut is not Cut.EOF)
-                if left and (careful or left == 1):  # else gathered replies may be lost: run those blocks again, one by one
+                if left and (careful or left == 1) and cut is not Cut.SPENT:  # else gathered replies may be lost: run those blocks again, one by one
                     outcomes.append(self._lost(cut, ending, sitting))
                 careful = True
         return outcomes

@@ -17,6 +17,7 @@ class Cut(Enum):
     """Why the node stopped listening to a process."""
 
     DONE = "done"
+    SPENT = "answered for its block and is not to be trusted with another"
     EOF = "its connection ended"
     DEADLINE = "deadline"
     TOO_LARGE = "too large"

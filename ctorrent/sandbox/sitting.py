@@ -108,6 +108,8 @@ class Sitting:
         self.outcomes.append(await self._outcome(kind, body, usage))
         self._logs.clear()
         self._deadline = trio.current_time() + self._limits.block_s
+        if kind == frames.VALUE and self.outcomes[-1].failure is not None:
+            raise _Stop(Cut.SPENT)
 
     def _check(self, kind: int, position: int, size: int) -> None:
         limit = {

@@ -2,7 +2,8 @@
 
 A vote against a worker is held until (1) the first blocks of the job were compared and do not speak against the
 program, and (2) the coordinator ran blocks that this worker lost, each twice, alone: its own runs agreed with each
-other and with the result, `proofs_min` times. Whoever was found out that way needs no further check in the same job.
+other and with the result: once where nearly all blocks are agreed on at once, else more often. Whoever was found out
+that way needs no further check in the same job.
 One run that differs drops every vote still held: then it is the program.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ctorrent.model.ids import NodeId
+from ctorrent.verify.ballot import Replica
 from ctorrent.verify.words import Rules
 
 
@@ -19,10 +21,10 @@ class Held:
     """Votes against one worker that wait for proof. `cases`: lost blocks with their results, to be run again."""
 
     indices: list[int] = field(default_factory=list)
-    cases: list[tuple[int, bytes]] = field(default_factory=list)
+    cases: list[tuple[int, Replica]] = field(default_factory=list)
     proofs: int = 0
 
-    def trial(self) -> tuple[int, bytes] | None:
+    def trial(self) -> tuple[int, Replica] | None:
         """The next block to run; the same again where it lost only one."""
         return self.cases[min(self.proofs, len(self.cases) - 1)] if self.cases else None
 
@@ -99,7 +101,10 @@ class EarlyWindow:
 class Blame:
     """Holds votes, and says which blocks the coordinator should run itself."""
 
-    __slots__ = ("_checks", "_failures", "_rules", "convicted", "held", "off", "window")
+    __slots__ = (
+        "_checks", "_contradictions", "_disputes", "_disputes_of", "_failures", "_rules", "agreements", "convicted",
+        "held", "off", "window",
+    )  # fmt: skip
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -109,15 +114,35 @@ class Blame:
         self.off = False  # the program is suspected: nobody is voted against any more
         self._checks: dict[int, None] = {}  # self-checks under way
         self._failures = 0
+        self._contradictions = 0
+        self.agreements = 0  # blocks on which owners agreed at once
+        self._disputes = 0
+        self._disputes_of: dict[NodeId, int] = {}
 
-    def accuse(self, worker: NodeId, index: int, result: bytes | None) -> None:
-        """This worker's answer lost block `index`, whose result is `result`."""
+    def dispute(self, workers: tuple[NodeId, ...]) -> None:
+        """A block on which these differ."""
+        self._disputes += 1
+        for worker in workers:
+            self._disputes_of[worker] = self._disputes_of.get(worker, 0) + 1
+
+    def contradicted(self) -> bool:
+        """The coordinator's own runs say otherwise than a majority. True: too often to be the peers."""
+        self._contradictions += 1
+        return self._contradictions >= self._rules.contradictions_max
+
+    def proofs_needed(self, worker: NodeId) -> int:
+        others = self._disputes - self._disputes_of.get(worker, 0)
+        steady = self.agreements >= self._rules.steady_blocks and others <= self._rules.steady_share * self.agreements
+        return self._rules.proofs_steady if steady else self._rules.proofs_doubtful
+
+    def accuse(self, worker: NodeId, index: int, winner: Replica) -> None:
+        """This worker's answer lost block `index` to this one."""
         if self.off:
             return
         held = self.held.setdefault(worker, Held())
         held.indices.append(index)
-        if result is not None and worker not in self.convicted and len(held.cases) < self._rules.proofs_min:
-            held.cases.append((index, result))
+        if worker not in self.convicted and len(held.cases) < self._rules.proofs_doubtful:
+            held.cases.append((index, winner))
 
     @property
     def checking(self) -> bool:
@@ -144,8 +169,8 @@ class Blame:
         self._failures = self._failures + 1 if failed else 0
         return True
 
-    def trials(self, index: int) -> list[tuple[NodeId, bytes]]:
-        """Whose guilt this block's self-check is about, and the result they lost to."""
+    def trials(self, index: int) -> list[tuple[NodeId, Replica]]:
+        """Whose guilt this block's self-check is about, and what they lost to."""
         found = [(worker, held.trial()) for worker, held in self.held.items() if worker not in self.convicted]
         return [(worker, trial[1]) for worker, trial in found if trial is not None and trial[0] == index]
 
@@ -161,7 +186,7 @@ class Blame:
         if held is None or worker in self.convicted:
             return
         held.proofs += 1
-        if held.proofs >= self._rules.proofs_min:
+        if held.proofs >= self.proofs_needed(worker):
             self.convicted[worker] = None
             held.cases = []
 
@@ -172,7 +197,7 @@ class Blame:
 
     def release(self) -> dict[NodeId, list[int]]:
         """Votes that may be cast now."""
-        if self.off or not self.window.closed:
+        if not self.held or self.off or not self.window.closed:
             return {}
         ready = [worker for worker in self.held if worker in self.convicted]
         return {worker: self.held.pop(worker).indices for worker in ready}

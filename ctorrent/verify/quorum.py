@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from ctorrent.errors import Malformed
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.job import Verify
 from ctorrent.model.result import Verdict, output_digest
@@ -105,6 +104,7 @@ class Quorum:
         self._lone: dict[int, None] = {}  # no other owner will come, said before the first replica came
         self._coalesce_off = False
         self._strife = ""  # the first difference, in words
+        self._doubt = ""  # the coordinator's own runs contradict majorities, in words
         self._blame = Blame(self.rules)
         self._log: deque[tuple[int, str]] = deque(maxlen=self.rules.log_max)
 
@@ -261,7 +261,9 @@ class Quorum:
             suspects = [r for r in values if r not in most]
             self._blame.window.agreed(tuple(r.worker for r in most), first=False)
         self._strife = self._strife or f"result of block {index}: {ballot.differed}"
-        ballot.recorded = True
+        if not ballot.recorded:
+            ballot.recorded = True
+            self._blame.dispute(tuple(r.worker for r in values))
         self._blame.window.differed(index, tuple(r.worker for r in suspects))
 
     def _rerun(self, index: int, ballot: Ballot, values: list[Replica], out: list[Effect]) -> bool:
@@ -307,6 +309,7 @@ class Quorum:
         self._close(index)
         if cross:
             self.cross_validated += 1
+            self._blame.agreements += not ballot.recorded
             self._blame.window.agreed(workers, first=not ballot.recorded)
         else:
             self.not_cross_validated += 1
@@ -318,14 +321,24 @@ class Quorum:
         batch.settle(index, kept.digest, kept.output, workers, kept.failed, cross)
 
     def _accuse(self, index: int, ballot: Ballot, winners: list[Replica]) -> None:
-        losers = [r for r in ballot.replicas if self._proves(winners, r)]
-        if ballot.own is not None:
-            backed = isinstance(verdict(ballot.own, winners[0], self._compare), Same)
-            losers = [r for r in losers if backed and r.worker != ballot.own.worker]
+        own, winner = ballot.own, winners[0]
+        losers = [r for r in ballot.replicas if self._proves(winners, r) and (own is None or r.worker != own.worker)]
+        if own is not None and not self._backs(own, winner, index):
+            return
         for loser in losers:
-            self._blame.accuse(loser.worker, index, winners[0].output)
-            if ballot.own is not None:
+            self._blame.accuse(loser.worker, index, winner)
+            if own is not None:
                 self._blame.prove(loser.worker)
+
+    def _backs(self, own: Replica, winner: Replica, index: int) -> bool:
+        """Do the coordinator's own runs agree with what a majority says? Where not, it is noted against the program."""
+        found = verdict(own, winner, self._compare)
+        if isinstance(found, Same):
+            return True
+        comparable = not found.exact or own.fingerprint == winner.fingerprint
+        if comparable and not (own.failed or winner.failed) and self._blame.contradicted():
+            self._doubt = f"result of block {index}, run here twice and by a majority elsewhere: {found.words}"
+        return False
 
     def _proves(self, winners: list[Replica], loser: Replica) -> bool:
         """Is losing to these evidence? Not a failure's, not of a shared unit, not an exact one across environments."""
@@ -370,9 +383,8 @@ class Quorum:
 
     def _try(self, index: int, own: Replica) -> None:
         """Votes held for this block's proof are cast or dropped."""
-        for worker, result in self._blame.trials(index):
-            backed = own.output == result or isinstance(self._compare_safely(own.output or b"", result), Same)
-            if backed and worker != own.worker:
+        for worker, winner in self._blame.trials(index):
+            if worker != own.worker and self._backs(own, winner, index):
                 self._blame.prove(worker)
             else:
                 self._blame.acquit(worker, index)
@@ -392,6 +404,9 @@ class Quorum:
         """Votes whose proof is complete are cast; missing proofs are asked for."""
         blame = self._blame
         if blame.off:
+            return
+        if self._doubt:
+            self._pause(f"{self._doubt}: {_HINT}", out)
             return
         total, was_closed = blame.window.total, blame.window.closed
         if blame.window.judge(last=total is not None and not self._ballots and self._closed >= total):
@@ -421,12 +436,6 @@ class Quorum:
 
     def _compare(self, left: bytes, right: bytes) -> Same | Different:
         return same(left, right, self._policy)
-
-    def _compare_safely(self, left: bytes, right: bytes) -> Same | Different:
-        try:
-            return self._compare(left, right)
-        except Malformed as error:
-            return Different(error.message, True)
 
     # -- for people ---------------------------------------------------------------------------------------------------
 

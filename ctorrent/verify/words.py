@@ -17,7 +17,11 @@ class Rules:
     early_share: float = 0.5  # more than this share of them differing pauses the job
     early_min: int = 3  # with fewer blocks to compare, a third replica says more than a pause
     self_checks_at_once: int = 2  # each runs a block twice on the requester's own machine
-    proofs_min: int = 2  # self-checks passed before a first vote: a program of three answers passes one in nine
+    proofs_steady: int = 1  # self-checks passed before a first vote, where everybody else agrees on nearly all …
+    proofs_doubtful: int = 3  # … and where not: a program of three random answers passes one in 9 × 9 × 9
+    steady_blocks: int = 8  # agreed on at once, at least, to call a program steady: early_blocks' reason
+    steady_share: float = 0.1  # of disputes among the others, at most
+    contradictions_max: int = 2  # times that the coordinator's own runs contradict a majority: then it is the program
     self_check_tries: int = 3  # then this requester cannot check, and votes against nobody
     differences_max: int = 1000  # kept in words for the report
     log_max: int = 2000  # steps kept for story()

@@ -1,17 +1,18 @@
-"""The stock library, doing what our cures are for. `python -m tests.net.stock NAME` prints what it did, or dies of it.
+"""The stock library, doing what our cures are for. `python -m tests.net.stock NAME…` prints what it did, or dies of it.
 
 Runs in a process of its own: the cures patch the library, and some of these end it. Imports nothing of ctorrent.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 warnings.simplefilter("ignore")
@@ -92,11 +93,15 @@ async def pubsub_garbage() -> object:
 
     victim = make()
     pubsub = Pubsub(victim, GossipSub([PROTOCOL_ID_V11], 3, 2, 4))
-    async with hosts(victim), background_trio_service(pubsub), background_trio_service(pubsub.router):
-        async with attacker(str(victim.get_addrs()[0])) as eve:
-            await eve.open(b"/meshsub/1.1.0", bytes((40,)) + b"\xff" * 40)
-            await trio.sleep(5)
-            return "survived"
+    async with (
+        hosts(victim),
+        background_trio_service(pubsub),
+        background_trio_service(pubsub.router),
+        attacker(str(victim.get_addrs()[0])) as eve,
+    ):
+        await eve.open(b"/meshsub/1.1.0", bytes((40,)) + b"\xff" * 40)
+        await trio.sleep(5)
+        return "survived"
 
 
 async def cancelled_reads() -> object:
@@ -196,7 +201,7 @@ async def closed_window() -> object:
         async with attacker(str(victim.get_addrs()[0])) as eve:
             await eve.open(b"/stock/write/1")
             with trio.move_on_after(7):
-                while not ends:
+                while not ends:  # noqa: ASYNC110  the state of a library has no event
                     await trio.sleep(0.1)
         return ends[0] if ends else "patient"
 
@@ -265,14 +270,13 @@ async def kademlia() -> object:
 
     victim = make()
     dht = KadDHT(victim, DHTMode.SERVER, protocol_prefix=TProtocol("/mine"))
-    async with hosts(victim), background_trio_service(dht):
-        async with attacker(str(victim.get_addrs()[0])) as eve:
-            for _ in range(12):
-                await eve.open(b"/ipfs/kad/1.0.0", b"\x20")
-            await trio.sleep(1)
-            thirteenth = await eve.open(b"/ipfs/kad/1.0.0", b"\x20")
-            await trio.sleep(1)
-            return "deaf" if thirteenth in eve.ended else "hears"
+    async with hosts(victim), background_trio_service(dht), attacker(str(victim.get_addrs()[0])) as eve:
+        for _ in range(12):
+            await eve.open(b"/ipfs/kad/1.0.0", b"\x20")
+        await trio.sleep(1)
+        thirteenth = await eve.open(b"/ipfs/kad/1.0.0", b"\x20")
+        await trio.sleep(1)
+        return "deaf" if thirteenth in eve.ended else "hears"
 
 
 async def seqno() -> object:
@@ -294,16 +298,48 @@ async def slow_close() -> object:
 
 async def auto_connects() -> object:
     """The peer store knows an address that nobody asked to dial."""
-    config = ConnectionConfig(auto_connect_interval=0.5)
-    async with hosts(make(), make(connection_config=config)) as (stranger, client):
+    async with hosts(make(), make()) as (stranger, client):
         client.get_peerstore().add_addrs(stranger.get_id(), info(stranger).addrs, 100)
-        with trio.move_on_after(8):
-            while not client.get_network().get_connections():
-                await trio.sleep(0.1)
+        await client.get_network().auto_connector.maybe_connect()  # what its timer calls
         return "dialled" if client.get_network().get_connections() else "quiet"
 
 
+async def providers() -> object:
+    """One provider, six nodes, a seventh asks: how often is it named?"""
+    from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
+
+    nodes = [make() for _ in range(7)]
+    async with hosts(*nodes), AsyncExitStack() as stack:
+        dhts = [KadDHT(node, DHTMode.SERVER) for node in nodes]
+        for dht in dhts:
+            await stack.enter_async_context(background_trio_service(dht))
+        for node, dht in zip(nodes[1:], dhts[1:], strict=True):
+            await node.connect(info(nodes[0]))
+            await trio.sleep(0.3)
+            await dht.add_peer(nodes[0].get_id())
+            await dht.refresh_routing_table()
+        key = "12" * 32
+        await dhts[1].provide(key)
+        await trio.sleep(0.5)
+        dhts[6].provider_store.providers.clear()
+        found = await dhts[6].find_providers(key)
+        return len(found) - len({one.peer_id for one in found})
+
+
+async def all_of(names: list[str]) -> dict[str, object]:
+    """Side by side; most of them mostly wait."""
+    found: dict[str, object] = {}
+
+    async def one(name: str) -> None:
+        scenario: Scenario = globals()[name]
+        found[name] = await scenario()
+
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(one, name)
+    return found
+
+
 if __name__ == "__main__":
-    scenario: Scenario = globals()[sys.argv[1]]
-    print(trio.run(scenario), flush=True)
+    print(json.dumps(trio.run(all_of, sys.argv[1:])), flush=True)
     os._exit(0)  # the stock library leaves tasks that complain on the way out

@@ -325,3 +325,41 @@ async def _runs_writer(pid: int) -> bool:
         return b"writer.py" in await trio.Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def test_commits_that_wait_together_share_a_transaction(tmp_path: Path) -> None:
+    async def main() -> None:
+        journal = await open_journal(tmp_path / "journal.db")
+        async with trio.open_nursery() as nursery:
+            for number in range(200):
+                nursery.start_soon(journal.commit, [Put("s", bytes((number,)), b"")])
+        assert journal._batches._number <= 5
+        await journal.aclose()
+
+    trio.run(main)
+
+
+def test_only_durable_batches_sync(tmp_path: Path) -> None:
+    """SQLite syncs the log at a commit under FULL (2), and at checkpoints only under NORMAL (1)."""
+    schema.prepare(tmp_path / "journal.db")
+    connection = writer.connect(str(tmp_path / "journal.db"))
+    writing = writer.Writer(connection)
+    levels = []
+    for durable in (True, False, True):
+        writing.write(iter([("s", b"k", b"v")]), durable)
+        levels.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+    assert levels == [2, 1, 2]
+    connection.close()
+
+
+def test_after_a_failure_of_unknown_extent_nothing_is_written_any_more(tmp_path: Path) -> None:
+    schema.prepare(tmp_path / "journal.db")
+    connection = writer.connect(str(tmp_path / "journal.db"))
+    writing = writer.Writer(connection)
+    connection.execute("PRAGMA query_only=ON")
+    for _ in range(2):
+        with pytest.raises(sqlite3.Error):
+            writing.write(iter([("s", b"k", b"v")]), durable=True)
+        connection.execute("PRAGMA query_only=OFF")  # it would work again, and must not be believed
+    assert connection.execute("SELECT count(*) FROM records").fetchone() == (0,)
+    connection.close()

@@ -14,12 +14,12 @@ import sys
 from typing import Any, Dict
 
 
-def _import_ours() -> Any:
+def _import_ours(kind: str) -> Any:
     """Our package by the name of its folder, and then out of the program's way."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[0] = os.path.dirname(here)
     package = os.path.basename(here)
-    names = ("frames", "lockdown", "walls", "runner", "canon", "supervisor", "child", "command")
+    names = ("frames", "lockdown", "walls", "runner", "canon", "supervisor", "child") + (("command",) if kind == "command" else ())
     modules = {name: importlib.import_module(package + "." + name) for name in names}
     del sys.path[0]
     return modules
@@ -28,7 +28,7 @@ def _import_ours() -> Any:
 def main() -> None:
     with open(sys.argv[1]) as file:
         spec: Dict[str, Any] = json.load(file)
-    ours = _import_ours()
+    ours = _import_ours(spec["kind"])
     frames = ours["frames"]
     if spec["kind"] == "probe":  # which walls could be raised on this machine?
         os.write(1, b"%d" % ours["walls"].raise_walls(spec))
@@ -68,7 +68,7 @@ def _lock(spec: Dict[str, Any], ours: Any) -> int:
         read=spec["read"] + spec["supervisor_read"],
         listed=spec["listed"],
         write=spec["write"],
-        devices=spec["devices"],
+        devices=[*spec["devices"], "/dev/null"],
         may_exec=spec["kind"] != "python" or bool(spec["devices"]),
         need_landlock=spec["need_landlock"],
     )
