@@ -50,7 +50,12 @@ from ctorrent.dispatch.words import (
 from ctorrent.dispatch.workers import Worker
 from ctorrent.model.ids import NodeId
 
+_RANK: dict[type, int] = {Deliver: 1, RerunLost: 1, NoReplica: 1, BlockFailed: 1, JobDone: 2}
 _FINAL_FIRST = BlockState.PROVISIONAL
+
+
+def _rank_of(effect: Effect) -> int:
+    return _RANK.get(type(effect), 0)
 
 
 class Dispatch:
@@ -73,7 +78,11 @@ class Dispatch:
     # -- the one door -------------------------------------------------------------------------------------------------
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Never raises on what peers do; unknown units, blocks and workers are ignored."""
+        """Never raises on what peers do; unknown units, blocks and workers are ignored.
+
+        Effects: first what goes to workers, then what quorum is told, then JobDone. So a shell may hand quorum's
+        answers straight back in before it is through with the list.
+        """
         out: list[Effect] = []
         if self.done:
             return out
@@ -83,6 +92,7 @@ class Dispatch:
             self._handout.run(now, out)
         self._finish(out)
         self._schedule(now)
+        out.sort(key=_rank_of)
         return out
 
     def _hear(self, event: Event, now: float, out: list[Effect]) -> None:
