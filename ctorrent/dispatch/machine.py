@@ -34,6 +34,7 @@ from ctorrent.dispatch.words import (
     HandedBack,
     JobDone,
     MoreReplicas,
+    NoReplica,
     Pause,
     Reach,
     RerunLost,
