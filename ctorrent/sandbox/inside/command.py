@@ -19,7 +19,7 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional, Set
 
-from . import child, frames, lockdown, runner, walls
+from . import child, frames, lockdown, reaping, runner
 from .child import Log, Wire
 from .lockdown import Lock, Prepared
 from .supervisor import Birth
@@ -29,6 +29,7 @@ _canon: Any = importlib.import_module(".canon", __package__)
 _LOOK_S = 0.05  # how often the folder's size is looked at where no file system caps it
 _FILES_MAX = 1000  # of a result: a map of more belongs into one archive
 _PR_SET_CHILD_SUBREAPER = 36
+_DISK_WORDS = (b"File too large", b"No space left on device")
 _MEMORY_WORDS = (b"bad_alloc", b"MemoryError", b"annot allocate memory", b"ut of memory")
 
 
@@ -110,7 +111,7 @@ class CommandUnit:
             kind, body = frames.FAILURE, frames.failed(frames.OUTPUT, "scratch", str(error))
         except Exception as error:
             kind, body = frames.FAILURE, frames.failed(*runner.explain(error))
-        _end_descendants()
+        reaping.end_descendants(os.getpid())
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         shutil.rmtree(work, ignore_errors=True)
@@ -212,8 +213,8 @@ class CommandUnit:
         words = self._tail.decode("utf-8", "replace")
         if status == -signal.SIGXCPU:
             return Refused(frames.TIME, "cpu", "used more processor time than its limit")
-        if status == -signal.SIGXFSZ:
-            return Refused(frames.OUTPUT, "scratch", "wrote a file of more than %d bytes" % self._spec["scratch_bytes"])
+        if status == -signal.SIGXFSZ or any(word in self._tail for word in _DISK_WORDS):
+            return Refused(frames.OUTPUT, "scratch", "wrote more than %d bytes" % self._spec["scratch_bytes"])
         if status == -signal.SIGKILL or any(word in self._tail for word in _MEMORY_WORDS):
             return Refused(frames.MEMORY, str(status), words)
         if status < 0:
@@ -291,26 +292,3 @@ def _size(folder: str) -> int:
             except OSError:
                 continue
     return total
-
-
-def _end_descendants() -> None:
-    """Kill what the program left running. Orphans become ours, so that each round reaches one generation deeper."""
-    while True:
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        for pid in _children(os.getpid()):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                continue
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
-
-
-def _children(parent: int) -> List[int]:
-    return [pid for pid, above in walls.processes() if above == parent]

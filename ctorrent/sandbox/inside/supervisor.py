@@ -20,7 +20,7 @@ import time
 from collections import OrderedDict
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from . import frames, scan, walls
+from . import frames, reaping, scan
 from .lockdown import Lock, Prepared, lock
 from .runner import bundle_of, refuse_processes
 from .seeds import Seeder
@@ -198,9 +198,7 @@ class Supervisor:
 
     def _sweep(self, serial: int) -> None:
         """A killed runner cannot end what its program left: those became our children. Nor remove its folder."""
-        for pid, parent in walls.processes():
-            if parent == os.getpid() and pid not in self._living:
-                _kill(pid)
+        reaping.end_strays(os.getpid(), self._living)
         shutil.rmtree(os.path.join(self._spec["scratch"], str(serial)), ignore_errors=True)
 
     def _listen(self) -> None:

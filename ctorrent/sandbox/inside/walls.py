@@ -13,7 +13,7 @@ import ctypes
 import os
 import signal
 import struct
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Tuple
 
 from . import frames
 
@@ -193,16 +193,3 @@ def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -
 def _check(result: int, what: str) -> None:
     if result:
         raise OSError(ctypes.get_errno(), what)
-
-
-def processes() -> List[Tuple[int, int]]:
-    """(process, parent) of all in this namespace; nothing where /proc is not there."""
-    found: List[Tuple[int, int]] = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if name.isdigit():
-            try:
-                with open("/proc/%s/stat" % name) as file:
-                    found.append((int(name), int(file.read().rpartition(")")[2].split()[1])))
-            except (OSError, ValueError, IndexError):
-                continue
-    return found
