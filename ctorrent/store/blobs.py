@@ -15,6 +15,7 @@ up once for the whole of it; a cancelled caller waits for their end.
 from __future__ import annotations
 
 import secrets
+import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,13 +94,15 @@ class Blobs:
         Raises LocalError when it cannot be read or does not fit.
         """
         try:
-            size = (await trio.Path(path).stat()).st_size
+            status = await trio.Path(path).stat()
         except OSError as error:
             raise LocalError(f"{path} cannot be read: {error.strerror}.") from error
-        self._make_room(size)
+        if not stat.S_ISREG(status.st_mode):
+            raise LocalError(f"{path} is not a plain file.")  # a pipe would keep the thread for ever
+        self._make_room(status.st_size)
         spare = self._spare()
         try:
-            blob, size = await self._do(size, lambda: files.copy_in(Path(path), spare, durable))
+            blob, size = await self._do(status.st_size, lambda: files.copy_in(Path(path), spare, durable))
         except BaseException:
             spare.unlink(missing_ok=True)
             raise

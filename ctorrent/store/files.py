@@ -85,7 +85,7 @@ def copy_in(source: Path, target: Path, durable: bool) -> tuple[Digest, int]:
 def _copy_some(reader: int, writer: int) -> int:
     try:
         return os.copy_file_range(reader, writer, _COPY_BYTES)
-    except OSError:  # across file systems of old kernels, or not a plain file
+    except (OSError, AttributeError):  # across file systems of old kernels; a system that has no such call
         data = os.read(reader, 1 << 20)
         view = memoryview(data)
         while view:

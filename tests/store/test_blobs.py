@@ -55,7 +55,8 @@ def test_a_users_file_is_copied_and_hashed(tmp_path: Path, size: int) -> None:
 def test_a_users_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     async def main() -> None:
         blobs = await open_blobs(tmp_path / "blobs")
-        for path in (tmp_path / "missing", tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "missing", tmp_path, tmp_path / "pipe"):
             with pytest.raises(LocalError, match=str(path)):
                 await blobs.put_file(str(path))
         assert list((tmp_path / "blobs" / "new").iterdir()) == []

@@ -14,12 +14,14 @@ import pytest
 import trio
 
 from ctorrent.errors import JournalError
+from ctorrent.ports import Put
 from ctorrent.store.journal import Journal, open_journal
 
 # Commits number n as records n/0 … n/n%5 with values derived from n, prints n when acknowledged. Every third is quick.
 VICTIM = """
 import sys, trio
 from ctorrent.ports import Delete, Put
+from ctorrent.ports import Put
 from ctorrent.store.journal import open_journal
 
 async def main():
@@ -100,7 +102,7 @@ def test_cut_at_any_size_it_is_refused_or_recovered(tmp_path: Path) -> None:
     assert log.stat().st_size > 50_000, "the kill left a log to be cut"
     everything = _read_a_copy(origin, tmp_path / "all", None, None)
     outcomes = []
-    for size in _sizes(log.stat().st_size, 60):
+    for size in _sizes(log.stat().st_size, 20):
         kept = _read_a_copy(origin, tmp_path / f"log{size}", "journal.db-wal", size)
         assert isinstance(kept, list), "a log that ends early is what a crash leaves: recovered"
         assert kept == everything[: len(kept)], "a prefix: commits in order, none missing in between"
@@ -140,6 +142,24 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path) -> None:
         except JournalError:
             refused += 1
     assert refused > 30
+
+
+@pytest.mark.real
+def test_damage_is_found_at_the_start_and_not_at_some_later_read(tmp_path: Path) -> None:
+    """Inside a value, where SQLite's own check does not look."""
+    path = tmp_path / "journal.db"
+    trio.run(_write_one, path)
+    raw = path.read_bytes()
+    assert raw.count(b"a value of some length") == 1
+    path.write_bytes(raw.replace(b"a value of some length", b"a value of some lengtg"))
+    with pytest.raises(JournalError, match=r"a record of 'jobs' does not have the checksum"):
+        trio.run(open_journal, path)
+
+
+async def _write_one(path: Path) -> None:
+    journal = await open_journal(path)
+    await journal.commit([Put("jobs", b"k", b"a value of some length")])
+    await journal.aclose()
 
 
 def _read_a_copy(origin: Path, folder: Path, part: str | None, size: int | None) -> list[int] | JournalError:
