@@ -109,6 +109,7 @@ class FakeSwarm:
         )  # fmt: skip
         member._node = Node(member.settings, world, _no_environments)
         await host.nursery.start(member._node.run)
+        await trio.sleep(0.001)  # its tasks take their first steps: open jobs are read from the journal
         member.alive = True
 
     async def _housed(self, member: Member, task_status: Any) -> None:
