@@ -223,7 +223,7 @@ def workers(rows: list[Plain]) -> RenderableType:
 
 
 def _worker(row: Plain) -> tuple[Any, ...]:
-    blocks = ", ".join(map(str, row["running"][:4])) + (" …" if len(row["running"]) > 4 else "")
+    blocks = ", ".join(map(str, sorted(row["running"])[:4])) + (" …" if len(row["running"]) > 4 else "")
     wrong = row["disputed"] + row["invalid"]
     return (
         worker_name(row), show.state(row["state"]), row["isolation"], blocks or "–", row["done"], row["agreed"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -126,17 +126,17 @@ def results(
         if as_json or form is Format.JSON:
             show.print_json(list(handle.rows()))
         elif form is Format.CSV:
-            _print_csv(handle)
+            write_csv(handle, sys.stdout)
         else:
             _print_rows(handle, limit)
 
 
-def _print_csv(job: Job) -> None:
+def write_csv(job: Job, file: TextIO) -> None:
     """Two passes: the first finds the columns, since rows may differ; neither holds all values."""
     from ctorrent.client import flat_row
 
     columns = dict.fromkeys(name for row in job.rows() for name in flat_row(row))
-    writer = csv.DictWriter(sys.stdout, list(columns), lineterminator="\n")
+    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
     writer.writeheader()
     for row in job.rows():
         writer.writerow({name: _cell(value) for name, value in flat_row(row).items()})

@@ -13,11 +13,12 @@ from ctorrent.cli.options import DataDir, Json, any_node
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.text import Text
+
     from ctorrent.client import Net
 
 Plain = dict[str, Any]
 ledger_app = typer.Typer(help="The signed logs that this node holds.", no_args_is_help=True)
-UNTOLD = ("evidence", "class", "owner", "job")  # of a tally: --json has them
 CLEAN = ("authors", "entries")  # counts in a verification that may be above zero without harm
 
 
@@ -36,7 +37,15 @@ def ledger_show(
     """Print the entries of every author, in each one's order."""
     with any_node(data_dir) as net:
         rows = list(islice(_entries(net, after), limit))
-    show.emit(as_json, rows, lambda: _show_entries(rows))
+        names = _names(net)
+    show.emit(as_json, rows, lambda: _show_entries(rows, names))
+
+
+def _names(net: Net) -> dict[str, str]:
+    """What nodes call themselves, as far as this one knows."""
+    here = net.status()
+    found = {row["node"]: row["name"] for row in [*net.reputation(), *net.peers(), here]}
+    return {node: name for node, name in found.items() if name}
 
 
 def _entries(net: Net, after: int) -> Iterator[Plain]:
@@ -45,7 +54,7 @@ def _entries(net: Net, after: int) -> Iterator[Plain]:
         after = page[-1]["position"]
 
 
-def _show_entries(rows: list[Plain]) -> None:
+def _show_entries(rows: list[Plain], names: dict[str, str]) -> None:
     console = show.stdout()
     if not rows:
         console.print("The ledger is empty: entries come with finished work.")
@@ -53,16 +62,22 @@ def _show_entries(rows: list[Plain]) -> None:
     from datetime import UTC, datetime
 
     lines = [
-        (row["position"], show.short(row["author"]), f"{row['incarnation']}.{row['seq']}", str(row["kind"]).lower(), row["ring"].split(":")[0],
-         f"{datetime.fromtimestamp(row['issued_unix'], UTC):%Y-%m-%d %H:%M}", _body(row["body"]))
+        (row["position"], names.get(row["author"]) or show.short(row["author"]), f"{row['incarnation']}.{row['seq']}",
+         str(row["kind"]).lower(), row["ring"].split(":")[0], f"{datetime.fromtimestamp(row['issued_unix'], UTC):%Y-%m-%d %H:%M}",
+         _body(row["body"], names))
         for row in rows
     ]  # fmt: skip
-    console.print(show.table(("#", "author", "entry", "kind", "ring", "says at", "what"), lines, right=("#",)))
+    console.print(show.table(("#", "author", "entry", "kind", "ring", "says at (UTC)", "what"), lines, right=("#",)))
 
 
-def _body(body: Plain) -> str:
-    told = {key: inner for key, inner in body.items() if key not in UNTOLD}
-    return show.value({key: show.short(inner) if isinstance(inner, str) else inner for key, inner in told.items()}, width=100)
+def _body(body: Plain, names: dict[str, str]) -> Text:
+    """Of a tally: node3: 8 agreed, 1 disputed. Of others: what they hold, in short."""
+    if "worker" not in body:
+        return show.plain(show.value({key: show.short(inner) if isinstance(inner, str) else inner for key, inner in body.items()}, width=100))
+    counts = [f"{body[word]} {word}" for word in ("agreed", "disputed", "invalid") if body.get(word)]
+    wrong = bool(body.get("disputed") or body.get("invalid"))
+    worker = names.get(body["worker"]) or show.short(body["worker"])
+    return show.plain(f"{worker}: {', '.join(counts) or 'nothing'}", "red" if wrong else "")
 
 
 @ledger_app.command("verify")

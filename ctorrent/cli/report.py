@@ -15,12 +15,13 @@ Plain = dict[str, Any]
 DISPUTES_MAX = 5  # shown; the rest is counted
 
 
-def print_ending(found: Ending) -> None:
-    """Answer first, then who and how; what is wrong is said before anything else."""
+def print_ending(found: Ending, stays: bool) -> None:
+    """Answer first, then who and how; what is wrong is said before anything else. stays: the node outlives this command."""
     console = show.stdout()
     _print_answer(console, found)
     print_report(console, found.status)
-    console.print(show.plain(f"All rows: ctorrent results {found.status['job']}", "dim"))
+    if stays:
+        console.print(show.plain(f"All rows: ctorrent results {found.status['job']}", "dim"))
 
 
 def _print_answer(console: Console, found: Ending) -> None:

@@ -46,7 +46,11 @@ def printable(text: str) -> str:
 
 def print_json(value: Any) -> None:
     """One document on one line. Bytes become {"base64": …}, arrays lists, and NaN the text "NaN"."""
-    print(json.dumps(to_json(value), ensure_ascii=False, allow_nan=False), flush=True)
+    print(as_json(value), flush=True)
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(to_json(value), ensure_ascii=False, allow_nan=False)
 
 
 def to_json(value: Any) -> Any:
@@ -69,9 +73,9 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def emit(as_json: bool, value: Any, show: Callable[[], None]) -> None:
+def emit(to_program: bool, value: Any, show: Callable[[], None]) -> None:
     """`value` as JSON, or what `show` prints."""
-    if as_json:
+    if to_program:
         print_json(value)
     else:
         show()

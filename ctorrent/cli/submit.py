@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ctorrent.client import Job, Net
 
 Plain = dict[str, Any]
+LEFT = 130  # the exit code of a command that Ctrl-C ended
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +34,7 @@ def submit(
     ring: Annotated[str | None, typer.Option("--ring", help="Who may run it: friends, swarm or public.", show_default=False)] = None,
     no_work: Annotated[bool, typer.Option("--no-work", help="Leave the blocks to others: none runs here.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's name and come back at once.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all rows here: .csv or .json.", show_default=False)] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -48,6 +50,8 @@ def submit(
         raise LocalError(f"There is no job file {job_file}.", "Give the path of a YAML file; ctorrent job schema shows its fields.")
     if local and detach:
         raise LocalError("--local nodes end with this command, so --detach would end the job.", "Leave one of the two out.")
+    if output is not None:
+        _check_output(output, detach)
     wanted = {"replicas": replicas, "name": name, "ring": ring, "work": False if no_work else None}
     with _opened(local, data_dir, as_json) as net:
         job = net.start(job_file, **{key: value for key, value in wanted.items() if value is not None})
@@ -55,8 +59,32 @@ def submit(
             _detached(net, job, as_json)
             return
         code = see_through(job, as_json, "ends" if local else "waits" if net.embedded else "goes on")
+        if output is not None and code != LEFT:
+            _write_rows(job, output)
     if code:
         raise typer.Exit(code)
+
+
+def _check_output(output: Path, detach: bool) -> None:
+    """Before the job runs: can its rows be written there?"""
+    from ctorrent.errors import LocalError
+
+    if output.suffix not in (".csv", ".json"):
+        raise LocalError(f"{output} is neither .csv nor .json.", "Name the file by what is to be in it.")
+    if not output.parent.is_dir():
+        raise LocalError(f"There is no folder {output.parent}.", "Make it first.")
+    if detach:
+        raise LocalError("--detach comes back before there are rows to write.", "Leave --output out; ctorrent results has them later.")
+
+
+def _write_rows(job: Job, output: Path) -> None:
+    from ctorrent.cli.jobs import write_csv
+
+    with output.open("w", encoding="utf-8", newline="") as file:
+        if output.suffix == ".csv":
+            write_csv(job, file)
+        else:
+            file.write(show.as_json(list(job.rows())) + "\n")
 
 
 @contextmanager
@@ -112,7 +140,7 @@ def see_through(job: Job, as_json: bool, fate: Fate) -> int:
     else:
         from ctorrent.cli import report
 
-        report.print_ending(found)
+        report.print_ending(found, stays=fate != "ends")
     return found.code
 
 
@@ -126,12 +154,12 @@ def _leave(job: Job, as_json: bool, fate: Fate) -> int:
     console.print(show.plain(f"You left job {job.name}."))
     console.print(back_to_it(job.name, fate))
     if fate == "ends":
-        return 130
+        return LEFT
     console.print(show.plain(f"Ctrl-C again within {follow.SECOND_S:.0f} seconds cancels it.", "yellow"))
     if follow.second_interrupt():
         job.cancel("cancelled from the terminal")
         console.print(show.plain(f"Job {job.name} is cancelled. What is settled stays: ctorrent results {job.name}"))
-    return 130
+    return LEFT
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from ctorrent.cli import checkup, jobs, main, node, people, show
 from tests.cli.conftest import Ran
-from tests.client.small_door import LIAR, NODE, OTHER, SmallDoor, job_status, report
+from tests.client.small_door import LIAR, NODE, SmallDoor, job_status, report
 
 pytestmark = pytest.mark.real
 Run = Callable[..., Ran]
@@ -94,6 +94,18 @@ def test_submit_as_json_is_one_line_with_the_answer(run: Run, job_file: pathlib.
     assert found["answer"] == {"C": 10, "gamma": 0.001, "accuracy": 0.97}
     assert found["state"] == "settled"
     assert ran.err == ""
+
+
+def test_rows_are_written_where_asked(run: Run, job_file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    table, document = tmp_path / "rows.csv", tmp_path / "rows.json"
+    assert run("submit", str(job_file), "-o", str(table)).code == 0
+    assert len(list(csv.DictReader(io.StringIO(table.read_text())))) == 12
+    assert run("submit", str(job_file), "--output", str(document)).code == 0
+    assert json.loads(document.read_text())[7]["value"]["accuracy"] == 0.7
+    for wrong in (tmp_path / "rows.txt", tmp_path / "none" / "rows.csv"):
+        ran = run("submit", str(job_file), "-o", str(wrong))
+        assert ran.code == 2, "said before the job runs"
+    assert not (tmp_path / "rows.txt").exists()
 
 
 def test_detach_says_how_to_come_back(run: Run, job_file: pathlib.Path) -> None:
@@ -195,6 +207,11 @@ def test_a_ledger_with_a_fork_is_not_well(run: Run, door: SmallDoor) -> None:
     ran = run("ledger", "verify")
     assert ran.code == 1
     assert "forks" in ran.out
+
+
+def test_the_ledger_is_shown_with_names(run: Run) -> None:
+    told = run("ledger", "show").out
+    assert "ann" in told and "bob: 3 agreed" in told
 
 
 def test_what_peers_say_paints_nothing(run: Run, door: SmallDoor) -> None:
@@ -305,4 +322,3 @@ def test_help_is_quick_and_loads_no_network() -> None:
     assert min(took) <= 0.3, took
     code = "import sys; from ctorrent.cli import main; main.run(['--help']); assert not {'libp2p', 'trio', 'numpy', 'docker', 'ctorrent.node'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    assert OTHER
