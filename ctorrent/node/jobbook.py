@@ -33,8 +33,8 @@ class JobRecord:
     blocks: list[Block] = field(default_factory=list)
     digests: list[Digest] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
-    answer: bytes | None = None  # canonical value of the reduced answer
-    answer_error: str = ""
+    answer: bytes = b""  # blob of the reduced answer's canonical value; empty: there is none
+    answer_error: str = ""  # why there is none
 
     @property
     def id(self) -> JobId:
