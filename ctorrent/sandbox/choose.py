@@ -9,7 +9,7 @@ import trio
 from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation
 from ctorrent.ports import Sandbox
-from ctorrent.sandbox import jail
+from ctorrent.sandbox import docker, jail
 from ctorrent.sandbox.limits import SandboxRules
 from ctorrent.sandbox.room import remove_leftovers
 
@@ -22,6 +22,11 @@ async def open_sandbox(data_dir: Path, rules: SandboxRules, prefer: str = "auto"
         raise LocalError(f"{prefer!r} is not a sandbox", "Use auto, docker or jail.")
     data_dir = _prepared(data_dir)
     reasons = []
+    if prefer in ("auto", "docker"):
+        try:
+            return await docker.connect(data_dir, rules)
+        except LocalError as error:
+            reasons.append(error.message)
     if prefer in ("auto", "jail"):
         why = jail.works()
         if not why:
@@ -32,8 +37,21 @@ async def open_sandbox(data_dir: Path, rules: SandboxRules, prefer: str = "auto"
 
 async def available(data_dir: Path, rules: SandboxRules | None = None) -> list[tuple[Isolation, bool, str]]:
     """(level, does it work, why not or what it lacks), strongest first, for `ctorrent doctor`."""
+    rules = rules or SandboxRules()
+    data_dir = _prepared(data_dir)
+    found = []
+    try:
+        sandbox: Sandbox = await docker.connect(data_dir, rules)
+        found.append((sandbox.level, True, " ".join(sandbox.gaps)))
+        await sandbox.aclose()
+    except LocalError as error:
+        found.append((Isolation.DOCKER, False, str(error)))
     why = jail.works()
-    return [(Isolation.JAIL, not why, why or " ".join(jail.GAPS))]
+    if not why:
+        sandbox = await trio.to_thread.run_sync(jail.JailSandbox, data_dir, rules)
+        why = " ".join(sandbox.gaps)
+        return [*found, (Isolation.JAIL, True, why)]
+    return [*found, (Isolation.JAIL, False, why)]
 
 
 def _prepared(data_dir: Path) -> Path:

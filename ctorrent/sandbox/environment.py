@@ -39,10 +39,10 @@ _PROGRAMS = (
 class Environments:
     """The environments of one data folder."""
 
-    def __init__(self, data_dir: Path, rules: SandboxRules, commands: bool = False, gpu_class: str = "", image: str = "") -> None:
+    def __init__(self, data_dir: Path, rules: SandboxRules, its_programs: tuple[str, ...] = (), gpu_class: str = "", image: str = "") -> None:
         self._folder = data_dir / "environments"
         self._rules = rules
-        self._programs = programs() if commands else ()
+        self._programs = its_programs
         self._gpu_class = gpu_class
         self._image = image
 
@@ -50,6 +50,11 @@ class Environments:
         """"base" and all that were added, by name."""
         names = sorted(path.parent.name for path in self._folder.glob("*/environment.json"))
         return (self._info(BASE, ()), *(self._read(name) for name in names))
+
+    def of_image(self, python: str, packages: tuple[tuple[str, str], ...]) -> EnvironmentInfo:
+        """The environment that a named image is."""
+        info = replace(self._info(BASE, packages), python=python, programs=(), fingerprint=Digest(b""))
+        return replace(info, fingerprint=fingerprint(info, self._gpu_class))
 
     def site(self, name: str) -> Path | None:
         """The folder to import from; None for "base". Raises LocalError when it is not there."""

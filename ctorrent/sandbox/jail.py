@@ -13,9 +13,9 @@ from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation, ProgramKind
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.ports import Cell, CellSpec
-from ctorrent.sandbox import description, enclosed
+from ctorrent.sandbox import description, enclosed, gpu
 from ctorrent.sandbox.cell import SocketCell
-from ctorrent.sandbox.environment import Environments
+from ctorrent.sandbox.environment import Environments, programs
 from ctorrent.sandbox.inside import lockdown
 from ctorrent.sandbox.limits import SandboxRules
 from ctorrent.sandbox.room import Room
@@ -55,7 +55,7 @@ class JailSandbox:
         self._rules = rules
         self._inside = description.install_inside(data_dir)
         self._walls = enclosed.probe(data_dir, self._inside) if rules.walls else 0
-        self._environments = Environments(data_dir, rules, self.commands(), gpu_class)
+        self._environments = Environments(data_dir, rules, programs() if self.commands() else (), gpu_class)
         self.gaps: tuple[str, ...] = GAPS if self._walls else GAPS + GAPS_WITHOUT_WALLS
 
     def commands(self) -> bool:
@@ -87,7 +87,7 @@ class JailSandbox:
             "read": [*description.python_paths(), *description.system_paths(), *sites],
             "supervisor_read": [str(room.open), str(self._inside), "/proc/self"],
             "write": [],
-            "devices": [],
+            "devices": gpu.device_files(spec.gpus),
             "need_landlock": True,
         }
         if self._walls:
@@ -120,7 +120,7 @@ class _Process:
                     stdout=words,
                     stderr=words,
                     cwd=room.open,
-                    env=description.surroundings(self._spec),
+                    env={**description.surroundings(self._spec), **gpu.visible(self._spec.gpus)},
                     start_new_session=True,
                 )
             except OSError as error:

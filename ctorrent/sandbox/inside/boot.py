@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sys
+import sysconfig
 from typing import Any, Dict
 
 
@@ -56,6 +57,10 @@ def _prepare(spec: Dict[str, Any], ours: Any) -> int:
     """Walls, working folder and paths of this process; children inherit them."""
     walls: int = ours["walls"].raise_walls(spec)
     sys.path += spec["site"]
+    if spec.get("image_packages"):  # a named image: its packages are the environment
+        spec["site"] += [path for path in (sysconfig.get_path("purelib"), "/usr/lib/python3/dist-packages") if os.path.isdir(path)]
+        spec["read"].append(sys.base_prefix)
+        sys.path += spec["site"]
     sys.dont_write_bytecode = True
     return walls
 
