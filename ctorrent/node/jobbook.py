@@ -138,3 +138,8 @@ def ended_indices(journal: Journal, job: JobId) -> dict[int, str]:
     return {
         int.from_bytes(key[len(job) :], "big"): records.load(value)[0] for key, value in journal.scan("settled", job)
     }
+
+
+def ended_blobs(journal: Journal, job: JobId) -> list[bytes]:
+    """Blobs that hold outputs of ended blocks."""
+    return [blob for _, value in journal.scan("settled", job) if (blob := records.load(value)[2])]

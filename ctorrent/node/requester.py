@@ -21,7 +21,7 @@ from ctorrent.node.answer import ANSWER_BYTES_MAX, reduce_answer
 from ctorrent.node.coordinate import Coordination
 from ctorrent.node.experience import Experience
 from ctorrent.node.items import Lost, Order, Said
-from ctorrent.node.jobbook import End, JobRecord, load_blocks, load_end, load_jobs
+from ctorrent.node.jobbook import End, JobRecord, ended_blobs, load_blocks, load_end, load_jobs
 from ctorrent.node.logbook import Piece
 from ctorrent.node.people import People
 from ctorrent.node.scribe import Scribe
@@ -65,9 +65,20 @@ class Requester:
             self._nursery = nursery
             for record in load_jobs(self._world.journal):
                 self._records[record.id] = record
+                self._pin(record)
                 if record.open:
                     nursery.start_soon(self._coordinate, record)
             await trio.sleep_forever()
+
+    def _pin(self, record: JobRecord) -> None:
+        """Blobs of a job must outlive the store's tidying; pins do not outlive a restart."""
+        why = f"job {record.name}"
+        blobs = [record.answer, *ended_blobs(self._world.journal, record.id)]
+        if record.open:
+            blobs += [record.job.manifest.program.code, *(ref.digest for block in record.blocks for ref in block.inputs)]
+        for blob in blobs:
+            if blob and self._world.blobs.size(Digest(blob)) is not None:
+                self._world.blobs.pin(Digest(blob), why)
 
     def open_count(self) -> int:
         return len(self._open)
@@ -90,7 +101,7 @@ class Requester:
         self._open[record.id] = coordination
         try:
             await coordination.run(self._conclude)
-        except Exception as error:  # noqa: BLE001 - the outermost edge of one job: our bug there must not end the others
+        except Exception as error:  # the outermost edge of one job: our bug there must not end the others
             log.exception("job %s ended by an error of ours", record.name)
             await self._give_up(record, error)
         finally:
