@@ -314,8 +314,14 @@ def flat_row(row: Plain) -> Plain:
     elif value is not None:
         flat["value.value" if "value" in flat else "value"] = value
     if row.get("failure"):
-        flat["failure"] = row["failure"].get("text") or row["failure"].get("type") or row["failure"].get("kind")
+        flat["failure"] = failure_words(row["failure"])
     return flat
+
+
+def failure_words(failure: Plain) -> str:
+    """A failure in one line: the last one of its traceback, such as "ValueError: seven"."""
+    lines = str(failure.get("text", "")).strip().splitlines()
+    return lines[-1].strip() if lines else " ".join(str(failure.get(part, "")) for part in ("kind", "type")).strip()
 
 
 def _leaves(value: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:

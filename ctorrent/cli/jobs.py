@@ -70,14 +70,20 @@ def status(
             found = net.status()
         show.emit(as_json, found, lambda: _show_node(found))
         return
+    if follow:
+        raise typer.Exit(_follow(job, data_dir, as_json))
     with any_node(data_dir) as net:
-        if follow:
-            from ctorrent.cli.submit import see_through
-
-            code = see_through(net.attach(job), as_json, "waits" if net.embedded else "goes on")
-            raise typer.Exit(code)
         found = net.job(job)
     show.emit(as_json, found, lambda: _show_status(found))
+
+
+def _follow(job: str, data_dir: Any, as_json: bool) -> int:
+    """To the job's end. Where no node runs, one that works is started: a quiet one would wait for ever."""
+    from ctorrent.cli.submit import see_through
+    from ctorrent.client import connect
+
+    with connect(data_dir) as net:
+        return see_through(net.attach(job), as_json, "waits" if net.embedded else "goes on")
 
 
 def _show_node(found: Plain) -> None:
@@ -197,8 +203,9 @@ def why(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None:
 
 def _show_why(found: Plain) -> None:
     console = show.stdout()
-    console.print(show.plain(f"Job {found['job']} is {found['state']}. {found['waits_for']}"))
-    console.print(show.plain(sentence(found)))
+    console.print(show.plain(f"Job {found['job']} is {found['state']}: {found['waits_for']}"))
+    if "saw it" not in found["waits_for"]:
+        console.print(show.plain(sentence(found)))
 
 
 def sentence(found: Plain) -> str:

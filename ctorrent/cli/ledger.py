@@ -94,11 +94,13 @@ def ledger_verify(data_dir: DataDir = None, as_json: Json = False) -> None:
 def _show_verified(found: Plain, wrong: Plain) -> None:
     console = show.stdout()
     held = f"{show.number(found.get('entries', 0), 'entry', 'entries')} of {show.number(found.get('authors', 0), 'author')}"
-    if not wrong:
+    if not wrong and not found.get("entries"):
+        console.print("The ledger is empty: there is nothing to check.")
+    elif not wrong:
         console.print(show.plain(f"{held}: every signature and every link holds.", "green"))
-        return
-    console.print(show.plain(f"{held}, and not all is well:", "bold red"))
-    console.print(show.pairs([(name, show.value(value, 400)) for name, value in wrong.items()]))
+    else:
+        console.print(show.plain(f"{held}, and not all is well:", "bold red"))
+        console.print(show.pairs([(name, show.value(value, 400)) for name, value in wrong.items()]))
 
 
 def reputation(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ctorrent.cli.submit import Ending
 
 Plain = dict[str, Any]
+ROWS_MAX = 10  # of an answer that is a table
 DISPUTES_MAX = 5  # shown; the rest is counted
 
 
@@ -30,23 +31,38 @@ def _print_answer(console: Console, found: Ending) -> None:
         console.print(show.plain(f"Job {status['job']} paused itself: {status['reason']}", "bold yellow"))
         console.print(show.plain(f"  go on anyway  ctorrent resume {status['job']}\n  give it up    ctorrent cancel {status['job']}"))
     elif status["state"] != "settled":
-        console.print(show.plain(f"Job {status['job']} is {status['state']}. {status['reason']}".strip(), "bold red"))
+        console.print(show.plain(f"Job {status['job']}: {status['state']}. {status['reason']}".strip(), "bold red"))
+    _print_failures(console, found)
     if found.why:
         console.print(show.plain("No answer: ", "bold red"), show.plain(found.why), sep="")
+    elif _is_table(found.answer):
+        console.print(show.plain("Answer", "bold green"), _answer_table(found.answer), sep="\n")
     else:
-        console.print(show.plain("Answer  ", "bold green"), _answer(found.answer), sep="")
+        console.print(show.plain("Answer  ", "bold green"), show.plain(show.value(found.answer, width=400), "bold"), sep="")
 
 
-def _answer(answer: Any) -> Any:
-    """A table's first rows as a table, anything else in a line or a few."""
-    if isinstance(answer, list) and answer and all(isinstance(row, dict) for row in answer):
-        columns = list(dict.fromkeys(key for row in answer[:10] for key in row))
-        rows = [[show.value(row.get(column)) for column in columns] for row in answer[:10]]
-        from rich.console import Group
+def _print_failures(console: Console, found: Ending) -> None:
+    """What the program itself said, and where the rest is."""
+    from ctorrent.client import failure_words
 
-        more = [show.plain(f"and {len(answer) - 10} more rows", "dim")] if len(answer) > 10 else []
-        return Group(show.plain(""), show.table(columns, rows), *more)
-    return show.plain(show.value(answer, width=400), "bold")
+    for row in found.failures:
+        console.print(show.plain(f"  block {row['index']} failed: {failure_words(row.get('failure', {}))}", "red"))
+    if more := found.status["failed"] - len(found.failures):
+        console.print(show.plain(f"  and {more} more", "red"))
+
+
+def _is_table(answer: Any) -> bool:
+    return isinstance(answer, list) and bool(answer) and all(isinstance(row, dict) for row in answer)
+
+
+def _answer_table(answer: list[Plain]) -> Any:
+    """The first rows; the rest is counted."""
+    from rich.console import Group
+
+    columns = list(dict.fromkeys(key for row in answer[:ROWS_MAX] for key in row))
+    rows = [[show.value(row.get(column)) for column in columns] for row in answer[:ROWS_MAX]]
+    more = [show.plain(f"and {show.number(len(answer) - ROWS_MAX, 'more row', 'more rows')}", "dim")] if len(answer) > ROWS_MAX else []
+    return Group(show.table(columns, rows), *more)
 
 
 def print_report(console: Console, status: Plain) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ctorrent.client import Job, Net
 
 Plain = dict[str, Any]
+FAILURES_MAX = 3  # shown at the end: what one block says, all usually say
 LEFT = 130  # the exit code of a command that Ctrl-C ended
 
 
@@ -164,11 +166,12 @@ def _leave(job: Job, as_json: bool, fate: Fate) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A job at its end, or where it paused itself. `answer` is None with `why` in words."""
+    """A job at its end, or where it paused itself. `answer` is None with `why` in words. `failures`: the first rows that failed."""
 
     status: Plain
     answer: Any
     why: str
+    failures: tuple[Plain, ...] = ()
 
     @property
     def code(self) -> int:
@@ -178,13 +181,15 @@ class Ending:
         return 0 if status["state"] == "settled" else 1
 
     def as_plain(self) -> Plain:
-        return {**self.status, "answer": self.answer, "why": self.why}
+        return {**self.status, "answer": self.answer, "why": self.why, "failures": list(self.failures)}
 
 
 def ending(job: Job, status: Plain) -> Ending:
     from ctorrent.errors import WorkError
 
+    failed = (row for row in job.rows() if row["state"] == "failed") if status["failed"] else ()
+    failures = tuple(islice(failed, FAILURES_MAX))
     try:
-        return Ending(status, job.answer(), "")
+        return Ending(status, job.answer(), "", failures)
     except WorkError as error:
-        return Ending(status, None, error.message)
+        return Ending(status, None, error.message, failures)

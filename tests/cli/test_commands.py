@@ -6,14 +6,16 @@ import csv
 import io
 import json
 import pathlib
+import re
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
 from typer.testing import CliRunner
 
+from ctorrent import canon
 from ctorrent.cli import checkup, jobs, main, node, people, show
 from tests.cli.conftest import Ran
 from tests.client.small_door import LIAR, NODE, SmallDoor, job_status, report
@@ -86,6 +88,20 @@ def test_exit_codes_tell_how_a_job_ended(run: Run, door: SmallDoor, job_file: pa
     assert str(changes.get("reason", "")) in ran.out
     assert run("submit", str(job_file), "--json").code == code
     assert run("status", "abc", "-f").code == code
+
+
+def test_failed_blocks_are_told_in_their_own_words(run: Run, door: SmallDoor, job_file: pathlib.Path) -> None:
+    door.end = {**door.end, "failed": 2, "settled": 10}
+    ran = run("submit", str(job_file))
+    assert "block 5 failed: bad C" in ran.out
+    assert "and 1 more" in ran.out
+
+
+def test_an_answer_that_is_a_table_is_shown_as_one(run: Run, door: SmallDoor, job_file: pathlib.Path) -> None:
+    door.found_answer = {"value": canon.encode([{"n": n, "square": n * n} for n in range(30)])}
+    told = run("submit", str(job_file)).out
+    assert re.search(r"n +square", told) and re.search(r"9 +81", told)
+    assert "and 20 more rows" in told
 
 
 def test_submit_as_json_is_one_line_with_the_answer(run: Run, job_file: pathlib.Path) -> None:
@@ -314,11 +330,12 @@ def test_the_owner_key_travels(tmp_path: pathlib.Path) -> None:
 
 
 def test_help_is_quick_and_loads_no_network() -> None:
+    """In processor seconds: it waits for nothing else, and this machine may be busy with other tests."""
     took = []
     for _ in range(5):
-        begun = time.perf_counter()
+        before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
         subprocess.run([sys.executable, "-m", "ctorrent", "--help"], check=True, capture_output=True)
-        took.append(time.perf_counter() - begun)
+        took.append(sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before)
     assert min(took) <= 0.3, took
     code = "import sys; from ctorrent.cli import main; main.run(['--help']); assert not {'libp2p', 'trio', 'numpy', 'docker', 'ctorrent.node'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

