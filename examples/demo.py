@@ -60,13 +60,26 @@ def show(swarm: Any) -> list[str]:
 
 def faults(net: Any, liar: str) -> list[str]:
     """Is the liar caught, out-voted and recorded, and nobody else?"""
-    job = net.job(net.jobs()[0]["job"])
+    name = net.jobs()[0]["job"]
+    job = net.job(name)
     outvoted = {node for dispute in job["report"]["disputes"] for node in dispute["outvoted"]}
     wrong = [] if liar in outvoted else ["the liar was not out-voted"]
     wrong += ["an honest node was voted against"] if outvoted - {liar} else []
     wrong += [] if any(row["node"] == liar and row["disputed"] > 0 for row in net.reputation()) else ["the ledger does not tell of the liar"]
+    wrong += recomputed(net.attach(name), {dispute["index"] for dispute in job["report"]["disputes"]})
     checked = net.ledger_verify()
     return wrong + (["the ledger does not verify"] if checked["bad"] or checked["forks"] or not checked["entries"] else [])
+
+
+def recomputed(job: Any, disputed: set[int]) -> list[str]:
+    """Compute the winner and every block that was lied about once more, here, without the swarm. -> what differs."""
+    from examples.digits.search import score
+
+    chosen = disputed | {job.answer()["index"]}
+    rows = [row for row in job.rows() if row["index"] in chosen]
+    differ = [row["index"] for row in rows if abs(score(**row["params"], seed=row["seed"])["accuracy"] - row["value"]["accuracy"]) > 1e-9]
+    print(f"\nComputed {len(rows)} blocks again without the swarm, the winner and those that were lied about: {len(differ)} differ.")
+    return [f"blocks {differ} settled wrongly"] if differ else []
 
 
 def left_running(folder: Path) -> list[int]:
