@@ -87,12 +87,12 @@ def verdict(left: Replica, right: Replica, compare: Compare) -> Same | Different
 
 
 def largest_class(replicas: list[Replica], compare: Compare) -> list[Replica]:
-    """The most replicas equal to one of them (the earliest on a tie), that one first.
+    """The most replicas equal to one of them (on a tie a value's, then the earliest), that one first.
 
     Equality within a tolerance is not transitive, so every replica is tried as the centre of a class.
     """
     best: list[Replica] = []
-    for centre in replicas:
+    for centre in sorted(replicas, key=lambda r: r.failed):
         members = [centre] + [r for r in replicas if r is not centre and isinstance(verdict(centre, r, compare), Same)]
         if len(members) > len(best):
             best = members

@@ -70,6 +70,8 @@ def same(left: bytes, right: bytes, verify: Verify) -> Same | Different:
         return SAME
     if is_failure(left) or is_failure(right):
         return Different(f"the block {_failed(left)} and {_failed(right)}", True)
+    if left[:1] != b"\x00" or right[:1] != b"\x00":
+        raise Malformed("an output begins with 0 or 1")
     try:
         one, other = canon.decode(left[1:]), canon.decode(right[1:])
     except ValueError as error:
