@@ -304,7 +304,7 @@ class Coordination:
         self._experience.add(given.worker, finished=1)
         for index, replica in zip(given.indices, replicas(given), strict=True):
             self._kept[index, given.worker] = replica
-            if replica.log:
+            if replica.log and not self.logs.followed(index, given.worker):
                 self.logs.add(index, given.worker, replica.log)
         done = d.UnitReturned(given.number, given.wall_s(), given.environment_failures())
         for effect in self._dispatch.handle(done, now):

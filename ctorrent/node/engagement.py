@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
@@ -19,7 +20,7 @@ from ctorrent.model.ids import Digest, JobId, NodeId, show_job
 from ctorrent.model.job import MIB, Amendment, SignedManifest
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.result import Committed, Failure, FailureKind, Outcome, Result, commitment, output_digest
-from ctorrent.model.session import Assign, HandBack, Output, Returned
+from ctorrent.model.session import Assign, HandBack, Output, Progress, Returned
 from ctorrent.model.trade import Assignment, No, NoReason
 from ctorrent.node import records
 from ctorrent.node.lie import Liar
@@ -35,6 +36,7 @@ CODE_BYTES_MAX = 128 * MIB  # a job's code bundle is held in memory while its ce
 INPUT_BYTES_MAX = 4096 * MIB
 WAITING_MAX = 64  # assignments queued here; a coordinator keeps to the credit, so more is its fault
 LEASE_SHARE = 0.8  # of a lease is used: the rest covers the way back and two clocks that differ
+PROGRESS_BYTES_MAX = 64 << 10  # of log in one frame; the rest of a larger piece is in the result's last bytes
 FRAME_ROOM = 4096  # bytes of a Returned frame left for its other fields
 
 
@@ -199,12 +201,17 @@ class Engagement:
         try:
             inputs = [await self._input(block) for block in unit.blocks]
             async with slots, self._share.unit(self.job.manifest.needs):
-                outcomes = await cell.run(inputs)
+                outcomes = await cell.run(inputs, partial(self._printed, unit.id))
         except (LocalError, Unavailable) as error:
             outcomes = [self._own_fault(error)] * len(unit.blocks)
         if self._liar is not None:
             outcomes = [self._maybe_lie(self._liar, d, o) for d, o in zip(unit.assignment.blocks, outcomes, strict=True)]
         return outcomes
+
+    def _printed(self, assignment: Digest, index: int, text: bytes) -> None:
+        """Output of a running block, on its way to whoever follows the job's logs."""
+        if self.session is not None and self.engaged:
+            self.session.post_if_idle(Progress(assignment, index, text[:PROGRESS_BYTES_MAX]))
 
     @staticmethod
     def _own_fault(error: CTorrentError) -> Outcome:

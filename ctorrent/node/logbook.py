@@ -46,6 +46,10 @@ class Logbook:
         self._fresh.set()
         self._fresh = trio.Event()
 
+    def followed(self, index: int, worker: NodeId) -> bool:
+        """Did pieces of this replica arrive while it ran?"""
+        return (index, worker) in self._sizes
+
     def close(self) -> None:
         """Nothing more comes."""
         self._closed = True

@@ -43,6 +43,7 @@ from ctorrent.wire import names
 log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
+MEASURE_AFTER_S = 60.0  # a first start has better things to do, and a short-lived node never measures
 SWITCH_S = 0.0002  # of the interpreter's lock: with the default 5 ms a thread beside a busy loop waits for seconds
 RINGS_LOOK_S = 0.5  # how soon a new friend's announcements are heard
 ADDRESSES_KEPT = 8  # per contact, for next time
@@ -94,10 +95,19 @@ class Node:
             nursery.start_soon(self.scribe.meetings)
             if self.settings.work:
                 nursery.start_soon(self.worker.run)
+                nursery.start_soon(self._measure)
             nursery.start_soon(self.requester.run)
             task_status.started(self)
             await self.stop.wait()
             nursery.cancel_scope.cancel()
+
+    async def _measure(self) -> None:
+        """Once, when nothing else is going on: a bid claims what was measured, or nothing."""
+        while self.world.hardware.gflops == 0:
+            await trio.sleep(MEASURE_AFTER_S)
+            if not self.worker.engagements and not self.requester.open_count():
+                self.world.hardware = await self.world.machine.benchmark()
+                return
 
     # -- gossip -------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,11 @@ class Session:
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             self.lost.set()
 
+    def post_if_idle(self, message: Message) -> None:
+        """Queue what may be lost: dropped while much else waits, so that a flood of logs never ends a session."""
+        if self._outbox.statistics().current_buffer_used < OUTBOX // 4:
+            self.post(message)
+
     async def send(self, message: Message) -> None:
         """Queue a message, waiting while the queue is full. Raises Unavailable when the session is over."""
         try:
