@@ -16,10 +16,13 @@ import psutil
 import trio
 
 import ctorrent
+from ctorrent.embedded import wait_for
 from ctorrent.net import open_network
 from tests.benchmarks import work
 from tests.benchmarks.net import ECHO, MIB, RULES
 from tests.benchmarks.systems import FLAGS
+
+TALLY_S = 60.0  # one tally per worker in 30 s: the job before may have used this one's turn
 
 
 def transport(exchanges: int) -> float:
@@ -88,10 +91,14 @@ def secured(swarm: Any) -> None:
         for address in status["addresses"]:
             _noise_alone(address)
         assert list(member.process.data_dir.glob("journal*")), "no journal on disk"
-    ledger = swarm.net.ledger()
-    assert any(row["kind"] == "tally" for row in ledger), "nothing was recorded"
+    wait_for(lambda: _tallies(swarm.net), time.monotonic() + TALLY_S, "The ledger tells of the two-replica job")
     checked = swarm.net.ledger_verify()
     assert checked["entries"] and not checked["bad"] and not checked["forks"], checked
+
+
+def _tallies(net: Any) -> int | None:
+    """Votes recorded so far; None while there are none."""
+    return sum(row["kind"] == "tally" for row in net.ledger()) or None
 
 
 def _noise_alone(address: str) -> None:
