@@ -28,7 +28,7 @@ from ctorrent.errors import LocalError, Unavailable
 
 T = TypeVar("T")
 
-START_S = 60.0  # a node answers after 1-2 s; eight of them on two busy cores took 20 s
+START_S = 120.0  # a node answers after 1-2 s; four of them on two cores that others load twentyfold took 60 s
 MEET_S = 60.0  # a join takes well under a second once both are up
 STOP_S = 10.0  # a node that is asked to leave tells its peers and closes its sandboxes; then it is killed
 POLL_S = 0.05  # how often a stated condition is looked at
@@ -55,12 +55,15 @@ class NodeProcess:
         return wait_for(self._attached, until, f"The node in {self.data_dir} answered", self._said)
 
     def _attached(self) -> Net | None:
-        if not self.alive():
-            raise LocalError(f"The node ended before it was ready: {self._said()}", f"Try it alone: ctorrent node --data-dir {self.data_dir}")
+        """Looks for the node before it looks for its end: where two start at once, the loser's caller gets the winner's."""
         try:
             net = attach(self.data_dir)
         except Unavailable:
-            return None
+            if self.alive():
+                return None
+            raise LocalError(
+                f"The node ended before it was ready: {self._said()}", f"Try it alone: ctorrent node --data-dir {self.data_dir}"
+            ) from None
         net.status()
         return net
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 import pathlib
+import shutil
 import socket
 import stat
+import subprocess
+import sys
+import tempfile
 from typing import Any
 
 import pytest
@@ -175,6 +179,24 @@ def test_another_users_process_is_refused(tmp_path: pathlib.Path, monkeypatch: p
     finally:
         ours.close()
         theirs.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user for a moment")
+def test_another_user_who_can_reach_the_socket_gets_no_answer() -> None:
+    """Even with every permission opened by mistake, the kernel's word on who connects decides."""
+    ask = canon.encode({"id": 1, "method": "status", "args": [], "kwargs": {}})
+    frame = len(ask).to_bytes(4, "big") + ask
+    code = (
+        "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])\n"
+        "try:\n s.sendall(bytes.fromhex(sys.argv[2])); print(len(s.recv(9)))\nexcept ConnectionError: print(0)"
+    )
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+    with tempfile.TemporaryDirectory() as folder, serving(SmallDoor(), pathlib.Path(folder) / "control.sock") as path:
+        pathlib.Path(folder).chmod(0o755)
+        path.chmod(0o666)
+        for user, heard in ((65534, "0"), (0, "9")):
+            done = subprocess.run([python, "-c", code, str(path), frame.hex()], user=user, capture_output=True, text=True, check=True, cwd="/")
+            assert done.stdout.strip() == heard
 
 
 def test_the_socket_is_ours_alone_and_gone_afterwards(tmp_path: pathlib.Path) -> None:
