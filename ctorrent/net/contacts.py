@@ -52,8 +52,10 @@ class Contacts:
         return sorted(self._book.values(), key=lambda contact: (not contact.connected, contact.node))
 
     def heard(self, peer: NodeId, addresses: tuple[str, ...], how: str) -> Contact:
-        """Someone said that the peer may be there. How a peer was first found stays; new addresses go first."""
+        """Someone said that the peer may be there. New addresses go first; how this node first found it stays."""
         old = self._book.get(peer) or Contact(peer, (), how, False)
+        if old.how == "inbound":  # then it found us; now we found it too
+            old = replace(old, how=how)
         merged = tuple(dict.fromkeys(addresses + old.addresses))[: self._rules.addresses_per_contact]
         return self._keep(replace(old, addresses=merged))
 
@@ -61,7 +63,7 @@ class Contacts:
         old = self._book.get(peer)
         contact = self.heard(peer, addresses, how)
         if old is None or not old.connected:
-            self._tell(self._keep(replace(contact, connected=True, how=contact.how if old is not None else how)))
+            self._tell(self._keep(replace(contact, connected=True)))
 
     def disconnected(self, peer: NodeId) -> None:
         old = self._book.get(peer)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import trio
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pubsub import Pubsub
+from libp2p.pubsub.validators import signature_validator
 
 from ctorrent.model.ids import NodeId
+from ctorrent.net.cures.budget import Budgets
 from ctorrent.net.cures.gossip import continue_counting
 from ctorrent.net.cures.guard import Charge, guard_pubsub
 from ctorrent.net.cures.yamux import Abuse
@@ -22,15 +23,9 @@ from ctorrent.net.rules import GossipRules
 from ctorrent.wire.names import GOSSIP_BYTES_MAX
 
 _log = logging.getLogger(__name__)
-_BURST, _PER_S = 500.0, 100.0  # messages that one neighbour may forward; each costs ~1 ms to verify
+_BURST, _PER_S = 500, 100.0  # messages that one neighbour may forward; each costs ~1 ms to verify
 
 Check = Callable[[NodeId, bytes], bool]
-
-
-@dataclass(slots=True)
-class _Budget:
-    left: float
-    at: float
 
 
 class Subscription(AsyncIterator[tuple[NodeId, bytes]]):
@@ -65,7 +60,7 @@ class NetGossip:
         self._rules = rules
         self._charge = charge
         self.me = NodeId(str(host.id))
-        self._budgets: dict[ID, _Budget] = {}
+        self._budgets = Budgets(_BURST, _PER_S)
         self.router = GossipSub(
             protocols=[PROTOCOL_ID_V11],  # 1.2 doubles the CPU of small messages
             degree=rules.degree,
@@ -142,23 +137,30 @@ class NetGossip:
         return valid
 
     def _limit_forwarders(self) -> None:
+        """Look at what comes in before the library does more than decode it."""
         inner = self.pubsub.push_msg
 
         async def push_msg(forwarder: ID, message: Any) -> None:
-            if forwarder == self._host.id or self._within_budget(forwarder):
+            if forwarder == self._host.id or self._worth_handling(forwarder, message):
                 await inner(forwarder, message)
 
         self.pubsub.push_msg = push_msg
 
-    def _within_budget(self, forwarder: ID) -> bool:
-        now = trio.current_time()
-        budget = self._budgets.setdefault(forwarder, _Budget(_BURST, now))
-        if len(self._budgets) > 1_024:
-            self._budgets.clear()  # forgetting is generous, and bounded
-        budget.left = min(budget.left + (now - budget.at) * _PER_S, _BURST)
-        budget.at = now
-        if budget.left < 1:
+    def _worth_handling(self, forwarder: ID, message: Any) -> bool:
+        if not self._budgets.take(forwarder, trio.current_time()):
             self._charge(forwarder, Abuse(1, "gossips too fast"))
             return False
-        budget.left -= 1
+        if self.pubsub._is_msg_seen(message):
+            return False
+        # every honest node verifies before it passes on; one topic, as in every current implementation
+        if len(message.topicIDs) != 1 or not _verifies(message):
+            self._charge(forwarder, Abuse(10, "gossips what does not verify"))
+            return False
         return True
+
+
+def _verifies(message: Any) -> bool:
+    try:
+        return bool(signature_validator(message))
+    except Exception:  # noqa: BLE001  it raises what its decoders of a stranger's key raise
+        return False

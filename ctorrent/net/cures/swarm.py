@@ -28,6 +28,7 @@ from libp2p.peer.peerstore import PeerStoreError
 from libp2p.transport.tcp import tcp
 from multiaddr import Multiaddr
 
+from ctorrent.net.cures.budget import Budgets
 from ctorrent.net.cures.guard import Charge
 from ctorrent.net.cures.yamux import Mux, MuxLimits
 
@@ -38,6 +39,8 @@ _log = logging.getLogger(__name__)
 class SwarmLimits:
     handshakes: int = 128  # at once; each holds a socket and ~60 KB for at most inbound_upgrade_timeout
     handshakes_per_ip: int = 32  # a household behind one address starts fewer
+    calls_burst: int = 200  # of one address at once; a full house of nodes after a power cut
+    calls_per_s: float = 20.0  # and for long; each costs ~3 ms of cryptography before anyone has a name
     addresses: int = 16  # dialled of one peer; more is a list made to waste our time
     stagger_s: float = 0.25  # between attempts, RFC 8305's figure
     dial_s: float = 10.0  # all attempts together
@@ -61,11 +64,13 @@ def release_inbound(network: Any, limits: SwarmLimits, may_accept: Callable[[str
     may_accept: is asked with the caller's IP address.
     """
     shaking: Counter[str] = Counter()
+    calls = Budgets(limits.calls_burst, limits.calls_per_s)
 
     async def handle(closer: Any, listen_addr: Multiaddr, failure_event: Any) -> None:
         raw = RawConnection(closer, False)
         ip = _caller(closer)
-        if not may_accept(ip) or shaking.total() >= limits.handshakes or shaking[ip] >= limits.handshakes_per_ip:
+        full = shaking.total() >= limits.handshakes or shaking[ip] >= limits.handshakes_per_ip
+        if not may_accept(ip) or full or not calls.take(ip, trio.current_time()):
             await raw.close()
             return
         try:

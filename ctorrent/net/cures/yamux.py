@@ -25,6 +25,7 @@ from libp2p.abc import ConnectionType, IMuxedConn, IMuxedStream
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamError
 
+from ctorrent.net.cures.budget import Budgets
 from ctorrent.net.cures.pipe import PLAIN_BYTES_MAX, LostConnection, NoisePipe
 from ctorrent.net.cures.yamux_stream import FIRST_WINDOW, WINDOW_MAX, MuxStream
 
@@ -92,8 +93,7 @@ class Mux(IMuxedConn):  # type: ignore[misc]  # the library is untyped to us
         self._out_bytes = self._answers = 0
         self._out_ready = trio.Event()
         self._grown = 0
-        self._opens = float(self.limits.opens_burst)
-        self._opens_at = self.last_heard
+        self._opens = Budgets(self.limits.opens_burst, self.limits.opens_per_s, keys_max=1)
         self._partial = bytearray()
         self._body: MuxStream | None = None
         self._body_left = 0
@@ -377,7 +377,7 @@ class Mux(IMuxedConn):  # type: ignore[misc]  # the library is untyped to us
     def _open_inbound(self, stream_id: int) -> MuxStream | None:
         if stream_id == 0 or self._is_ours(stream_id) or stream_id in self._streams:
             raise _Broken(Abuse(20, f"opens stream {stream_id}, which is not its to open"))
-        if self._inbound >= self.limits.inbound or not self._may_open():
+        if self._inbound >= self.limits.inbound or not self._opens.take(None, trio.current_time()):
             self._charge(self.peer_id, Abuse(1, "opens streams too fast"))
             self._answer(_HEADER.pack(0, WINDOW_UPDATE, RST, stream_id, 0))
             return None
@@ -391,12 +391,3 @@ class Mux(IMuxedConn):  # type: ignore[misc]  # the library is untyped to us
         self._streams[stream_id] = stream
         self._answer(_HEADER.pack(0, WINDOW_UPDATE, ACK, stream_id, 0))
         return stream
-
-    def _may_open(self) -> bool:
-        now = trio.current_time()
-        self._opens = min(self._opens + (now - self._opens_at) * self.limits.opens_per_s, self.limits.opens_burst)
-        self._opens_at = now
-        if self._opens < 1:
-            return False
-        self._opens -= 1
-        return True
