@@ -34,7 +34,7 @@ _PROGRAMS = (
     "tar", "tee", "test", "tr", "true", "uniq", "wc", "xargs",
 )  # fmt: skip
 _MOUNT_POINTS = ("proc", "sys", "dev", "ct", "ctlib", "site", "scratch")
-_FORMAT = "2"  # part of the tag: raise it when the layout below changes
+_FORMAT = "4"  # part of the tag: raise it when the layout below changes
 
 
 def programs() -> tuple[str, ...]:
@@ -106,7 +106,7 @@ def _import(client: docker.APIClient, files: dict[str, Path], tag: str) -> None:
         _write_layer(layer, files)
         layer.seek(0)
         chunks = iter(lambda: layer.read(1 << 20), b"")  # a generator: with a file the SDK makes a header that is too long
-        changes = ["USER 65534:65534", "WORKDIR /"]
+        changes = ["USER 65534:65534", "WORKDIR /", "ENV PATH=/ct-bin:/usr/local/bin:/usr/bin:/bin"]
         said = client.import_image(src=chunks, repository=REPOSITORY, tag=tag, stream_src=True, changes=changes)
     if '"error"' in str(said):
         raise LocalError(f"Docker refused the image of this Python: {str(said)[-300:]}")
@@ -118,8 +118,8 @@ def _write_layer(layer: IO[bytes], files: dict[str, Path]) -> None:
         for name in _MOUNT_POINTS:
             _add_folders(tar, name + "/x", made)
         _add(tar, "tmp", made, mode=0o1777, kind=tarfile.DIRTYPE)  # the mode that a tmpfs there gets from the runtime
-        _add(tar, "etc/passwd", made, data=b"nobody:x:65534:65534::/:\n")
-        _add(tar, "etc/group", made, data=b"nogroup:x:65534:\n")
+        _add(tar, "etc/passwd", made, data=b"root:x:0:0::/:\nnobody:x:65534:65534::/:\n")
+        _add(tar, "etc/group", made, data=b"root:x:0:\nnogroup:x:65534:\n")
         _add(tar, "ct-bin/python3", made, kind=tarfile.SYMTYPE, link=description.interpreter())
         _add(tar, "ct-bin/python", made, kind=tarfile.SYMTYPE, link="python3")
         _add(tar, "bin", made, kind=tarfile.SYMTYPE, link="usr/bin")
@@ -173,8 +173,10 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in recipes().glob("*/Dockerfile")))
 
 
-def build(name: str, base: str = "", client: docker.APIClient | None = None, network: str = "default") -> str:
-    """Build images/NAME. base: instead of the Dockerfile's own; "own" is the image of this interpreter. -> tag@id.
+def build(name: str, base: str = "", client: docker.APIClient | None = None) -> str:
+    """Build images/NAME. base: instead of the Dockerfile's own. -> the image's id, "sha256:…", to be named in settings.
+
+    base "own" is the image of this interpreter: built without network, so without packages but the standard library.
 
     Blocking: minutes. Raises LocalError with the builder's last words.
     """
@@ -184,6 +186,9 @@ def build(name: str, base: str = "", client: docker.APIClient | None = None, net
     arguments: dict[str, str] = {"PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}"}
     if base:
         arguments["BASE"] = ensure(api) if base == "own" else base
+    network = "default"
+    if base == "own":
+        arguments["PACKAGES"], network = "", "none"
     tag = f"ctorrent-{name}:latest"
     words: list[str] = []
     try:
@@ -192,7 +197,7 @@ def build(name: str, base: str = "", client: docker.APIClient | None = None, net
         found: dict[str, Any] = api.inspect_image(tag)  # type: ignore[no-untyped-call]
     except docker.errors.DockerException as error:
         raise LocalError(f"the image {name} could not be built: {error}") from None
-    return f"{tag}@{found['Id']}"
+    return str(found["Id"])
 
 
 def _listen(line: dict[str, Any], words: list[str]) -> None:

@@ -23,6 +23,9 @@ def block(index, **given):
     return attack(**given) if index == 1 else index
 """
 
+_ONE_PROCESS = ("fork", "subprocess", "multiprocessing")
+_SENTENCE = "a block is one process: use n_jobs=1 and more blocks"
+
 # name: (body of attack(), what must come of it)
 FAIL: dict[str, tuple[str, tuple[Kind, ...]]] = {
     "fork": ("os.fork()", (Kind.FORBIDDEN,)),
@@ -84,27 +87,34 @@ FAIL: dict[str, tuple[str, tuple[Kind, ...]]] = {
     ),
     "writes noise": ("for fd in range(3, 20):\n        try: os.write(fd, os.urandom(4096))\n        except OSError: pass\n    import time; time.sleep(600)", (Kind.OUTPUT,)),
     "closes everything": ("os.closerange(0, 256); import time; time.sleep(600)", (Kind.KILLED,)),
-    "deep recursion": ("return attack()", (Kind.EXCEPTION,)),
+    "deep recursion": ("f = lambda: f()\n    return f()", (Kind.EXCEPTION,)),
     "an exception that fights": ("class E(Exception):\n        def __str__(self): raise E\n    raise E", (Kind.EXCEPTION,)),
     "a value that kills when written": ("class A: dtype = property(lambda s: os._exit(1))\n    A.__module__ = 'numpy'\n    return A()", (Kind.KILLED,)),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FAIL)
-def test_it_fails_by_type_and_the_next_block_runs(level: str, name: str, tmp_path: Path) -> None:
-    body, expected = FAIL[name]
+def test_each_fails_by_type_and_the_next_block_runs(level: str, tmp_path: Path) -> None:
+    """One warm cell for all of them: whatever one does, the next must find the sandbox as it was."""
+    source = _SHELL.replace("attack(**given)", "ATTACKS[given['name']]()") + "".join(
+        f"def attack{number}():\n    {body}\nattack = attack{number}\n" for number, (body, _) in enumerate(FAIL.values())
+    )
+    source += "ATTACKS = {" + ",".join(f"{name!r}: attack{number}" for number, name in enumerate(FAIL)) + "}\n"
+    wrong: dict[str, object] = {}
 
     async def play(cell: Cell) -> None:
-        before, attack, after = await cell.run([block(0), block(1), block(2)])
-        assert (before.value, after.value) == (canon.encode(0), canon.encode(2)), (before, attack, after)
-        assert attack.value is None and attack.failure is not None
-        assert attack.failure.kind in expected, attack.failure
-        alone = (await cell.run([block(1)]))[0]
-        assert alone.failure is not None and alone.failure.kind in expected, alone.failure
-        if name in ("fork", "subprocess", "multiprocessing"):
-            assert "a block is one process: use n_jobs=1 and more blocks" in attack.failure.text
+        for name, (_, expected) in FAIL.items():
+            outcomes = await cell.run([block(index, name=name) for index in range(3)])
+            outcomes += await cell.run([block(1, name=name)])  # alone in its process
+            if (outcomes[0].value, outcomes[2].value) != (canon.encode(0), canon.encode(2)):
+                wrong[name + ": a neighbour suffered"] = outcomes
+            for attack in (outcomes[1], outcomes[3]):
+                if attack.failure is None or attack.value is not None or attack.failure.kind not in expected:
+                    wrong[name] = attack
+            if name in _ONE_PROCESS and not (outcomes[1].failure and _SENTENCE in outcomes[1].failure.text):
+                wrong[name + ": no sentence"] = outcomes[1]
 
-    in_cell(level, tmp_path, _SHELL + f"def attack():\n    {body}\n", play, limits=Limits(block_s=1.0, output_bytes=1 << 20, log_bytes=1 << 16))
+    in_cell(level, tmp_path, source, play, limits=Limits(block_s=1.0, output_bytes=1 << 20, log_bytes=1 << 16))
+    assert not wrong, "\n".join(f"{name}: {what}" for name, what in wrong.items())
 
 
 def test_it_writes_nowhere(level: str, tmp_path: Path) -> None:
