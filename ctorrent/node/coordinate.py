@@ -20,9 +20,8 @@ import trio
 from ctorrent.dispatch import words as d
 from ctorrent.dispatch.machine import Dispatch
 from ctorrent.errors import Malformed, PeerError
-from ctorrent.ledger.tally import Observation
 from ctorrent.model.entry import job_tag
-from ctorrent.model.ids import Digest, NodeId, OwnerId
+from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.job import AmendmentKind
 from ctorrent.model.result import Verdict
 from ctorrent.model.session import (
@@ -41,6 +40,7 @@ from ctorrent.model.session import (
 )
 from ctorrent.model.status import JobStatus
 from ctorrent.model.trade import Assignment
+from ctorrent.node.ends import Ends
 from ctorrent.node.errands import Errands
 from ctorrent.node.experience import Experience
 from ctorrent.node.items import Fetched, Item, Lost, Order, Said
@@ -48,14 +48,14 @@ from ctorrent.node.jobbook import End, JobRecord, ended_indices
 from ctorrent.node.logbook import Logbook
 from ctorrent.node.people import People
 from ctorrent.node.progress import Progress as ProgressBoard
-from ctorrent.node.returned import Given, Replica, replicas
+from ctorrent.node.returned import Given, load_given
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.selfrun import SelfRun
 from ctorrent.node.session import Session
 from ctorrent.node.tender import Tender
 from ctorrent.node.world import World
-from ctorrent.ports import Write
+from ctorrent.ports import Delete, Write
 from ctorrent.verify import words as q
 from ctorrent.verify.quorum import Quorum
 from ctorrent.wire import codec
@@ -64,7 +64,6 @@ log = logging.getLogger(__name__)
 
 INBOX = 1024  # messages of all sessions: beyond it, sessions are read no further until the job caught up
 BATCH = 256  # messages handled between two commits
-LATE_COMMIT_S = 0.02  # settled blocks of so long are committed together: an fsync costs 1-5 ms
 
 
 class Coordination:
@@ -87,14 +86,16 @@ class Coordination:
             manifest.verify.replicas, manifest.limits.attempts, manifest.limits.block_s, manifest.coalesce,
             manifest.keep_errors,
         )  # fmt: skip
-        self._dispatch = Dispatch(terms, random.Random(record.draw_secret))
+        self._adopted = load_given(world.journal, record)
+        first = 1 + max((given.number for given in self._adopted), default=-1)
+        self._dispatch = Dispatch(terms, random.Random(record.draw_secret), first_unit=first)
         self._quorum = Quorum(manifest.verify)
         self.tender = Tender(world, people, scribe, experience, record, rng)
         self._inbox_send, self._inbox = trio.open_memory_channel[Item](INBOX)
         self._given: dict[Digest, Given] = {}
         self._by_number: dict[int, Given] = {}
-        self._kept: dict[tuple[int, NodeId], Replica] = {}
-        self._puts: list[Write] = []
+        self._ends = Ends(world, scribe, record, self.board, self.tender)
+        self._soft: list[Write] = []  # what a restart would like to know: written, not waited for
         self._posts: list[tuple[Session, Message]] = []
         self._nursery: trio.Nursery | None = None
 
@@ -131,6 +132,7 @@ class Coordination:
                     self._take(item)
                 self._on_dispatch(self._dispatch.handle(d.Tick(), self.world.clock.now()))
                 self._tender(None)
+                self._out_of_time()
             await self._flush()
             nursery.cancel_scope.cancel()
         await self._finish(conclude)
@@ -150,10 +152,20 @@ class Coordination:
             indices = [index for index in sorted(ended) if ended[index] == state]
             self.board.settled(now, len(indices), state, 0.0)
             self._on_dispatch(self._dispatch.handle(d.Decided(indices, d.BlockState[state.upper()]), now))
+        for given in self._adopted:
+            self._given[given.id] = self._by_number[given.number] = given
+            adopt = d.Adopt(given.number, given.worker, given.owner, given.indices, given.alone)
+            self._on_dispatch(self._dispatch.handle(adopt, now))
         if self.record.state != "paused":
             self._on_dispatch(self._dispatch.handle(d.Resume(), now))
         self._on_dispatch(self._dispatch.handle(d.Close(), now))
         self._tender(self.tender.begin(now))
+
+    def _out_of_time(self) -> None:
+        """A job has a time of its own, counted from its submission, over restarts."""
+        limit = self.record.job.manifest.limits.job_s
+        if self.world.clock.unix() - self.record.submitted_unix > limit:
+            self._order(Order("cancel", f"the job's own limit of {limit:g} s is over"), self.world.clock.now())
 
     async def _wait(self) -> list[Item]:
         """What arrived, at most BATCH, or nothing when a machine wants to be woken."""
@@ -171,8 +183,11 @@ class Coordination:
 
     async def _flush(self) -> None:
         """Commit what was decided, then say it."""
-        puts, self._puts = self._puts, []
+        soft, self._soft = self._soft, []
+        puts, self._ends.puts = self._ends.puts, []
         posts, self._posts = self._posts, []
+        if soft:
+            await self.world.journal.commit(soft, durable=False)
         if puts:
             await self.world.journal.commit(puts)
         for session, message in posts:
@@ -262,7 +277,7 @@ class Coordination:
     def _amend(self, kind: AmendmentKind, reason: str, draw_secret: bytes = b"") -> None:
         """Sign the next link, keep it, and tell every worker."""
         record = self.record
-        self._puts += [record.link(kind, reason, draw_secret, self.world.keys.node), record.put()]
+        self._ends.puts += [record.link(kind, reason, draw_secret, self.world.keys.node), record.put()]
         self._posts += [(session, Amended(record.amendments[-1])) for session in self.sessions.values()]
 
     # -- results ------------------------------------------------------------------------------------------------------
@@ -302,8 +317,7 @@ class Coordination:
             return
         self._drop(given, returned=True)
         self._experience.add(given.worker, finished=1)
-        for index, replica in zip(given.indices, replicas(given), strict=True):
-            self._kept[index, given.worker] = replica
+        for index, replica in self._ends.keep(given):
             if replica.log and not self.logs.followed(index, given.worker):
                 self.logs.add(index, given.worker, replica.log)
         done = d.UnitReturned(given.number, given.wall_s(), given.environment_failures())
@@ -335,6 +349,7 @@ class Coordination:
     def _drop(self, given: Given, returned: bool = False) -> None:
         self._given.pop(given.id, None)
         self._by_number.pop(given.number, None)
+        self._soft.append(Delete("given", self.record.id + given.id))
         if returned:
             self.board.returned(given.worker, list(given.indices), given.wall_s())
         else:
@@ -355,7 +370,7 @@ class Coordination:
                 case d.NoReplica(indices=indices):
                     self._on_quorum(self._quorum.handle(q.NoReplica(indices), now))
                 case d.BlockFailed(index=index, why=why):
-                    self._end([index], "failed", End("failed", words=why), 0.0, now)
+                    self._ends.without_result(index, End("failed", words=why), now)
                     self._on_quorum(self._quorum.handle(q.Abandoned([index]), now))
                 case d.Avoid(worker=worker, why=why):
                     self._tender(self.tender.avoid(worker, why, now))
@@ -374,13 +389,15 @@ class Coordination:
             self.record.id, 1, self.record.head(), effect.worker, self.world.clock.random_bytes(16), effect.lease_s, digests
         )
         sealed = codec.seal_assignment(assignment, self.world.keys.node)
-        given = Given(effect.unit, codec.assignment_id(sealed), effect.worker, indices, digests, effect.alone)
+        owner = self.tender.owner_of(effect.worker)
+        given = Given(effect.unit, codec.assignment_id(sealed), effect.worker, owner, indices, digests, effect.alone)
         self._given[given.id] = self._by_number[given.number] = given
+        self._soft.append(given.put(self.record.id))
         self.board.given(effect.worker, indices)
         self._posts.append((session, Assign(sealed, tuple(self.record.blocks[index] for index in indices))))
         if self.record.state == "waiting":
             self.record.state = "running"
-            self._puts.append(self.record.put())
+            self._ends.puts.append(self.record.put())
 
     def _revoke(self, number: int, worker: NodeId, why: str) -> None:
         given = self._by_number.get(number)
@@ -388,6 +405,7 @@ class Coordination:
             return
         if why == "the lease is over":
             self.board.expired += 1
+            self.board.over(worker, list(given.indices))
             self._experience.add(worker, lost=1)
         else:
             self._drop(given)  # an expired unit may still come back; one that nobody waits for is forgotten
@@ -400,10 +418,11 @@ class Coordination:
         now = self.world.clock.now()
         for effect in effects:
             match effect:
-                case q.Agreed():
-                    self._agreed(effect, now)
-                case q.Voted(worker=worker, verdict=verdict, indices=indices):
-                    self._voted(worker, verdict, indices)
+                case q.Agreed(indices=indices):
+                    state = self._ends.agreed(effect, now)
+                    self._on_dispatch(self._dispatch.handle(d.Decided(indices, d.BlockState[state.upper()]), now))
+                case q.Voted():
+                    self._ends.voted(effect, self._quorum.differences)
                 case q.NeedReplicas(index=index, count=count, alone=alone, avoid_owners=avoid):
                     self._on_dispatch(self._dispatch.handle(d.MoreReplicas(index, count, alone, avoid), now))
                 case q.Rerun(index=index, workers=workers):
@@ -411,10 +430,10 @@ class Coordination:
                 case q.SelfCheck(index=index):
                     self._spawn(self._errands.check, index)
                 case q.FetchOutput():
-                    self._spawn(self._errands.load_output, effect, self._kept.get((effect.index, effect.worker)))
+                    self._spawn(self._errands.load_output, effect, self._ends.kept(effect.index, effect.worker))
                 case q.Disputed(index=index, words=text, workers=workers):
                     self.board.disputed(index, text, [], "disputed")
-                    self._end([index], "disputed", End("disputed", words=text, workers=workers), 0.0, now)
+                    self._ends.without_result(index, End("disputed", words=text, workers=workers), now)
                     self._on_dispatch(self._dispatch.handle(d.Decided([index], d.BlockState.DISPUTED), now))
                 case q.JobNondeterministic(words=text):
                     self._pause(text, now)
@@ -426,39 +445,6 @@ class Coordination:
     def _spawn(self, errand: Callable[..., Awaitable[None]], *arguments: object) -> None:
         assert self._nursery is not None
         self._nursery.start_soon(errand, *arguments)
-
-    def _agreed(self, effect: q.Agreed, now: float) -> None:
-        state = "failed" if effect.failed else "settled"
-        self.board.cross_validated = self.board.cross_validated and effect.cross_validated
-        seconds = 0.0
-        for index, output, workers in zip(effect.indices, effect.outputs, effect.workers, strict=True):
-            kept = self._kept.get((index, workers[0])) if workers else None
-            end = kept.end(state, output, workers) if kept else End(state, output or b"", workers=workers, agreed=len(workers))
-            if end.blob:
-                self.world.blobs.pin(Digest(end.blob), f"job {self.record.name}")
-            self._puts.append(end.put(self.record.id, index))
-            seconds += end.seconds
-        self.board.settled(now, len(effect.indices), state, seconds)
-        self._on_dispatch(self._dispatch.handle(d.Decided(effect.indices, d.BlockState[state.upper()]), now))
-
-    def _end(self, indices: list[int], state: str, end: End, seconds: float, now: float) -> None:
-        self._puts += [end.put(self.record.id, index) for index in indices]
-        self.board.settled(now, len(indices), state, seconds)
-
-    def _voted(self, worker: NodeId, verdict: Verdict, indices: Sequence[int]) -> None:
-        """Count a verdict for the ledger, with the signed commitment it stands on."""
-        owner = OwnerId(self.tender.owner_of(worker))
-        for index in indices:
-            kept = self._kept.get((index, worker))
-            if kept is None:
-                continue  # the requester's own self-check: nobody's result
-            self.board.voted(worker, verdict, 1)
-            seen = Observation(
-                self.record.id, worker, self.record.digests[index], kept.assignment, kept.commitment, verdict
-            )
-            self._scribe.record(seen, owner, self.tender.class_of(worker))
-            if verdict is Verdict.DISPUTED:
-                self.board.disputed(index, self._quorum.differences.get(index, "the results differ"), [worker], "settled")
 
     # -- the market ---------------------------------------------------------------------------------------------------
 
@@ -489,7 +475,9 @@ class Coordination:
         cancelled = self.board.ended["cancelled"] or sum(self.board.ended.values()) < len(record.blocks)
         bad = self.board.ended["failed"] or self.board.ended["disputed"]
         await conclude(record)
-        record.state = "cancelled" if cancelled else "failed" if bad else "settled"
+        stopped = bad and not record.job.manifest.keep_errors
+        record.state = "cancelled" if cancelled and not stopped else "failed" if bad else "settled"
+        self._ends.puts += [Delete("given", record.id + identifier) for identifier in self._given]
         self.tender.end(self.world.clock.now())
         entries = await self._scribe.close_job(record.id)
         gaps = self.world.sandbox.gaps
@@ -497,7 +485,7 @@ class Coordination:
         record.report |= {"status": dict(self.status()), "why": dict(self.tender.why())}
         self._amend(AmendmentKind.CLOSE, "", record.draw_secret)
         self._posts += [(session, Finished(record.id)) for session in self.sessions.values()]
-        self._puts += self._experience.puts(list(self.board.workers))
+        self._ends.puts += self._experience.puts(list(self.board.workers))
         await self._flush()
         self.done.set()
         self._changed()

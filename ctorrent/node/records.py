@@ -10,7 +10,8 @@
     amendment    job id ‖ seq u32            sealed amendment
     block        job id ‖ first index u32    [[index, seed, params, inputs] …], up to 256
     settled      job id ‖ index u32          one block's end: see node/coordinate.py
-    report       job id                      counters of a job that ended
+    given        job id ‖ assignment id      [unit, worker, owner, indices, alone] of an assignment under way
+    experience   node public                 [assignments finished, lost]
     term         job id                      highest term this worker has seen
     undelivered  job id ‖ assignment id      what a worker promised and has not handed over
     entry        author ‖ incarnation u32 ‖ seq u32   sealed ledger entry

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ctorrent.canon import encode
 from ctorrent.errors import Malformed
-from ctorrent.model.ids import Digest, NodeId
+from ctorrent.model.ids import Digest, JobId, NodeId
 from ctorrent.model.result import FailureKind, Result, commitment, output_digest
 from ctorrent.model.session import Output, Returned
-from ctorrent.node.jobbook import End
+from ctorrent.node import records
+from ctorrent.node.jobbook import End, JobRecord
+from ctorrent.ports import Journal, Put
 
 
 @dataclass(slots=True)
@@ -19,12 +22,17 @@ class Given:
     number: int
     id: Digest
     worker: NodeId
+    owner: str
     indices: Sequence[int]
     digests: tuple[Digest, ...]
     alone: bool
     result: Result | None = None
     outputs: list[Output] = field(default_factory=list)
     fetching: bool = False
+
+    def put(self, job: JobId) -> Put:
+        """So that a result that comes after a restart is still understood."""
+        return Put("given", job + self.id, encode([self.number, self.worker, self.owner, list(self.indices), self.alone]))
 
     def collect(self, result: Result, message: Returned) -> bool:
         """Add a frame's outputs. -> is it whole? Raises Malformed when it is not what was assigned."""
@@ -71,6 +79,16 @@ class Given:
             for index, output in zip(self.indices, self.outputs, strict=True)
             if output.failure is not None and output.failure.kind is FailureKind.ENVIRONMENT
         ]
+
+
+def load_given(journal: Journal, record: JobRecord) -> list[Given]:
+    """Assignments that were under way at the last stop."""
+    found = []
+    for key, value in journal.scan("given", record.id):
+        number, worker, owner, indices, alone = records.load(value)
+        digests = tuple(record.digests[index] for index in indices)
+        found.append(Given(number, Digest(key[len(record.id) :]), worker, owner, indices, digests, alone))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
