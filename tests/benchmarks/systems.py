@@ -15,6 +15,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import ctorrent
 from tests.benchmarks import work
 
@@ -162,6 +164,7 @@ class Ours:
 
     def run(self, load: Load, replicas: int = 1) -> Took:
         text = self._job(load, replicas)
+        before = self._cpu()
         begun = time.perf_counter()
         net = self.swarm.net
         job = net.attach(net.submit(self._home / "job.yaml", text))
@@ -173,7 +176,13 @@ class Ours:
         assert status["state"] == "settled" and status["replicas_wanted"] == replicas
         report = status["report"]
         assert set(report["isolation"]) == {"jail"}, report["isolation"]
-        return Took(took, {**detail, "job": status["job"], "assignments": report["assignments"]})
+        cpu = [round(after - earlier, 2) for earlier, after in zip(before, self._cpu(), strict=True)]
+        return Took(took, {**detail, "assignments": report["assignments"], "node_cpu_s": cpu})
+
+    def _cpu(self) -> list[float]:
+        """Processor seconds so far of each node's own process, without its sandboxes: requester, worker, worker."""
+        times = [psutil.Process(member.process.pid).cpu_times() for member in self.swarm.members]
+        return [one.user + one.system for one in times]
 
     def _job(self, load: Load, replicas: int) -> str:
         if load.data:
