@@ -32,7 +32,7 @@ class Check:
 def look(folder: Path, status: Plain, running: bool) -> list[Check]:
     """Every check, in the order a person would ask."""
     return [
-        _node(running), _python(), *_isolation(status), _docker(), _disk(folder), *_keys(folder), *_ports(status, running),
+        _node(running), _python(), *_isolation(status), docker_engine(), _disk(folder), *_keys(folder), *_ports(status, running),
         *([Check("bad", "testing settings", status["testing"], "Unset CTORRENT_TESTING.")] if status["testing"] else []),
     ]  # fmt: skip
 
@@ -57,7 +57,7 @@ def _isolation(status: Plain) -> Iterator[Check]:
         yield Check("note", f"{level} does not guarantee", gap)
 
 
-def _docker() -> Check:
+def docker_engine() -> Check:
     """Does an Engine answer on the socket the docker command would use? Asked as it is spoken: HTTP, /_ping."""
     host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not host.startswith("unix://"):

@@ -8,14 +8,17 @@ import typer
 
 from ctorrent.cli import show
 from ctorrent.cli.options import DataDir, Json, any_node
+from ctorrent.errors import LocalError
 
 Plain = dict[str, Any]
+image_app = typer.Typer(help="Docker images that blocks run in.", no_args_is_help=True)
 env_app = typer.Typer(help="Environments that blocks run in: packages, without your own.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     app.command()(doctor)
     app.add_typer(env_app, name="env")
+    app.add_typer(image_app, name="image")
 
 
 def doctor(
@@ -103,6 +106,34 @@ def env_remove(name: Annotated[str, typer.Argument(help="As env ls shows it.", s
 
     offline().environment_remove(data_folder(data_dir), name)
     show.emit(as_json, {"removed": name}, lambda: show.stdout().print(show.plain(f"Environment {name!r} is removed.")))
+
+
+@image_app.command("build")
+def image_build(
+    name: Annotated[str, typer.Argument(help="As image ls shows it: cpu, cuda, render, node.", show_default=False)],
+    base: Annotated[str, typer.Option("--base", help='Build on this image instead; "own" is made from this Python, without registry or network.', show_default=False)] = "",
+    as_json: Json = False,
+) -> None:
+    """Build an image from its Dockerfile."""
+    from ctorrent.cli import checkup
+    from ctorrent.cli.node import offline
+
+    engine = checkup.docker_engine()
+    if engine.mark != "ok":
+        raise LocalError(f"Docker: {engine.found}.", "Images are built by a Docker Engine on this machine.")
+    if not as_json:
+        show.stderr().print(show.plain(f"Building {name}: this takes minutes …", "dim"))
+    built = offline().image_build(name, base)
+    show.emit(as_json, {"name": name, "image": built}, lambda: show.stdout().print(show.plain(f"Image {name} is ready: {built}")))
+
+
+@image_app.command("ls")
+def image_list(as_json: Json = False) -> None:
+    """List the images that can be built."""
+    from ctorrent.cli.node import offline
+
+    names = offline().image_names()
+    show.emit(as_json, list(names), lambda: print("\n".join(names) or "No recipes are installed."))
 
 
 def _hex(fingerprint: str | bytes) -> str:

@@ -1,4 +1,4 @@
-"""What a person may do with this machine's files while no node runs: the owner's key, environments, the job schema.
+"""What a person may do with this machine while no node runs: the owner's key, environments, images, the job schema.
 
 The command line reaches these through its own node.py; everything else goes through the Door of a running node.
 """
@@ -57,3 +57,17 @@ def environment_remove(data_dir: Path, name: str) -> None:
     from ctorrent.sandbox.limits import SandboxRules
 
     Environments(data_dir, SandboxRules()).remove(name)
+
+
+def image_names() -> tuple[str, ...]:
+    """Images that can be built here. Raises LocalError where the recipes are not installed."""
+    from ctorrent.sandbox import image
+
+    return image.names()
+
+
+def image_build(name: str, base: str = "") -> str:
+    """Build an image, which takes minutes. -> its id, "sha256:…". Raises LocalError."""
+    from ctorrent.sandbox import image
+
+    return image.build(name, base)

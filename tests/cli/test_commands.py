@@ -308,7 +308,13 @@ def test_doctor_sees_an_open_key_file(tmp_path: pathlib.Path, monkeypatch: pytes
 @pytest.mark.parametrize(("host", "mark"), [("unix:///nowhere.sock", "note"), ("tcp://1.2.3.4:1", "note")])
 def test_doctor_says_where_docker_is_missing(monkeypatch: pytest.MonkeyPatch, host: str, mark: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
-    assert checkup._docker().mark == mark
+    assert checkup.docker_engine().mark == mark
+
+
+def test_an_image_is_not_begun_without_docker(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    assert main.run(["image", "build", "cpu"]) == 2
+    assert capsys.readouterr().err.startswith("Error: Docker: not installed, or not running.\n  → ")
 
 
 def test_the_owner_key_travels(tmp_path: pathlib.Path) -> None:
