@@ -105,5 +105,5 @@ def install_inside(data_dir: Path) -> Path:
     return target
 
 
-def boot_file(installed: Path) -> str:
-    return str(installed / _PACKAGE / "boot.py")
+def boot_file(installed: Path | str) -> str:
+    return f"{installed}/{_PACKAGE}/boot.py"

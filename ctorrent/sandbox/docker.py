@@ -95,7 +95,8 @@ class DockerSandbox:
         site = None if self._rules.image else self._environments.site(spec.environment.name)
         tag = self._rules.image or await self._daemon.call(image.ensure, self._daemon.api, site)
         room = Room(self._data_dir, spec.code)
-        room.describe(self._describe(spec, site))
+        with room.removed_on_error():
+            room.describe(self._describe(spec, site))
         container = _Container(self._daemon, spec, self._rules, tag, self._inside, site)
         cell = SocketCell(spec, self._rules, self.level, room, container)
         await cell.start()
@@ -106,6 +107,7 @@ class DockerSandbox:
         devices = ["/dev"] if spec.gpus else []  # the container holds no other device than the allotted
         return {
             **description.describe(spec, self._rules),
+            "boot": description.boot_file("/ctlib"),
             "socket": "/ct/s",
             "code": "/ct/code",
             "site": ["/site"] if site else [],
@@ -185,10 +187,9 @@ class _Container:
     def _create(self, room: Room) -> str:
         """Make the container. Blocking."""
         python = ["/usr/bin/env", "python3"] if self._rules.image else [description.interpreter()]
-        package = Path(description.boot_file(self._inside)).relative_to(self._inside)
         made: dict[str, Any] = self._daemon.api.create_container(
             self._tag,
-            entrypoint=[*python, "-s", "-S", "-B", f"/ctlib/{package}", "/ct/spec.json"],
+            entrypoint=[*python, "-s", "-S", "-B", description.boot_file("/ctlib"), "/ct/spec.json"],
             user=_USER,
             hostname="sandbox",
             network_disabled=True,
@@ -202,7 +203,9 @@ class _Container:
     def _host_config(self, room: Room) -> Any:
         slots = max(1, self._spec.slots)
         memory = slots * self._spec.needs.memory_bytes + _BASE_MEMORY + (slots * self._spec.limits.scratch_bytes if self._command() else 0)
-        limits = (("nofile", 1024), ("core", 0), ("memlock", -1 if self._spec.gpus else 0), ("msgqueue", 0))
+        limits = [("nofile", 1024), ("core", 0), ("msgqueue", 0)]
+        if not self._spec.gpus:  # CUDA pins memory: the daemon's own limit stays
+            limits.append(("memlock", 0))
         binds: dict[str, Mapping[str, str]] = {str(room.open): {"bind": "/ct", "mode": "ro"}, str(self._inside): {"bind": "/ctlib", "mode": "ro"}}
         if self._site:
             binds[str(self._site)] = {"bind": "/site", "mode": "ro"}

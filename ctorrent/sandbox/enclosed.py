@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ctorrent.sandbox import description
+from ctorrent.sandbox import description, gpu
 from ctorrent.sandbox.inside import frames
 
 _COMMANDS = (
@@ -25,7 +25,7 @@ _SCRATCH = "/scratch"
 _READ_DEVICES = ["/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
 
 
-def walls(root: Path, cell: Path, site: Path | None, told: dict[str, Any]) -> dict[str, Any]:
+def walls(root: Path, cell: Path, site: Path | None, told: dict[str, Any], installed: Path) -> dict[str, Any]:
     """The plan for one cell. told: the description so far; behind walls some of it is different."""
     commands = told["kind"] == "command"
     programs = [path for path in _COMMANDS if os.path.lexists(path)]
@@ -40,6 +40,12 @@ def walls(root: Path, cell: Path, site: Path | None, told: dict[str, Any]) -> di
     inside: dict[str, Any] = {"socket": "/ct/s", "code": "/ct/code", "site": sites, "supervisor_read": ["/ct", "/proc"]}
     python = ["/ct-bin", *folders] if commands else description.python_paths()
     inside["read"] = [*python, *system, *sites, "/sys/devices/system/cpu", "/proc" if commands else "/proc/cpuinfo", *_READ_DEVICES]
+    if told["gpu"]:
+        bind += [[path, path] for path in (*told["devices"], *gpu.read_paths(), description.interpreter()) if not path.startswith("/proc")]
+        bind.append([str(installed), "/ctlib"])
+        inside["boot"] = description.boot_file("/ctlib")
+        inside["supervisor_read"] += ["/ctlib", description.interpreter()]
+        inside["read"] += gpu.read_paths()
     if commands:
         inside.update({"scratch": _SCRATCH, "write": [_SCRATCH]})
     return {
@@ -60,8 +66,8 @@ def probe(data_dir: Path, installed: Path) -> int:
         cell, root, spec = Path(folder) / "cell", Path(folder) / "root", Path(folder) / "spec.json"
         cell.mkdir()
         root.mkdir()
-        told = {"kind": "command", "scratch_bytes": 1 << 20, "scratch_files": 64, "ready": 1}
-        spec.write_text(json.dumps({"kind": "probe", "walls": walls(root, cell, None, told)}))
+        told = {"kind": "command", "scratch_bytes": 1 << 20, "scratch_files": 64, "ready": 1, "gpu": False}
+        spec.write_text(json.dumps({"kind": "probe", "walls": walls(root, cell, None, told, installed)}))
         argv = [description.interpreter(), "-s", "-S", "-B", description.boot_file(installed), str(spec)]
         done = subprocess.run(argv, capture_output=True, env={}, timeout=30, check=False, stdin=subprocess.DEVNULL)
     try:

@@ -72,7 +72,8 @@ class JailSandbox:
             raise LocalError("the jail cannot run commands on this machine: it allows no user namespaces")
         site = self._environments.site(spec.environment.name)
         room = Room(self._data_dir, spec.code)
-        room.describe(self._describe(spec, room, site))
+        with room.removed_on_error():
+            room.describe(self._describe(spec, room, site))
         cell = SocketCell(spec, self._rules, self.level, room, _Process(spec, self._inside))
         await cell.start()
         return cell
@@ -81,11 +82,12 @@ class JailSandbox:
         sites = [str(site)] if site else []
         told = {
             **description.describe(spec, self._rules),
+            "boot": description.boot_file(self._inside),
             "socket": str(room.open / "s") if len(str(room.open)) < 100 else "s",
             "code": str(room.open / "code"),
             "site": sites,
-            "read": [*description.python_paths(), *description.system_paths(), *sites],
-            "supervisor_read": [str(room.open), str(self._inside), "/proc/self"],
+            "read": [*description.python_paths(), *description.system_paths(), *sites, *(gpu.read_paths() if spec.gpus else [])],
+            "supervisor_read": [str(room.open), str(self._inside), "/proc/self", *self._fresh_interpreter(spec)],
             "write": [],
             "devices": gpu.device_files(spec.gpus),
             "need_landlock": True,
@@ -93,8 +95,12 @@ class JailSandbox:
         if self._walls:
             root = room.folder / "root"
             root.mkdir()
-            told["walls"] = enclosed.walls(root, room.open, site, told)
+            told["walls"] = enclosed.walls(root, room.open, site, told, self._inside)
         return told
+
+    def _fresh_interpreter(self, spec: CellSpec) -> list[str]:
+        """A cell with GPUs starts Python anew for each unit."""
+        return [description.interpreter()] if spec.gpus else []
 
     async def aclose(self) -> None:
         """ports.Sandbox.aclose."""

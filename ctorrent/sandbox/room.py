@@ -13,7 +13,8 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ class Room:
         fcntl.flock(self._alive, fcntl.LOCK_EX)
         self._write("code", code)
         self.listener = self._listen()
+
+    @contextmanager
+    def removed_on_error(self) -> Iterator[None]:
+        """Leaves nothing behind when what follows fails."""
+        try:
+            yield
+        except BaseException:
+            self.remove()
+            raise
 
     def describe(self, spec: dict[str, Any]) -> None:
         """Write what the supervisor is to do."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import docker
 import pytest
 import trio
 
-import docker
 from ctorrent import canon
 from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation

@@ -20,10 +20,30 @@ def _import_ours(kind: str) -> Any:
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[0] = os.path.dirname(here)
     package = os.path.basename(here)
-    names = ("frames", "lockdown", "walls", "runner", "canon", "supervisor", "child") + (("command",) if kind == "command" else ())
+    names = ("frames", "lockdown", "walls", "runner", "canon", "seeds", "supervisor", "child") + (("command",) if kind == "command" else ())
     modules = {name: importlib.import_module(package + "." + name) for name in names}
     del sys.path[0]
     return modules
+
+
+def child_main() -> None:
+    """A child that was started afresh, with its description and code in memory files that its supervisor made."""
+    fds = [int(word) for word in sys.argv[2:4]]
+    texts = []
+    for fd in fds:
+        with open(fd, "rb") as file:
+            file.seek(0)
+            texts.append(file.read())
+    spec, code = json.loads(texts[0]), texts[1]
+    ours = _import_ours(spec["kind"])
+    sys.path += spec["site"]
+    sys.dont_write_bytecode = True
+    seeder = ours["seeds"].Seeder()
+    sys.meta_path.insert(0, seeder)
+    if spec["kind"] == "python":
+        ours["supervisor"].preload(spec, code)
+    child = ours["child" if spec["kind"] == "python" else "command"]
+    child.main(ours["supervisor"].Birth(spec, int(sys.argv[4]), code, seeder, child.prepare(spec), int(sys.argv[5])))
 
 
 def main() -> None:
@@ -42,7 +62,7 @@ def main() -> None:
         walls |= _lock(spec, ours)
         supervise = ours["supervisor"]
         child = ours["child" if spec["kind"] == "python" else "command"]
-        if spec["kind"] == "python":
+        if spec["kind"] == "python" and not spec["gpu"]:
             supervise.preload(spec, code)
         ready = child.prepare(spec)
         control.sendall(frames.HELLO.pack(frames.MAGIC, frames.SUPERVISOR, walls))
@@ -87,4 +107,11 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-main()
+if sys.argv[1] == "child":
+    try:
+        child_main()
+    except BaseException as error:
+        os.write(2, ("%s: %s" % (type(error).__name__, error)).encode("utf-8", "replace"))
+        os._exit(3)  # frames.EXIT_BROKEN: our own fault
+else:
+    main()

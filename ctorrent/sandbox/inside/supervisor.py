@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
+import json
 import os
 import select
 import shutil
@@ -139,6 +140,8 @@ class Supervisor:
             os.dup2(raw, 2)
             for fd in (raw, self._control.fileno(), self._hear, *pipes, *(other for _, other in self._living.values())):
                 os.close(fd)
+            if self._spec["gpu"]:
+                self._start_afresh(raw)
             self._child(Birth(self._spec, self._serial, self._code, self._seeder, self._ready, self._say))
         except MemoryError:
             os._exit(frames.EXIT_MEMORY)
@@ -146,6 +149,17 @@ class Supervisor:
             os.write(2, ("%s: %s" % (type(error).__name__, error)).encode("utf-8", "replace"))
         finally:
             os._exit(frames.EXIT_BROKEN)
+
+    def _start_afresh(self, raw: int) -> None:
+        """A new interpreter instead of a fork: CUDA, once used, does not survive one. Never returns."""
+        os.set_inheritable(self._say, True)
+        spec, code = os.memfd_create("spec"), os.memfd_create("code")
+        for fd, data in ((spec, json.dumps(self._spec).encode()), (code, self._code)):
+            with open(os.dup(fd), "wb") as file:
+                file.write(data)
+            os.set_inheritable(fd, True)
+        argv = [sys.executable, "-s", "-S", "-B", self._spec["boot"], "child", *map(str, (spec, code, self._serial, self._say))]
+        os.execv(sys.executable, argv)
 
     def _wait_ms(self) -> Optional[int]:
         waiting = [at for at, killed in self._asked.values() if not killed]
