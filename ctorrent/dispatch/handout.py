@@ -1,4 +1,4 @@
-"""Which worker gets what, now: second replicas before first ones, stragglers' copies last.
+"""Which worker gets what, now: re-runs and lone blocks first, then first and second replicas, stragglers' copies last.
 
 A worker is never told why it gets a block. Which replica it gets is drawn from the secret seed that it cannot see.
 """
@@ -58,11 +58,11 @@ class Handout:
             if self.blocks.hand_again(index):
                 self._send(worker, (index,), True, now, out).rerun = True
                 return True
-        taken = self._from(self.blocks.urgent, worker, 1)
+        taken = self._from(self.blocks.urgent, worker, 1, now)
         if taken:
             self._send(worker, taken, True, now, out)
             return True
-        taken = self._from(self.blocks.queues, worker, self._unit_blocks(worker))
+        taken = self._from(self.blocks.queues, worker, self._unit_blocks(worker), now)
         if taken:
             self._send(worker, taken, len(taken) == 1, now, out)
         return bool(taken)
@@ -75,20 +75,22 @@ class Handout:
         share = -(-self.blocks.tokens // (2 * max(1, slots)))
         return max(1, min(worker.size, share))
 
-    def _from(self, queues: Queues, worker: Worker, count: int) -> list[int]:
-        """A slice of a queue this worker may take: second replicas before first ones, drawn among equals."""
+    def _from(self, queues: Queues, worker: Worker, count: int, now: float) -> list[int]:
+        """A slice of a queue this worker may take, drawn by length: so nobody can time its way to a friend's blocks.
+
+        First replicas count only as many as second ones may hide among: the fewer blocks are open, the less is held.
+        """
         bytes_max, planned = self._rules.unit_bytes_max, self.blocks.planned
         room = self.shares.room(worker, planned)
-        keys = [key for key in queues if key and worker.owner not in key and queues[key]]
-        while keys or queues.get(()):
-            key: Owners = ()
-            if keys:
-                key = keys.pop(self._pick([len(queues[k]) for k in keys]))
+        hide = max(self._rules.hide_min, 2 * self.units.blocks)
+        keys = [key for key, queue in queues.items() if queue and worker.owner not in key]
+        while keys:
+            key = keys.pop(self._pick([len(queues[k]) if k else min(hide, len(queues[k])) for k in keys]))
             limit = count
-            if room < count and self.shares.others_fit(key, self.workers.values(), planned):
+            if room < count and self.shares.others_fit(key, self.workers.values(), planned, now):
                 limit = room
             taken = self.blocks.take(queues, key, worker.owner, limit, bytes_max) if limit else []
-            if taken or not key:
+            if taken:
                 return taken
         return []
 
@@ -107,7 +109,7 @@ class Handout:
         losses = max(self.blocks.losses[index] for index in indices)
         lease_s = worker.lease_s(len(indices), losses, self._terms.block_s, self._rules)
         unit = self.units.open(worker.id, worker.owner, indices, now, lease_s, alone)
-        worker.inflight += 1
+        worker.sent(len(indices), now)
         self.shares.add(worker, len(indices))
         self._steps.note(now, "assigned", worker.id, indices)
         out.append(Assign(unit.id, worker.id, indices, lease_s, alone))

@@ -197,7 +197,7 @@ class Dispatch:
             return
         worker = self.workers[unit.worker]
         self._units.close(unit, late=False)
-        worker.inflight -= 1
+        worker.over(len(unit.indices), now)
         worker.returned(len(unit.indices), event.wall_s, unit.sent, now, self.rules)
         positions: Sequence[int] = self.blocks.delivered(unit.indices)
         if event.environment:
@@ -237,7 +237,7 @@ class Dispatch:
                 continue
             self.blocks.got[index] -= 1
             self.blocks.running[index] += 1  # as `_return_block` expects it
-            self._return_block(unit, index, "its sandbox could not be made", False, out)
+            self._return_block(unit, index, "its sandbox could not be made", False, now, out)
         self._avoid(worker, "its sandbox could not be made", now, out)
         return kept
 
@@ -257,14 +257,14 @@ class Dispatch:
     def _lose(self, unit: Unit, why: str, counts: bool, now: float, out: list[Effect], late: bool = True) -> None:
         worker = self.workers[unit.worker]
         self._units.close(unit, late=late and not unit.rerun)
-        worker.inflight -= 1
+        worker.over(len(unit.indices), now)
         self._steps.note(now, why, unit.worker, unit.indices)
         if not unit.rerun:
             self._shares.add(worker, -len(unit.indices))
         for index in unit.indices:
-            self._return_block(unit, index, why, counts, out)
+            self._return_block(unit, index, why, counts, now, out)
 
-    def _return_block(self, unit: Unit, index: int, why: str, counts: bool, out: list[Effect]) -> None:
+    def _return_block(self, unit: Unit, index: int, why: str, counts: bool, now: float, out: list[Effect]) -> None:
         blocks = self.blocks
         if unit.rerun:
             blocks.running[index] -= 1
@@ -275,15 +275,15 @@ class Dispatch:
         if blocks.final[index] or not counts:
             return
         if blocks.losses[index] >= self.terms.attempts:
-            self._fail(index, f"lost {blocks.losses[index]} times: {why} ({unit.worker})", out)
+            self._fail(index, f"lost {blocks.losses[index]} times: {why} ({unit.worker})", now, out)
         elif blocks.losses[index] >= self.rules.retry_alone_after:
             blocks.run_alone(index)
 
-    def _fail(self, index: int, why: str, out: list[Effect]) -> None:
+    def _fail(self, index: int, why: str, now: float, out: list[Effect]) -> None:
         self.blocks.decide(index, BlockState.FAILED)
         out.append(BlockFailed(index, why))
         if not self.terms.keep_errors:
-            self._stop(f"block {index} {why}", 0.0, out)
+            self._stop(f"block {index} {why}", now, out)
 
     # -- what quorum says ---------------------------------------------------------------------------------------------
 
@@ -305,11 +305,11 @@ class Dispatch:
         final = self.blocks.final
         for unit in list(self._units.flying.values()):
             if all(final[index] for index in unit.indices):
-                self._take_back(unit, "all its blocks are decided", out)
+                self._take_back(unit, "all its blocks are decided", now, out)
 
-    def _take_back(self, unit: Unit, why: str, out: list[Effect]) -> None:
+    def _take_back(self, unit: Unit, why: str, now: float, out: list[Effect]) -> None:
         self._units.close(unit, late=False)
-        self.workers[unit.worker].inflight -= 1
+        self.workers[unit.worker].over(len(unit.indices), now)
         for index in unit.indices:
             self.blocks.running[index] -= 1
         out.append(Revoke(unit.id, unit.worker, why))
@@ -341,7 +341,7 @@ class Dispatch:
             if not final[index]:
                 self.blocks.decide(index, BlockState.CANCELLED)
         for unit in list(self._units.flying.values()):
-            self._take_back(unit, why, out)
+            self._take_back(unit, why, now, out)
         self._end(why, out)
 
     def _finish(self, out: list[Effect]) -> None:

@@ -33,14 +33,15 @@ class Shares:
             room = min(room, int(planned * self._rules.share_newcomers) - self.newcomers)
         return max(0, room)
 
-    def others_fit(self, key: Owners, workers: Iterable[Worker], planned: int) -> bool:
+    def others_fit(self, key: Owners, workers: Iterable[Worker], planned: int, now: float) -> bool:
         """Can workers that are not capped carry what waits under `key`, in at most twice the time all would take?
 
-        Speeds are slots over measured seconds a block; those not measured yet count as the mean of those that are.
+        Speeds are slots over seconds a block, measured, or longer where a unit is out longer than that; those not
+        measured yet count as the mean of those that are.
         """
         able = [w for w in workers if w.here and not w.avoided and w.owner not in key]
-        seen = [w.slots / max(w.est_s, 1e-9) for w in able if w.est_s is not None]
-        guess = sum(seen) / len(seen) if seen else 1.0
-        rates = [w.slots / max(w.est_s, 1e-9) if w.est_s is not None else guess for w in able]
+        seen = [w.est_s for w in able if w.est_s is not None]
+        guess_s = sum(seen) / len(seen) if seen else 0.0
+        rates = [w.slots / max(guess_s if w.est_s is None else w.est_s, w.quiet_s(now), 1e-9) for w in able]
         free = sum(rate for rate, w in zip(rates, able, strict=True) if self.room(w, planned))
         return free > 0 and free * self._rules.share_slowdown_max >= sum(rates)

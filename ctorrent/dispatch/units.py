@@ -28,11 +28,12 @@ class Unit:
 class Units:
     """Units by number, and a heap of leases."""
 
-    __slots__ = ("_expired_max", "_heap", "_next", "expired", "flying")
+    __slots__ = ("_expired_max", "_heap", "_next", "blocks", "expired", "flying")
 
     def __init__(self, first: int, expired_max: int) -> None:
         self.flying: dict[int, Unit] = {}
         self.expired: dict[int, Unit] = {}
+        self.blocks = 0  # in flight
         self._heap: list[tuple[float, int]] = []
         self._next = first
         self._expired_max = expired_max
@@ -41,12 +42,14 @@ class Units:
         unit = Unit(self._next, worker, owner, indices, now, now + lease_s, alone)
         self._next += 1
         self.flying[unit.id] = unit
+        self.blocks += len(indices)
         heapq.heappush(self._heap, (unit.until, unit.id))
         return unit
 
     def close(self, unit: Unit, late: bool) -> None:
         """Out of flight; `late`: should it return, it is still understood."""
-        self.flying.pop(unit.id, None)
+        if self.flying.pop(unit.id, None) is not None:
+            self.blocks -= len(unit.indices)
         if late:
             self.remember(unit)
 

@@ -45,6 +45,7 @@ class Rules:
     lease_min_s: float = 10.0  # a loaded machine or a lost packet delays seconds, not tens of them
     lease_factor: float = 8.0  # times the expected time; blocks of one job vary, most by less than this
     lease_grace_s: float = 5.0  # signing, journal and transfer
+    hide_min: int = 16  # open blocks among which a second replica hides, at least
     share_newcomers: float = 0.25  # of a job, while others fit
     share_owner: float = 1 / 3  # of a job, while others fit: no owner is a majority of anything
     share_slowdown_max: float = 2.0  # others "fit" when without the capped ones the rest takes at most twice as long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from ctorrent.dispatch.words import Rules, WorkerJoined
@@ -14,8 +15,8 @@ class Worker:
     """Mutable bookkeeping of one worker in one job."""
 
     __slots__ = (
-        "assigned", "avoided", "blocks_done", "busy_s", "credit", "est_s", "handbacks", "here", "id", "inflight",
-        "last_return", "newcomer", "owner", "paused_until", "reruns", "size", "slots", "strikes", "weight",
+        "assigned", "avoided", "blocks_done", "blocks_out", "busy_s", "credit", "est_s", "handbacks", "here", "id", "inflight",
+        "last_return", "newcomer", "owner", "paused_until", "quiet_since", "reruns", "size", "slots", "strikes", "weight",
     )  # fmt: skip
 
     def __init__(self, joined: WorkerJoined) -> None:
@@ -26,6 +27,8 @@ class Worker:
         self.blocks_done = 0
         self.busy_s = 0.0  # by the coordinator's clock: what the market may believe
         self.last_return = 0.0
+        self.blocks_out = 0  # with it now
+        self.quiet_since = 0.0  # it has work and said nothing
         self.strikes = 0
         self.handbacks = 0
         self.paused_until = 0.0
@@ -42,16 +45,34 @@ class Worker:
         self.newcomer = joined.newcomer
         self.here = True
 
+    def sent(self, blocks: int, now: float) -> None:
+        """It was given a unit."""
+        if not self.inflight:
+            self.quiet_since = now
+        self.inflight += 1
+        self.blocks_out += blocks
+
+    def over(self, blocks: int, now: float) -> None:
+        """It no longer has a unit, whatever the reason."""
+        self.inflight -= 1
+        self.blocks_out -= blocks
+        self.quiet_since = now
+
+    def quiet_s(self, now: float) -> float:
+        """Seconds a block takes at least, judging by how long nothing came back."""
+        return max(0.0, now - self.quiet_since) / self.blocks_out if self.blocks_out else 0.0
+
     def ready(self, now: float) -> bool:
         """May it be sent a unit now?"""
         return self.here and not self.avoided and self.inflight < self.credit and self.paused_until <= now
 
     def returned(self, blocks: int, wall_s: float, sent: float, now: float, rules: Rules) -> None:
         """A unit of `blocks` came back: learn its speed, let the next one grow."""
-        each = max(wall_s, 0.0) / blocks
-        self.est_s = each if self.est_s is None else self.est_s + _EST_WEIGHT * (each - self.est_s)
-        target = rules.unit_target_s / max(self.est_s, 1e-9)
-        self.size = max(1, min(self.size * rules.unit_growth, rules.unit_blocks_max, int(target)))
+        if 0.0 <= wall_s < math.inf:  # its claim; anything else teaches nothing
+            each = wall_s / blocks
+            self.est_s = each if self.est_s is None else self.est_s + _EST_WEIGHT * (each - self.est_s)
+            target = rules.unit_target_s / max(self.est_s, 1e-9)
+            self.size = max(1, min(self.size * rules.unit_growth, rules.unit_blocks_max, int(target)))
         busy = max(0.0, now - max(sent, self.last_return)) * min(self.slots, self.inflight + 1)
         self.blocks_done += blocks
         self.busy_s += busy

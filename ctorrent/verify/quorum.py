@@ -286,9 +286,7 @@ class Quorum:
 
     def _count(self, index: int, ballot: Ballot, winners: list[Replica], out: list[Effect], batch: _Batch) -> None:
         replicas = ballot.replicas
-        failures = sum(r.failed for r in replicas)
-        enough = failures == 1 and not winners[0].failed and len(winners) == len(replicas) - 1 >= self._replicas
-        if 2 * len(winners) > len(replicas) or enough:
+        if 2 * len(winners) > len(replicas):
             self._settle(index, ballot, winners, batch)
         elif len(replicas) >= self._limit or ballot.lone:
             self._close(index)

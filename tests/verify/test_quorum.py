@@ -160,7 +160,8 @@ def test_with_one_replica_a_failure_needs_a_second_opinion() -> None:
         NeedReplicas(0, 1, True, ("own_a",)), NeedReplicas(1, 1, True, ("own_a",)),
     ]  # fmt: skip
     assert quorum.handle(came(B, failed(), 0))[0] == agreed([0], failed(), A, B, failed=True)
-    assert quorum.handle(came(B, out(1), 1))[0] == agreed([1], out(1), B, cross=False)
+    assert quorum.handle(came(B, out(1), 1)) == [NeedReplicas(1, 1, True, ("own_a", "own_b"))], "one against one"
+    assert quorum.handle(came(C, out(1), 1))[0] == agreed([1], out(1), B, C)
 
 
 def test_a_lone_owners_failure_is_reported_as_it_is() -> None:
