@@ -31,6 +31,7 @@ T = TypeVar("T")
 START_S = 120.0  # a node answers after 1-2 s; four of them on two cores that others load twentyfold took 60 s
 MEET_S = 60.0  # a join takes well under a second once both are up
 STOP_S = 10.0  # a node that is asked to leave tells its peers and closes its sandboxes; then it is killed
+LOG_BYTES_MAX = 1 << 20  # of a node's output: begun anew beyond; a start writes a few lines
 POLL_S = 0.05  # how often a stated condition is looked at
 LOOPBACK = ("--listen", "127.0.0.1", "--port", "0")  # any free port
 
@@ -100,7 +101,10 @@ def wait_for(look: Callable[[], T | None], until: float, what: str, detail: Call
 def start_node(data_dir: pathlib.Path, flags: Sequence[str] = ()) -> Net:
     """A node of our own in this person's data folder: it ends with the Net, and everything it knows stays."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    child = NodeProcess(data_dir, flags, os.environ, data_dir / "embedded.log")
+    log = data_dir / "embedded.log"
+    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+        log.unlink()
+    child = NodeProcess(data_dir, flags, os.environ, log)
     try:
         attached = child.wait_ready(time.monotonic() + START_S)
     except BaseException:

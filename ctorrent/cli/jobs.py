@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from ctorrent.cli import show
-from ctorrent.cli.options import DataDir, JobName, Json, any_node, running
+from ctorrent.cli.options import DataDir, JobName, Json, any_node, running, working_node
 
 if TYPE_CHECKING:
     from ctorrent.client import Job
@@ -80,9 +80,8 @@ def status(
 def _follow(job: str, data_dir: Any, as_json: bool) -> int:
     """To the job's end. Where no node runs, one that works is started: a quiet one would wait for ever."""
     from ctorrent.cli.submit import see_through
-    from ctorrent.client import connect
 
-    with connect(data_dir) as net:
+    with working_node(data_dir, as_json) as net:
         return see_through(net.attach(job), as_json, "waits" if net.embedded else "goes on")
 
 

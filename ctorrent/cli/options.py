@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,12 +30,24 @@ def running(data_dir: Path | None) -> Net:
 
 def any_node(data_dir: Path | None) -> Net:
     """The node that runs, else a quiet one for the length of this command."""
+    return _node(data_dir, QUIET, not sys.stderr.isatty())
+
+
+def working_node(data_dir: Path | None, silent: bool) -> Net:
+    """The node that runs, else one that works and finds peers, for the length of this command."""
+    return _node(data_dir, (), silent)
+
+
+def _node(data_dir: Path | None, flags: tuple[str, ...], silent: bool) -> Net:
     from ctorrent.client import attach, data_folder
     from ctorrent.errors import Unavailable
 
     try:
         return attach(data_dir)
     except Unavailable:
+        from ctorrent.cli import show
         from ctorrent.embedded import start_node
 
-        return start_node(data_folder(data_dir), QUIET)
+        if not silent:
+            show.stderr().print(show.plain("No node runs here: starting one for this command …", "dim"))
+        return start_node(data_folder(data_dir), flags)

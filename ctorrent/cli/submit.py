@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ctorrent.cli import show
-from ctorrent.cli.options import DataDir, Json
+from ctorrent.cli.options import DataDir, Json, working_node
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -92,12 +92,8 @@ def _write_rows(job: Job, output: Path) -> None:
 @contextmanager
 def _opened(local: int | None, data_dir: Path | None, as_json: bool) -> Iterator[Net]:
     """The running node, or nodes of our own for the length of the command."""
-    from ctorrent.client import connect
-
     if not local:
-        with connect(data_dir) as net:
-            if net.embedded and not as_json:
-                show.stderr().print(show.plain("No node runs here: one was started for this command.", "dim"))
+        with working_node(data_dir, as_json) as net:
             yield net
         return
     from ctorrent.embedded import swarm
