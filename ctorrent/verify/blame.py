@@ -205,6 +205,7 @@ class Blame:
     def give_up(self) -> None:
         """The program is suspected: drop every vote."""
         self.off = True
+        self.window.closed = True  # there is nothing left to judge: whatever waited for it goes on when the job does
         self.held.clear()
         self._checks.clear()
 
