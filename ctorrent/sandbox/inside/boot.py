@@ -98,7 +98,6 @@ def _lock(spec: Dict[str, Any], ours: Any) -> int:
         need_landlock=spec["need_landlock"],
     )
     landlock = lockdown.lock(how) >= 1
-    os.chdir("/")
     return int(ours["frames"].WALL_LANDLOCK) if landlock else 0
 
 

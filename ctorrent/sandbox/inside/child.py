@@ -181,6 +181,7 @@ def connected(spec: Dict[str, Any]) -> socket.socket:
         sock.connect(spec["socket"])
     except OSError:
         os._exit(frames.EXIT_NODE_GONE)
+    os.chdir("/")  # only now: the socket may be named from the cell's folder
     return sock
 
 
