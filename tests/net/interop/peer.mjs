@@ -40,7 +40,6 @@ say('id', node.peerId.toString())
 const connection = await node.dial(multiaddr(address))
 const who = await identified
 say('identify', { agent: who.agentVersion, protocols: who.protocols, addresses: who.listenAddrs.map(String) })
-say('ping', await node.services.ping.ping(connection.remotePeer))
 node.services.gossip.subscribe(topic)
 node.services.gossip.addEventListener('message', event => {
   const { topic: where, data, from } = event.detail
@@ -52,6 +51,6 @@ await node.services.gossip.publish(topic, new TextEncoder().encode('from js'))
 say('published', true)
 const info = await node.peerRouting.findPeer(peerIdFromString(wanted), { signal: AbortSignal.timeout(15000) })
 say('found', info.multiaddrs.map(String))
-say('ready', true)
+say('ping', await node.services.ping.ping(connection.remotePeer)) // last: js's DHT pings too, and one at a time is its limit
 process.stdin.resume()
 process.stdin.on('end', async () => { await node.stop(); process.exit(0) })
