@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
 from ctorrent.cli import follow
@@ -156,6 +157,23 @@ def test_without_a_terminal_sigint_leaves_too(door: SmallDoor) -> None:
     assert child.returncode == 130
     assert "You left job runaaaaa." in told
     assert "Traceback" not in told
+
+
+def test_sigterm_takes_nodes_and_folders_of_our_own_along(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "job.yaml").write_text("python: slow.py:f\nblocks: {count: 1000}\n")
+    (tmp_path / "slow.py").write_text("import time\ndef f(index):\n    time.sleep(1)\n    return index\n")
+    words = [sys.executable, "-m", "ctorrent", "submit", str(tmp_path / "job.yaml"), "--local", "1"]
+    child = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert child.stderr is not None
+    while "running" not in (line := child.stderr.readline()):
+        assert line, "it ended before the job ran"
+    nodes = psutil.Process(child.pid).children()
+    assert nodes
+    child.terminate()
+    child.communicate(timeout=60)
+    assert child.returncode == 143
+    assert not [node for node in nodes if node.is_running()]
+    assert not list(tmp_path.glob("ctswarm-*"))
 
 
 def test_a_line_tells_what_matters() -> None:
