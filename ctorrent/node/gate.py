@@ -18,6 +18,7 @@ from ctorrent.wire import codec, names
 
 log = logging.getLogger(__name__)
 
+GUESS_POINTS = 10  # of 100 for a token nobody here made: ten in a row, and the peer is refused for a while
 EXCHANGE_S = 20.0  # a dial, two introductions and one answer on a bad line
 
 
@@ -35,6 +36,8 @@ class Gate:
                 message = codec.decode_message(await channel.receive())
                 if isinstance(message, JoinRequest):
                     answer = await self._people.redeem(channel.peer, message)
+                    if not self._people.made(message.token):
+                        self._world.directory.charge(channel.peer, GUESS_POINTS, "redeems an invite that was never made")
                     await channel.send(codec.encode_message(answer))
                     await channel.receive()  # the other side closes when it has read the answer
                 elif isinstance(message, FriendRequest):

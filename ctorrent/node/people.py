@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import trio
+
 from ctorrent.canon import encode
-from ctorrent.errors import BadSignature, LocalError, Malformed, PeerError
+from ctorrent.errors import BadSignature, LimitExceeded, LocalError, Malformed, PeerError
 from ctorrent.model.identity import Certificate, Invite, Link, Membership, PeerIdentity
 from ctorrent.model.ids import NodeId, OwnerId, Ring, RingKind, node_id, owner_id, owner_public
 from ctorrent.model.session import FriendRequest, Introduction, JoinAnswer, JoinRequest
 from ctorrent.node import records
+from ctorrent.node.patience import printable
 from ctorrent.ports import Clock, Delete, Journal, Keys, Put
 from ctorrent.seal import Sealed
 from ctorrent.wire import codec
 
 CLOCK_SLACK_S = 7200  # readers allow this much between two machines' clocks
 REQUESTS_MAX = 100  # friend requests kept: a stranger with many owners must not fill the list
+KNOWN_MAX = 4096  # peers whose word is remembered, as many as the directory's contacts: ids are free
+OFFER_BYTES_MAX = 4 << 10  # ours with eight GPUs has 600
+NAME_CHARS = 60
 MEMBER_VALID_S = 365 * 86400  # a membership is renewed by another invite
 
 
@@ -46,6 +52,7 @@ class People:
         self.swarms: dict[OwnerId, tuple[Sealed, ...]] = {self.owner: ()}
         self.known: dict[NodeId, PeerIdentity] = {}
         self.offers: dict[NodeId, bytes] = {}
+        self._redeeming = trio.Lock()
         self._load()
 
     def _load(self) -> None:
@@ -64,19 +71,36 @@ class People:
 
     def learn(self, peer: NodeId, said: Introduction) -> PeerIdentity:
         """Check what a peer says of itself and remember it. Raises PeerError for a lie."""
+        if len(said.offer) > OFFER_BYTES_MAX:
+            raise LimitExceeded(f"{peer} offers {len(said.offer)} bytes of words: at most {OFFER_BYTES_MAX}")
         owner = self._certified(peer, said.certificate)
-        swarms = []
-        for links in said.memberships:
+        swarms = {owner} if owner is not None else set()  # the root of its own swarm
+        for root, links in self._shared(said).items():
             membership = self._checked(codec.open_membership(links))
             if membership.member != owner:
                 raise BadSignature(f"{peer} shows a membership of somebody else")
-            swarms.append(membership.swarm)
-        if owner is not None:
-            swarms.append(owner)  # the root of its own swarm
-        identity = PeerIdentity(peer, owner, said.name, tuple(sorted(swarms)), said.version)
-        self.known[peer] = identity
-        self.offers[peer] = said.offer
+            swarms.add(root)
+        name, version = printable(said.name, NAME_CHARS), printable(said.version, NAME_CHARS)
+        identity = PeerIdentity(peer, owner, name, tuple(sorted(swarms)), version)
+        self._remember(identity, said.offer)
         return identity
+
+    def _shared(self, said: Introduction) -> dict[OwnerId, tuple[Sealed, ...]]:
+        """Chains that concern this node: one of each swarm it is in. The first link is signed by the swarm's root.
+
+        Whatever else is shown is neither believed nor checked: 256 signatures cost more than the frame they came in.
+        """
+        chains = {owner_id(links[0].public): links for links in said.memberships if links}
+        return {root: links for root, links in chains.items() if root in self.swarms}
+
+    def _remember(self, identity: PeerIdentity, offer: bytes) -> None:
+        """Most recent last; friends stay, strangers give way to newer ones."""
+        self.known.pop(identity.node, None)
+        self.known[identity.node] = identity
+        self.offers[identity.node] = offer
+        if len(self.known) > KNOWN_MAX:
+            old = next((node for node, who in self.known.items() if not self.is_friend(who.owner)), identity.node)
+            del self.known[old], self.offers[old]
 
     def _certified(self, peer: NodeId, sealed: Sealed | None) -> OwnerId | None:
         if sealed is None:
@@ -165,16 +189,21 @@ class People:
     async def asked(self, peer: NodeId, request: FriendRequest) -> None:
         """A peer would like to be a friend: shown in `peers` until answered, never granted by itself."""
         owner = self._certified(peer, request.certificate)
-        if owner is None or owner in self.persons:
+        if owner is None or owner in self.persons or owner == self.owner:
             return
-        if sum(person.state == "asks" for person in self.persons.values()) >= REQUESTS_MAX:
-            raise PeerError("too many friend requests are waiting")
-        await self._keep(owner, Person("asks", request.name[:60], [peer]))
+        asks = {who: person for who, person in self.persons.items() if person.state == "asks"}
+        earlier = next((who for who, person in asks.items() if peer in person.nodes), None)
+        if earlier is not None:  # owner keys are free: one node asks for one owner
+            del self.persons[earlier]
+            await self._journal.commit([Delete("person", owner_public(earlier))], durable=False)
+        elif len(asks) >= REQUESTS_MAX:
+            return  # nobody is charged: who asks does not know how many others did
+        await self._keep(owner, Person("asks", printable(request.name, NAME_CHARS), [peer]), durable=False)
 
-    async def _keep(self, owner: OwnerId, person: Person) -> None:
+    async def _keep(self, owner: OwnerId, person: Person, durable: bool = True) -> None:
         self.persons[owner] = person
         record = encode([person.state, person.name, list(person.nodes)])
-        await self._journal.commit([Put("person", owner_public(owner), record)])
+        await self._journal.commit([Put("person", owner_public(owner), record)], durable)
 
     # -- invites ------------------------------------------------------------------------------------------------------
 
@@ -185,17 +214,22 @@ class People:
         await self._journal.commit([Put("invite", token, encode([uses, expires]))])
         return Invite(self.node, self.owner, self.owner, token, addresses)
 
+    def made(self, token: bytes) -> bool:
+        """Was there ever an invite with this token? One that is used up is no guess."""
+        return self._journal.get("invite", token) is not None
+
     async def redeem(self, peer: NodeId, request: JoinRequest) -> JoinAnswer:
         """Exchange a token for a membership that names the joiner's owner."""
         joiner = self._certified(peer, request.certificate)
-        record = self._journal.get("invite", request.token)
-        if joiner is None or record is None:
-            return JoinAnswer((), None, "this invite is not known here: ask for a new one")
-        uses, expires = records.load(record)
-        if uses < 1 or expires < self._clock.unix():
-            return JoinAnswer((), None, "this invite is used up or too old: ask for a new one")
+        async with self._redeeming:  # the last use must not be read by two before one of them has written
+            record = self._journal.get("invite", request.token)
+            if joiner is None or record is None:
+                return JoinAnswer((), None, "this invite is not known here: ask for a new one")
+            uses, expires = records.load(record)
+            if uses < 1 or expires < self._clock.unix():
+                return JoinAnswer((), None, "this invite is used up or too old: ask for a new one")
+            await self._journal.commit([Put("invite", request.token, encode([uses - 1, expires]))])
         link = Link(self.owner, self.owner, joiner, 1, self._clock.unix(), MEMBER_VALID_S)
-        await self._journal.commit([Put("invite", request.token, encode([uses - 1, expires]))])
         if joiner != self.owner:
             await self.befriend(joiner, self.known[peer].name if peer in self.known else "")
         return JoinAnswer((codec.seal_link(link, self._keys.owner),), self.certificate)
