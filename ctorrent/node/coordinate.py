@@ -44,7 +44,7 @@ from ctorrent.node.ends import Ends
 from ctorrent.node.errands import Errands
 from ctorrent.node.experience import Experience
 from ctorrent.node.items import Fetched, Item, Lost, Order, Said
-from ctorrent.node.jobbook import End, JobRecord, ended_indices
+from ctorrent.node.jobbook import End, JobRecord
 from ctorrent.node.logbook import Logbook
 from ctorrent.node.people import People
 from ctorrent.node.progress import Progress as ProgressBoard
@@ -97,6 +97,7 @@ class Coordination:
         self._ends = Ends(world, scribe, record, self.board, self.tender)
         self._soft: list[Write] = []  # what a restart would like to know: written, not waited for
         self._posts: list[tuple[Session, Message]] = []
+        self._early = ""  # why the job ends before all its blocks did
         self._nursery: trio.Nursery | None = None
 
     # -- from outside -------------------------------------------------------------------------------------------------
@@ -108,7 +109,8 @@ class Coordination:
                 await self._inbox_send.send(item)
 
     def status(self) -> JobStatus:
-        running = len({index for given in self._given.values() for index in given.indices}) if self.record.open else 0
+        flying = [self._by_number[number] for number in self._dispatch.running() if number in self._by_number]
+        running = len({index for given in flying for index in given.indices}) if self.record.open else 0
         return self.board.status(self.world.clock.now(), self.record.state, running)
 
     # -- the loop -----------------------------------------------------------------------------------------------------
@@ -143,21 +145,20 @@ class Coordination:
         sizes = [len(block.params) + 64 * len(block.inputs) + 48 for block in blocks]
         now = self.world.clock.now()
         self._on_quorum(self._quorum.handle(q.Total(len(blocks), True), now))
-        ended = ended_indices(self.world.journal, self.record.id)
-        if ended:
-            self._on_quorum(self._quorum.handle(q.Abandoned(sorted(ended)), now))
+        ended = self._ends.before()
+        self._on_quorum(self._quorum.handle(q.Abandoned(sorted(index for indices in ended.values() for index in indices)), now))
         self._on_dispatch(self._dispatch.handle(d.Pause("starting"), now))
         self._on_dispatch(self._dispatch.handle(d.AddBlocks(0, len(blocks), sizes), now))
-        for state in sorted(set(ended.values())):
-            indices = [index for index in sorted(ended) if ended[index] == state]
-            self.board.settled(now, len(indices), state, 0.0)
-            self._on_dispatch(self._dispatch.handle(d.Decided(indices, d.BlockState[state.upper()]), now))
+        for state in sorted(ended):
+            self._on_dispatch(self._dispatch.handle(d.Decided(ended[state], d.BlockState[state.upper()]), now))
         for given in self._adopted:
             self._given[given.id] = self._by_number[given.number] = given
             adopt = d.Adopt(given.number, given.worker, given.owner, given.indices, given.alone)
             self._on_dispatch(self._dispatch.handle(adopt, now))
         if self.record.state != "paused":
             self._on_dispatch(self._dispatch.handle(d.Resume(), now))
+        if (why := self.record.cancelled_why()) is not None:  # said before the restart
+            self._cancel(why, now)
         self._on_dispatch(self._dispatch.handle(d.Close(), now))
         self._tender(self.tender.begin(now))
 
@@ -258,9 +259,8 @@ class Coordination:
 
     def _order(self, order: Order, now: float) -> None:
         if order.what == "cancel":
-            self.record.reason = order.why
-            self._amend(AmendmentKind.CANCEL, order.why)
-            self._on_dispatch(self._dispatch.handle(d.Cancel(order.why or "cancelled"), now))
+            self._amend(AmendmentKind.CANCEL, order.why[:200])
+            self._cancel(order.why, now)
         elif order.what == "pause" and self.record.state != "paused":
             self._pause(order.why or "paused by its requester", now)
         elif order.what == "resume" and self.record.state == "paused":
@@ -268,6 +268,10 @@ class Coordination:
             self._amend(AmendmentKind.RESUME, "")
             self._on_quorum(self._quorum.handle(q.Resume(), now))
             self._on_dispatch(self._dispatch.handle(d.Resume(), now))
+
+    def _cancel(self, why: str, now: float) -> None:
+        self._early = why
+        self._on_dispatch(self._dispatch.handle(d.Cancel(why or "cancelled"), now))
 
     def _pause(self, why: str, now: float) -> None:
         self.record.state, self.record.reason = "paused", why
@@ -375,7 +379,7 @@ class Coordination:
                 case d.Avoid(worker=worker, why=why):
                     self._tender(self.tender.avoid(worker, why, now))
                 case d.JobDone(why=why):
-                    self.record.reason = self.record.reason or why
+                    self._early = self._early or why
                 case _:
                     pass
 
@@ -420,6 +424,8 @@ class Coordination:
             match effect:
                 case q.Agreed(indices=indices):
                     state = self._ends.agreed(effect, now)
+                    if state == "failed" and not self.record.job.manifest.keep_errors:
+                        self._early = f"block {indices[0]} failed, and the job says on_error: stop"
                     self._on_dispatch(self._dispatch.handle(d.Decided(indices, d.BlockState[state.upper()]), now))
                 case q.Voted():
                     self._ends.voted(effect, self._quorum.differences)
@@ -477,6 +483,7 @@ class Coordination:
         await conclude(record)
         stopped = bad and not record.job.manifest.keep_errors
         record.state = "cancelled" if cancelled and not stopped else "failed" if bad else "settled"
+        record.reason = self._early
         self._ends.puts += [Delete("given", record.id + identifier) for identifier in self._given]
         self.tender.end(self.world.clock.now())
         entries = await self._scribe.close_job(record.id)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ctorrent.ledger.tally import Observation
 from ctorrent.model.ids import Digest, NodeId, OwnerId
 from ctorrent.model.result import Verdict
-from ctorrent.node.jobbook import End, JobRecord
+from ctorrent.node.jobbook import End, JobRecord, load_ends
 from ctorrent.node.progress import Progress
 from ctorrent.node.returned import Given, Replica, replicas
 from ctorrent.node.scribe import Scribe
@@ -24,6 +24,16 @@ class Ends:
         self.puts: list[Write] = []
         self._world, self._scribe, self._record, self._board, self._tender = world, scribe, record, board, tender
         self._kept: dict[tuple[int, NodeId], Replica] = {}
+
+    def before(self) -> dict[str, list[int]]:
+        """What a life before a restart decided: state -> indices. The board counts it, and the time since."""
+        found: dict[str, list[int]] = {}
+        for index, end in load_ends(self._world.journal, self._record.id):
+            found.setdefault(end.state, []).append(index)
+            self._board.decided_before(end)
+        if self._record.state != "waiting":
+            self._board.began_before(max(0, self._world.clock.unix() - self._record.submitted_unix))
+        return found
 
     def keep(self, given: Given) -> list[tuple[int, Replica]]:
         """Remember a unit's replicas until the job ends: votes and large outputs refer to them."""

@@ -71,6 +71,14 @@ class JobRecord:
         link = Amendment(self.id, len(self.amendments) + 1, self.head(), kind, reason=reason, draw_secret=draw_secret)
         return self.amend(link, signer)
 
+    def cancelled_why(self) -> str | None:
+        """The reason its person gave for cancelling it; None when nobody did."""
+        for sealed in reversed(self.amendments):
+            link = codec.open_amendment(sealed, self.job.manifest.requester)
+            if link.kind is AmendmentKind.CANCEL:
+                return link.reason
+        return None
+
     def digest_blocks(self) -> None:
         """Name every block. Pure work: ~8 µs a block."""
         manifest = self.job.manifest
@@ -127,17 +135,18 @@ class End:
 def load_end(journal: Journal, job: JobId, index: int) -> End | None:
     """How a block ended, or None while it has not."""
     value = journal.get("settled", job + u32(index))
-    if value is None:
-        return None
+    return None if value is None else _end(value)
+
+
+def _end(value: bytes) -> End:
     state, output, blob, text, workers, agreed, seconds, words, log = records.load(value)
     return End(state, output, blob, text, tuple(workers), agreed, seconds, words, log)
 
 
-def ended_indices(journal: Journal, job: JobId) -> dict[int, str]:
-    """Index -> state of every block that ended: what a restart begins with."""
-    return {
-        int.from_bytes(key[len(job) :], "big"): records.load(value)[0] for key, value in journal.scan("settled", job)
-    }
+def load_ends(journal: Journal, job: JobId) -> Iterator[tuple[int, End]]:
+    """(index, end) of every block that ended, in order: what a restart begins with."""
+    for key, value in journal.scan("settled", job):
+        yield int.from_bytes(key[len(job) :], "big"), _end(value)
 
 
 def ended_blobs(journal: Journal, job: JobId) -> list[bytes]:

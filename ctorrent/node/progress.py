@@ -9,7 +9,7 @@ from ctorrent.model.ids import NodeId
 from ctorrent.model.job import Isolation
 from ctorrent.model.result import Verdict
 from ctorrent.model.status import Dispute, JobReport, JobStatus, WorkerStatus
-from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.jobbook import End, JobRecord
 
 DISPUTES_MAX = 100  # shown in a report; all are counted
 RUNNING_SHOWN = 8
@@ -66,6 +66,17 @@ class Progress:
         self._recent.append((now, count))
         while self._recent and self._recent[0][0] < now - RATE_WINDOW_S:
             self._recent.popleft()
+
+    def decided_before(self, end: End) -> None:
+        """A block that ended in a life before a restart."""
+        self.ended[end.state] += 1
+        self.block_s += end.seconds
+        if end.state == "settled" or end.output:
+            self.cross_validated = self.cross_validated and end.agreed > 1
+
+    def began_before(self, age_s: float) -> None:
+        """The job is older than this life of the node."""
+        self._started -= age_s
 
     def disputed(self, index: int, words: str, outvoted: list[NodeId], state: str) -> None:
         """A block whose replicas differed."""

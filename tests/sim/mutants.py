@@ -12,7 +12,7 @@ from typing import Any
 
 from ctorrent.dispatch.machine import Dispatch
 from ctorrent.market.capacity import Allotment, Capacity
-from ctorrent.node import coordinate
+from ctorrent.node import ends
 from ctorrent.node.selfrun import SelfRun
 from ctorrent.verify import words as q
 from ctorrent.verify.quorum import Quorum
@@ -40,7 +40,7 @@ def capacity_is_lent_twice() -> AbstractContextManager[None]:
 
 def a_restart_forgets_what_settled() -> AbstractContextManager[None]:
     """After a crash the requester settles its blocks again."""
-    return replaced(coordinate, "ended_indices", lambda journal, job: {})
+    return replaced(ends, "load_ends", lambda journal, job: iter(()))
 
 
 def the_first_answer_wins() -> AbstractContextManager[None]:
