@@ -45,7 +45,7 @@ class Target:
 
     def line(self) -> str:
         sign = "≥" if self.least else "≤"
-        return f"{'OK  ' if self.met else 'MISS'}  {self.name}: {self.figure:.3g}{self.unit} (target {sign} {self.bound:g}{self.unit})"
+        return f"{'OK  ' if self.met else 'MISS'}  {self.name}: {self.figure:.4g}{self.unit} (target {sign} {self.bound:g}{self.unit})"
 
 
 class Figures:
