@@ -27,6 +27,7 @@ class Handout:
         self.shares = Shares(rules)
         self.coalesce = terms.coalesce
         self.others = True  # is another owner within reach?
+        self.wait_s = 0.0  # how long for, at least
         self.next_look = 0.0
         self._terms, self._rules, self._draw, self._steps = terms, rules, draw, steps
         self._stuck: dict[Owners, float] = {}  # since when nobody may take what waits there
@@ -127,7 +128,7 @@ class Handout:
     def _look_for_owners(self, now: float, out: list[Effect]) -> None:
         """Replicas that no engaged owner may run wait a while for another owner, then quorum is told."""
         owners = {w.owner: None for w in self.workers.values() if w.here and not w.avoided}
-        patience = self._rules.other_owner_s if self.others else 0.0
+        patience = max(self._rules.other_owner_s, self.wait_s) if self.others else 0.0
         lonely: list[int] = []
         for queues in (self.blocks.urgent, self.blocks.queues):
             for key in [k for k, queue in queues.items() if queue and k and all(o in k for o in owners)]:

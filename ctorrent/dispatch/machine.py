@@ -124,8 +124,8 @@ class Dispatch:
                 self._closed = True
             case CoalesceOff():
                 self._handout.coalesce = False
-            case Reach(others):
-                self._handout.others, self._handout.next_look = others, now
+            case Reach(others, wait_s):
+                self._handout.others, self._handout.wait_s, self._handout.next_look = others, wait_s, now
             case Adopt(number, worker, owner, indices, alone):
                 if all(0 <= index < len(self.blocks) for index in indices):
                     self._units.remember(Unit(number, worker, owner, tuple(indices), now, now, alone))

@@ -157,9 +157,13 @@ class CoalesceOff:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Is any owner but the engaged one within reach? False: do not wait for a second."""
+    """Is any owner but the engaged one within reach? False: do not wait for a second.
+
+    wait_s: how long a replica waits for one, where that is longer than Rules.other_owner_s: known ones are away.
+    """
 
     others: bool
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,8 @@ class Coordination:
         peer = session.identity.node
         match message:
             case Interest():
+                if (old := self.sessions.get(peer, session)) is not session:
+                    self._lost(old, "it came back on another session", now)
                 self.sessions[peer] = session
                 self._tender(self.tender.interest(session, now))
             case Offered(bid=sealed):
@@ -469,7 +471,7 @@ class Coordination:
             self._spawn(self.tender.announce, announcement)
         reach = self.tender.reach(now)
         if reach is not None:
-            self._on_dispatch(self._dispatch.handle(d.Reach(reach), now))
+            self._on_dispatch(self._dispatch.handle(reach, now))
         if self.record.state != "paused":
             self.record.reason = self.tender.waits_for()
 
@@ -487,9 +489,7 @@ class Coordination:
         self._ends.puts += [Delete("given", record.id + identifier) for identifier in self._given]
         self.tender.end(self.world.clock.now())
         entries = await self._scribe.close_job(record.id)
-        gaps = self.world.sandbox.gaps
-        record.report = dict(self.board.report(self.world.clock.now(), self.world.hardware.cores, gaps, entries))
-        record.report |= {"status": dict(self.status()), "why": dict(self.tender.why())}
+        record.report = dict(self.board.report(self.world, entries)) | {"status": dict(self.status()), "why": dict(self.tender.why())}
         self._amend(AmendmentKind.CLOSE, "", record.draw_secret)
         self._posts += [(session, Finished(record.id)) for session in self.sessions.values()]
         self._ends.puts += self._experience.puts(list(self.board.workers))

@@ -10,6 +10,7 @@ from ctorrent.model.job import Isolation
 from ctorrent.model.result import Verdict
 from ctorrent.model.status import Dispute, JobReport, JobStatus, WorkerStatus
 from ctorrent.node.jobbook import End, JobRecord
+from ctorrent.node.world import World
 
 DISPUTES_MAX = 100  # shown in a report; all are counted
 RUNNING_SHOWN = 8
@@ -133,9 +134,9 @@ class Progress:
             workers=[line.status() for line in self.workers.values()],
         )  # fmt: skip
 
-    def report(self, now: float, cores: int, gaps: tuple[str, ...], entries: int) -> JobReport:
+    def report(self, world: World, entries: int) -> JobReport:
         """The report at the end."""
-        wall = max(1e-9, now - self._started)
+        wall = max(1e-9, world.clock.now() - self._started)
         levels: dict[str, int] = {}
         for line in self.workers.values():
             if line.done:
@@ -143,7 +144,7 @@ class Progress:
                 levels[name] = levels.get(name, 0) + line.done
         return JobReport(
             wall_s=wall, block_s=self.block_s, all_s=sum(line.busy_s for line in self.workers.values()),
-            speedup=self.block_s / wall, machine_cores=cores, isolation=levels, gaps=list(gaps),
+            speedup=self.block_s / wall, machine_cores=world.hardware.cores, isolation=levels, gaps=list(world.sandbox.gaps),
             disputes=self.disputes, disputes_total=self.disputes_total, entries=entries,
             assignments=self.assignments, expired=self.expired, coalesce=self.coalesce,
         )  # fmt: skip

@@ -12,6 +12,7 @@
     settled      job id ‖ index u32          one block's end: see node/coordinate.py
     given        job id ‖ assignment id      [unit, worker, owner, indices, alone] of an assignment under way
     experience   node public                 [assignments finished, lost]
+    round        job id                      last round announced: those who heard it ignore lower ones
     term         job id                      highest term this worker has seen
     undelivered  job id ‖ assignment id      what a worker promised and has not handed over
     entry        author ‖ incarnation u32 ‖ seq u32   sealed ledger entry

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ctorrent.dispatch.words import WorkerJoined
+from ctorrent.canon import encode
+from ctorrent.dispatch.words import Reach, WorkerJoined
 from ctorrent.errors import Malformed
 from ctorrent.market import rank
 from ctorrent.market import words as m
@@ -17,6 +18,8 @@ from ctorrent.model.job import Isolation
 from ctorrent.model.session import Declined, Describe, Engaged, Message
 from ctorrent.model.status import WhyReport
 from ctorrent.model.trade import Announcement, Bid, No
+from ctorrent.node import records
+from ctorrent.node.admission import network_of
 from ctorrent.node.experience import Experience
 from ctorrent.node.jobbook import JobRecord
 from ctorrent.node.people import People
@@ -24,12 +27,14 @@ from ctorrent.node.progress import Progress, WorkerLine
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.session import Session
 from ctorrent.node.world import World
+from ctorrent.ports import Put
 from ctorrent.wire import codec, names
 
 SLOTS_WANTED_MAX = 256  # more workers than this a single coordinator hardly feeds
 LEVELS = frozenset(level.value for level in Isolation)
 SNAPSHOT_S = 5.0  # how often standings and speeds are looked at again
-ALONE_S = 5.0  # with peers connected: how long a second owner is waited for before the job goes on with one
+ALONE_S = 5.0  # with peers known: how long a second owner is waited for before the job goes on with one
+RETURN_S = 30.0  # the same where one was there before: a node restarts in seconds, a worker dials again within 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,10 @@ class Tender:
         terms = m.Terms(manifest.price_max, manifest.needs.isolation.value, max(3, manifest.verify.replicas + 1))
         self._auction = Auction(terms, rng)
         self._parties: dict[NodeId, _Party] = {}
-        self._reach: bool | None = None
-        self._began = world.clock.now()
+        self._reach: Reach | None = None
+        self._patience_s = ALONE_S if record.state == "waiting" else RETURN_S  # a restarted job had workers
+        self._alone_since = world.clock.now()
+        self._rounds = int(records.load(world.journal.get("round", record.id) or encode(0)))
         self._snapshot_at = 0.0
         self._unsellable = ""
 
@@ -66,7 +73,7 @@ class Tender:
 
     def begin(self, now: float) -> list[WorkerJoined]:
         """Start announcing."""
-        self._began = now
+        self._alone_since = now
         joined = self._perform(self._auction.handle(self._snapshot(now, {}), now))
         joined += self._perform(self._auction.handle(m.Want(self._slots_wanted()), now))
         return joined + self._perform(self._auction.handle(m.Begin(), now))
@@ -145,9 +152,10 @@ class Tender:
 
     async def announce(self, effect: m.Announce) -> None:
         """Sign this round's announcement and gossip it; this node's own worker hears it directly."""
-        manifest = self._record.job.manifest
+        manifest, number = self._record.job.manifest, self._rounds + effect.round
+        await self._world.journal.commit([Put("round", self._record.id, encode(number))], durable=False)
         announcement = Announcement(
-            job=self._record.id, requester=self._world.node, round=effect.round, ring=manifest.ring,
+            job=self._record.id, requester=self._world.node, round=number, ring=manifest.ring,
             needs=manifest.needs, environment=manifest.environment, bids_wanted=effect.bids_wanted,
             ttl_s=effect.ttl_s, price_max=manifest.price_max, peer_record=self._world.directory.self_record(),
         )  # fmt: skip
@@ -161,6 +169,10 @@ class Tender:
     def next_wakeup(self) -> float | None:
         wake = self._auction.next_wakeup
         return self._snapshot_at if wake is None else min(wake, self._snapshot_at)
+
+    def holds(self, node: NodeId) -> bool:
+        """Is this peer described the job, in reserve or engaged?"""
+        return self._auction.holds(node)
 
     def owner_of(self, node: NodeId) -> str:
         return self._parties[node].owner if node in self._parties else self._world.owner
@@ -182,17 +194,19 @@ class Tender:
         else:
             line.state = "engaged"
 
-    def reach(self, now: float) -> bool | None:
-        """Is there more than one owner? None while that has not changed."""
+    def reach(self, now: float) -> Reach | None:
+        """Is there more than one owner, or may there be soon? None while that has not changed."""
         owners = {party.owner for node, party in self._parties.items() if node in self._auction.engaged}
-        others = len(owners) > 1 or (self._anyone_else() and now - self._began < ALONE_S)
-        if others == self._reach:
+        if len(owners) > 1:
+            self._alone_since, self._patience_s = now, RETURN_S
+            found = Reach(True)
+        else:
+            hope = bool(self._world.directory.contacts()) and now - self._alone_since < self._patience_s
+            found = Reach(hope, self._patience_s if hope else 0.0)
+        if found == self._reach:
             return None
-        self._reach = others
-        return others
-
-    def _anyone_else(self) -> bool:
-        return any(contact.connected for contact in self._world.directory.contacts())
+        self._reach = found
+        return found
 
     def waits_for(self) -> str:
         """One sentence on why nothing runs yet."""
@@ -213,10 +227,7 @@ class Tender:
         """An owner, or for an uncertified node the network it comes from: many of those are one."""
         if identity.owner is not None:
             return identity.owner
-        for contact in self._world.directory.contacts():
-            if contact.node == identity.node and contact.addresses:
-                return f"net_{_network(contact.addresses[0])}"
-        return "net_unknown"
+        return f"net_{network_of(self._world, identity.node)}"
 
     def _slots_wanted(self, ended: int = 0) -> int:
         left = len(self._record.blocks) - ended
@@ -232,11 +243,3 @@ class Tender:
                 standings[node] = rank.Standing(0.0, 0.0, *self._experience.of(node))
         claimed = {node: party.bid.speed_gflops for node, party in self._parties.items() if party.bid}
         return m.Snapshot(standings, rank.observed_speeds(measured, claimed, rank.Rules()))
-
-
-def _network(address: str) -> str:
-    """The /24 of an IPv4 multiaddr or the /48 of an IPv6 one."""
-    parts = address.split("/")
-    if len(parts) > 2 and parts[1] == "ip4":
-        return ".".join(parts[2].split(".")[:3])
-    return ":".join(parts[2].split(":")[:3]) if len(parts) > 2 else address

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -61,6 +62,7 @@ class Worker:
         self._heard: dict[JobId, Announcement] = {}
         self._cannot: dict[JobId, No] = {}  # jobs whose cell could not be made here
         self._lines: dict[NodeId, _Line] = {}
+        self._dials: WeakValueDictionary[NodeId, trio.Lock] = WeakValueDictionary()  # one session a requester
         self._nursery: trio.Nursery | None = None
         self.engagements: dict[JobId, Engagement] = {}
 
@@ -91,7 +93,8 @@ class Worker:
         self._heard[announcement.job] = announcement
         while len(self._heard) > JOBS_HEARD:
             del self._heard[next(iter(self._heard))]
-        if announcement.job not in self.engagements and self._nursery is not None:
+        engagement = self.engagements.get(announcement.job)
+        if (engagement is None or not engagement.engaged) and self._nursery is not None:
             self._nursery.start_soon(self._answer, announcement)
 
     async def _answer(self, announcement: Announcement) -> None:
@@ -110,9 +113,13 @@ class Worker:
 
     async def _line(self, requester: NodeId, record: bytes) -> _Line:
         """The session with a requester, made when there is none."""
-        line = self._lines.get(requester)
-        if line is not None and not line.session.lost.is_set():
+        async with self._dials.setdefault(requester, trio.Lock()):
+            line = self._lines.get(requester)
+            if line is None or line.session.lost.is_set():
+                line = await self._dial(requester, record)
             return line
+
+    async def _dial(self, requester: NodeId, record: bytes) -> _Line:
         assert self._nursery is not None
         if requester == self._world.node:
             mine, served = loopback.pair(requester)
