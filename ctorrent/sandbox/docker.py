@@ -35,6 +35,7 @@ _LABEL = "ctorrent.room"  # the cell's folder: says whether its node still lives
 _USER = "65534:65534"
 _MIB = 1 << 20
 _BASE_MEMORY = 96 * _MIB  # the supervisor and its spares, on top of what the slots may use
+_OWN_CPU = 0.5  # forks of the next children, or the running one would be held back for them
 GAPS = (
     "A container shares this machine's kernel: a flaw in a kernel call that is not refused could let it out.",
     "Blocks see this machine's processor, memory size and load.",
@@ -217,7 +218,7 @@ class _Container:
             tmpfs=self._tmpfs(slots + self._rules.spare),
             mem_limit=memory,
             memswap_limit=memory,
-            nano_cpus=int(min(slots * max(1, self._spec.needs.cpu), int(self._daemon.info.get("NCPU", 1))) * 1e9),
+            nano_cpus=int(min(slots * max(1, self._spec.needs.cpu) + _OWN_CPU, int(self._daemon.info.get("NCPU", 1))) * 1e9),
             pids_limit=self._rules.container_pids,
             ipc_mode="private",
             shm_size=(256 if self._spec.gpus else 1) * _MIB,
