@@ -274,6 +274,10 @@ class Auction:
 
     # -- small things -------------------------------------------------------------------------------------------------
 
+    def holds(self, node: NodeId) -> bool:
+        """Does this peer hold a place?"""
+        return node in self.engaged or node in self.reserve or node in self._described
+
     @property
     def sessions(self) -> int:
         """Peers that hold a place: described, in reserve, engaged."""

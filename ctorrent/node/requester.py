@@ -13,10 +13,11 @@ import trio
 from ctorrent.errors import CTorrentError, LocalError, PeerError, Unavailable
 from ctorrent.model.block import Block
 from ctorrent.model.ids import Digest, JobId, NodeId
-from ctorrent.model.session import Declined, Interest, Message, NoThanks, Offered, Returned
+from ctorrent.model.session import Declined, HandBack, Interest, Message, NoThanks, Offered, Progress, Returned
 from ctorrent.model.status import BlockRow, JobStatus, WhyReport
 from ctorrent.model.trade import No, NoReason
 from ctorrent.node import plain
+from ctorrent.node.admission import Admission, Guest
 from ctorrent.node.answer import ANSWER_BYTES_MAX, reduce_answer
 from ctorrent.node.coordinate import Coordination
 from ctorrent.node.experience import Experience
@@ -56,7 +57,7 @@ class Requester:
         self._submission = Submission(settings, world, people)
         self._records: dict[JobId, JobRecord] = {}
         self._open: dict[JobId, Coordination] = {}
-        self._sessions = 0
+        self._guests = Admission(world, people, settings.sessions_max, self._busy)
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -245,28 +246,42 @@ class Requester:
 
     async def serve(self, channel: Channel) -> None:
         """Handler of the session protocol: one worker's channel, for any number of jobs."""
-        if self._sessions >= self._settings.sessions_max:
-            await channel.aclose()
-            return
-        self._sessions += 1
+        guest = self._guests.admit(channel.peer)
         try:
-            session = await introduce(channel, self._people)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(session.pump)
-                await self._converse(session)
-                nursery.cancel_scope.cancel()
+            if guest is not None:
+                with guest.scope:
+                    await self._entertain(channel, guest)
         except Unavailable:
             pass
         finally:
-            self._sessions -= 1
+            if guest is not None:
+                self._guests.leave(guest)
             with trio.CancelScope(shield=True), trio.move_on_after(2):
                 await channel.aclose()
 
-    async def _converse(self, session: Session) -> None:
+    @property
+    def _sessions(self) -> int:
+        return len(self._guests)
+
+    def _busy(self, peer: NodeId) -> bool:
+        """Does a job here hold a place for this peer?"""
+        return any(coordination.tender.holds(peer) for coordination in self._open.values())
+
+    async def _entertain(self, channel: Channel, guest: Guest) -> None:
+        session = await introduce(channel, self._people)
+        guest.trusted = guest.trusted or self._people.is_friend(session.identity.owner)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.pump)
+            await self._converse(session, guest)
+            nursery.cancel_scope.cancel()
+
+    async def _converse(self, session: Session, guest: Guest) -> None:
         joined: set[JobId] = set()
         try:
             while not session.lost.is_set():
-                await self._route(session, await session.receive(), joined)
+                message = await session.receive()
+                guest.heard = trio.current_time()
+                await self._route(session, message, joined)
         except Unavailable:
             pass
         except PeerError as error:
@@ -280,6 +295,8 @@ class Requester:
 
     async def _route(self, session: Session, message: Message, joined: set[JobId]) -> None:
         """Hand a message to the job it concerns."""
+        if not isinstance(message, (Returned, HandBack, Progress)):
+            session.idle_talk()
         if isinstance(message, Interest):
             coordination = self._open.get(message.job)
             if coordination is None or not self._people.may_enter(session.identity, coordination.record.job.manifest.ring):

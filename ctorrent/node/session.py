@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import trio
 
-from ctorrent.errors import CTorrentError, Malformed, Unavailable
+from ctorrent.errors import CTorrentError, LimitExceeded, Malformed, Unavailable
 from ctorrent.model.identity import PeerIdentity
 from ctorrent.model.session import Introduction, Message, Unknown, UnsupportedKind
+from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
 from ctorrent.ports import Channel
 from ctorrent.wire import codec
 
 INTRODUCTION_S = 15.0  # two round trips on a bad line, and a node busy with something else
+IDLE_BURST, IDLE_PER_S = 2000, 50.0  # messages that lead to nothing: asking for jobs that ended, late results
 OUTBOX = 4096  # messages that wait for a slow peer before it is given up; an assignment is ~1 KB
 
 
@@ -22,6 +24,7 @@ class Session:
         self.channel = channel
         self.identity = identity
         self.lost = trio.Event()
+        self._idle = Patience(IDLE_BURST, IDLE_PER_S, kept=1)
         self._outbox, self._pending = trio.open_memory_channel[Message | bytes](OUTBOX)
 
     def post(self, message: Message | bytes) -> None:
@@ -51,7 +54,13 @@ class Session:
             message = codec.decode_message(await self.channel.receive())
             if not isinstance(message, Unknown):
                 return message
+            self.idle_talk()
             self.post(UnsupportedKind(message.kind))
+
+    def idle_talk(self) -> None:
+        """The peer said what leads to no work. Raises LimitExceeded when it does little else."""
+        if not self._idle.take("", trio.current_time()):
+            raise LimitExceeded(f"{self.identity.node} talks and talks, and does no work")
 
     async def pump(self) -> None:
         """Carry the outbox to the channel until the session ends; then close the channel."""
