@@ -59,9 +59,9 @@ class Contacts:
         merged = tuple(dict.fromkeys(addresses + old.addresses))[: self._rules.addresses_per_contact]
         return self._keep(replace(old, addresses=merged))
 
-    def connected(self, peer: NodeId, how: str, addresses: tuple[str, ...]) -> None:
+    def connected(self, peer: NodeId, how: str, addresses: tuple[str, ...], seen_at: str = "") -> None:
         old = self._book.get(peer)
-        contact = self.heard(peer, addresses, how)
+        contact = self._keep(replace(self.heard(peer, addresses, how), seen_at=seen_at))
         if old is None or not old.connected:
             self._tell(self._keep(replace(contact, connected=True)))
 

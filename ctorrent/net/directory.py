@@ -16,7 +16,7 @@ from multiaddr import Multiaddr
 
 from ctorrent.errors import Unavailable
 from ctorrent.model.ids import NodeId
-from ctorrent.net.addresses import parse
+from ctorrent.net.addresses import ip_of, parse
 from ctorrent.net.contacts import Contacts
 from ctorrent.net.cures.identify import agent_of
 from ctorrent.net.cures.swarm import dial
@@ -75,6 +75,9 @@ class NetDirectory:
 
     def contacts(self) -> tuple[Contact, ...]:
         return tuple(self._with_latency(contact) for contact in self._book.all())
+
+    def contact(self, peer: NodeId) -> Contact | None:
+        return self._book.get(peer)
 
     async def connect(self, address: str, how: str = "join") -> NodeId:
         parsed = parse(address)
@@ -178,8 +181,10 @@ class NetDirectory:
             return
         outbound = bool(connection.muxed_conn.is_initiator)
         how = self._intents.get(peer, "dht") if outbound else "inbound"
-        addresses = tuple(map(str, map(_bare, connection.get_transport_addresses()))) if outbound else ()
-        self._book.connected(peer, how, addresses)
+        ends = connection.get_transport_addresses()
+        addresses = tuple(map(str, map(_bare, ends))) if outbound else ()
+        ip = ip_of(ends[0]) if ends else None
+        self._book.connected(peer, how, addresses, "" if ip is None else str(ip))
 
     def connection_lost(self, connection: Any) -> None:
         peer_id = connection.muxed_conn.peer_id

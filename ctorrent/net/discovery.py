@@ -20,10 +20,12 @@ from ctorrent.net.cures.kad import guard_dht
 from ctorrent.net.directory import NetDirectory
 from ctorrent.net.host import Host, background_trio_service
 from ctorrent.net.rules import NetRules
+from ctorrent.ports import Contact
 from ctorrent.wire.names import KADEMLIA
 
 _log = logging.getLogger(__name__)
 _LOOKUP_S = 10.0
+_REDIAL_S_MAX = 600.0  # those who stay away are asked every ten minutes
 
 
 class Dht:
@@ -99,16 +101,21 @@ def _protocols(store: Any, peer_id: ID) -> list[str]:
 
 
 async def redial_known(directory: NetDirectory, rules: NetRules) -> None:
-    """Look for those of last time, until this node has neighbours enough; and again whenever it has too few."""
+    """Look for those of last time until this node has neighbours enough, and again whenever it has too few."""
     wait_s = 0.0
     while True:
         await trio.sleep(wait_s)
-        missing = rules.directory.enough - directory.connected_count()
-        for contact in directory.contacts():
-            if missing <= 0:
-                break
-            if not contact.connected and contact.addresses and contact.how != "inbound":
-                found = [address for address in map(parse, contact.addresses) if address is not None]
-                await directory.hint(ID.from_string(contact.node), found, contact.how)
-                missing = rules.directory.enough - directory.connected_count()
-        wait_s = min(max(wait_s * 2, rules.directory.redial_s), 600.0) if missing > 0 else rules.directory.redial_s
+        absent = [c for c in directory.contacts() if not c.connected and c.addresses]
+        async with trio.open_nursery() as nursery:
+            for turn in range(rules.directory.hint_dials):
+                nursery.start_soon(_redial, directory, absent[turn :: rules.directory.hint_dials], rules.directory.enough)
+        alone = directory.connected_count() < rules.directory.enough
+        wait_s = min(max(wait_s * 2, rules.directory.redial_s), _REDIAL_S_MAX) if alone else rules.directory.redial_s
+
+
+async def _redial(directory: NetDirectory, absent: Sequence[Contact], enough: int) -> None:
+    for contact in absent:
+        if directory.connected_count() >= enough:
+            return
+        found = [address for address in map(parse, contact.addresses) if address is not None]
+        await directory.hint(ID.from_string(contact.node), found, contact.how)

@@ -14,7 +14,7 @@ from typing import Any
 
 from libp2p.pubsub import pubsub as stock
 
-SUBSCRIPTION_QUEUE = 1024  # messages of at most GOSSIP_BYTES_MAX; our reader drains it at once into its own queue
+SUBSCRIPTION_QUEUE = 512  # messages of at most 64 KiB: five seconds of the fastest neighbour; then the newest are lost
 
 
 def continue_counting(pubsub: Any) -> None:

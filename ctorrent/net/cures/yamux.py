@@ -98,7 +98,7 @@ class Mux(IMuxedConn):  # type: ignore[misc]  # the library is untyped to us
         self._body: MuxStream | None = None
         self._body_left = 0
         self._body_ends = False  # with a FIN
-        self._rtt = 0.0
+        self._rtt = self.rtt_min = 0.0
         self._ping_sent = 0.0
         self._pong = trio.Event()
         self._closing = False
@@ -352,6 +352,7 @@ class Mux(IMuxedConn):  # type: ignore[misc]  # the library is untyped to us
         elif flags & ACK and not self._pong.is_set():
             took = trio.current_time() - self._ping_sent
             self._rtt = took if not self._rtt else (self._rtt + took) / 2
+            self.rtt_min = min(self.rtt_min, took) if self.rtt_min else took
             self._pong.set()
 
     def _stream_frame(self, kind: int, flags: int, stream_id: int, length: int) -> None:

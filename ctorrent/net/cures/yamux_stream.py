@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FIRST_WINDOW = 256 << 10  # fixed by the specification
 WINDOW_MAX = 8 << 20  # hides 80 ms at 100 MB/s; js-yamux sends all its credit as one frame and the stock node dies at 16 MiB
+QUICK_S = 0.004  # on a local network the scheduler, not the wire, makes a round trip of less
 WINDOW_WAIT_S = 60.0  # a reader may be busy that long; the stock 5 s cut off honest ones
 WRITE_BYTES = 65_507  # + 12 of header = one Noise message; 64 KiB would make three and half the speed
 
@@ -126,13 +127,16 @@ class MuxStream(IMuxedStream):  # type: ignore[misc]  # the library is untyped t
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _grant(self, size: int) -> None:
-        """Give the window back when half of it was read; double it while the peer fills it faster than four round trips."""
+        """Give the window back when half of it was read; double it while the peer fills it faster than four round trips.
+
+        Of the shortest trip seen: a longer one may only mean that our own windows fill the way, and small frames wait.
+        """
         self._consumed += size
         if self._consumed < self.window // 2 or self.recv_closed:
             return
         now = trio.current_time()
         increment = self._consumed
-        if now - self._updated < max(4 * self.conn.rtt(), 0.02):
+        if now - self._updated < max(4 * self.conn.rtt_min, QUICK_S):
             increment += self.conn.grow(self)
         self._updated, self._consumed = now, 0
         self.granted += increment
