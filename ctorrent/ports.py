@@ -60,6 +60,7 @@ class Contact:
     latency_s: float | None = None  # from real exchanges
     bandwidth_bytes_s: float | None = None  # from real transfers
     agent: str = ""  # libp2p agent version string
+    seen_at: str = ""  # the IP address at the other end of its last connection, as this machine sees it
 
 
 class Directory(Protocol):
@@ -73,6 +74,9 @@ class Directory(Protocol):
 
     def contacts(self) -> tuple[Contact, ...]:
         """All known peers, connected first."""
+
+    def contact(self, peer: NodeId) -> Contact | None:
+        """One of them."""
 
     async def connect(self, address: str, how: str = "join") -> NodeId:
         """Dial a multiaddr that ends in /p2p/ID. Raises Unavailable with what failed, in words."""

@@ -45,6 +45,9 @@ class FakeDirectory:
     def contacts(self) -> tuple[Contact, ...]:
         return tuple(sorted(self._contacts.values(), key=lambda c: not c.connected))
 
+    def contact(self, peer: NodeId) -> Contact | None:
+        return self._contacts.get(peer)
+
     async def connect(self, address: str, how: str = "join") -> NodeId:
         head, found, peer = address.rpartition("/p2p/")
         if not found:
