@@ -4,8 +4,7 @@
                                   dispatch  ─▶ assignments, revocations ─▶ sessions
                                   quorum    ─▶ blocks that ended, votes ─▶ journal, scribe
     quorum's wishes become dispatch's events and the other way round, here and nowhere else.
-
-What promises something (an acknowledgement, a settled block) leaves after the journal's commit.
+What promises something leaves after the journal's commit.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ from ctorrent.model.session import (
 )
 from ctorrent.model.status import JobStatus
 from ctorrent.model.trade import Assignment
+from ctorrent.node.commits import Committer
 from ctorrent.node.ends import Ends
 from ctorrent.node.errands import Errands
 from ctorrent.node.experience import Experience
@@ -64,6 +64,7 @@ log = logging.getLogger(__name__)
 
 INBOX = 1024  # messages of all sessions: beyond it, sessions are read no further until the job caught up
 BATCH = 256  # messages handled between two commits
+PROMISES = (Acknowledged, Amended, Finished)  # said only after what they stand on is on the disk
 
 
 class Coordination:
@@ -80,6 +81,7 @@ class Coordination:
         self.logs = Logbook(record.job.manifest.limits.log_bytes)
         self.board = ProgressBoard(record, world.clock.now())
         self._scribe, self._experience = scribe, experience
+        self._committer = Committer(world.journal)
         self._errands = Errands(world, seeder, record, selfrun, self.tell)
         manifest = record.job.manifest
         terms = d.Terms(
@@ -100,8 +102,6 @@ class Coordination:
         self._early = ""  # why the job ends before all its blocks did
         self._nursery: trio.Nursery | None = None
 
-    # -- from outside -------------------------------------------------------------------------------------------------
-
     async def tell(self, item: Item) -> None:
         """Queue something for this job; waits while the inbox is full."""
         if not self.done.is_set():
@@ -113,8 +113,6 @@ class Coordination:
         running = len({index for given in flying for index in given.indices}) if self.record.open else 0
         return self.board.status(self.world.clock.now(), self.record.state, running)
 
-    # -- the loop -----------------------------------------------------------------------------------------------------
-
     def gave(self, assignment: Digest) -> bool:
         """Is this assignment one of this job's that are under way?"""
         return assignment in self._given
@@ -123,6 +121,15 @@ class Coordination:
         """Until every block has ended, or the job was cancelled. conclude: makes the answer before the last word."""
         manifest = self.record.job.manifest
         self._scribe.open_job(self.record.id, job_tag(self.record.id, self.record.job_secret), manifest.ring)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._committer.run)
+            await self._until_done()
+            await self._finish(conclude)
+            self._committer.close()
+        self.done.set()
+        self._changed()
+
+    async def _until_done(self) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._begin()
@@ -137,7 +144,6 @@ class Coordination:
                 self._out_of_time()
             await self._flush()
             nursery.cancel_scope.cancel()
-        await self._finish(conclude)
 
     def _begin(self) -> None:
         """Tell the machines what there is, and what a run before a restart already decided."""
@@ -183,22 +189,20 @@ class Coordination:
         return items
 
     async def _flush(self) -> None:
-        """Commit what was decided, then say it."""
+        """Say what promises nothing at once; hand the rest to the committer, which says it after its commit."""
         soft, self._soft = self._soft, []
         puts, self._ends.puts = self._ends.puts, []
         posts, self._posts = self._posts, []
         if soft:
             await self.world.journal.commit(soft, durable=False)
-        if puts:
-            await self.world.journal.commit(puts)
         for session, message in posts:
-            session.post(message)
+            if not isinstance(message, PROMISES):
+                session.post(message)
+        await self._committer.hand(puts, [post for post in posts if isinstance(post[1], PROMISES)])
 
     def _changed(self) -> None:
         event, self.changed = self.changed, trio.Event()
         event.set()
-
-    # -- what arrives -------------------------------------------------------------------------------------------------
 
     def _take(self, item: Item) -> None:
         now = self.world.clock.now()
@@ -494,5 +498,3 @@ class Coordination:
         self._posts += [(session, Finished(record.id)) for session in self.sessions.values()]
         self._ends.puts += self._experience.puts(list(self.board.workers))
         await self._flush()
-        self.done.set()
-        self._changed()

@@ -14,7 +14,7 @@ from functools import partial
 import trio
 
 from ctorrent.canon import encode
-from ctorrent.errors import CTorrentError, LimitExceeded, LocalError, Malformed, Unavailable
+from ctorrent.errors import LimitExceeded, LocalError, Malformed, Unavailable
 from ctorrent.model.block import Block, block_digest
 from ctorrent.model.ids import Digest, JobId, NodeId, show_job
 from ctorrent.model.job import MIB, Amendment, SignedManifest
@@ -24,11 +24,12 @@ from ctorrent.model.session import Assign, HandBack, Output, Progress, Returned
 from ctorrent.model.trade import Assignment, No, NoReason
 from ctorrent.node import records
 from ctorrent.node.lie import Liar
+from ctorrent.node.owed import Owed
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.session import Session
 from ctorrent.node.share import Share
 from ctorrent.node.world import World
-from ctorrent.ports import BlockInput, Cell, CellSpec, Delete, Put
+from ctorrent.ports import BlockInput, Cell, CellSpec, Put
 from ctorrent.seal import Sealed
 from ctorrent.wire import codec, names
 
@@ -37,6 +38,7 @@ INPUT_BYTES_MAX = 4096 * MIB
 WAITING_MAX = 64  # assignments queued here; a coordinator keeps to the credit, so more is its fault
 LEASE_SHARE = 0.8  # of a lease is used: the rest covers the way back and two clocks that differ
 PROGRESS_BYTES_MAX = 64 << 10  # of log in one frame; the rest of a larger piece is in the result's last bytes
+INLINE_UNIT_BYTES = 4 << 20  # of a unit's outputs: a record of the journal holds them with their logs; the rest are blobs
 FRAME_ROOM = 4096  # bytes of a Returned frame left for its other fields
 
 
@@ -73,10 +75,10 @@ class Engagement:
         self._world, self._seeder, self._share, self._liar = world, seeder, share, liar
         self._queue, self._waiting = trio.open_memory_channel[Unit](WAITING_MAX)
         self._scopes: dict[Digest, trio.CancelScope] = {}
-        self._owed: dict[Digest, list[bytes]] = {}
+        self._kept = Owed(world.journal, world.clock)
+        self._owed = self._kept.of(job.id)
         self._environment_bytes = codec.environment_bytes(job.manifest.environment)
         self._term = self._highest_term()
-        self._load_owed()
 
     @property
     def id(self) -> JobId:
@@ -85,10 +87,6 @@ class Engagement:
     def _highest_term(self) -> int:
         record = self._world.journal.get("term", self.id)
         return int(records.load(record)) if record else 0
-
-    def _load_owed(self) -> None:
-        for key, value in self._world.journal.scan("undelivered", self.id):
-            self._owed[Digest(key[len(self.id) :])] = records.load(value)
 
     # -- what the coordinator says ------------------------------------------------------------------------------------
 
@@ -113,7 +111,7 @@ class Engagement:
         identifier = codec.assignment_id(message.assignment)
         self._check(assignment, coordinator, message.blocks)
         if identifier in self._owed or identifier in self._scopes:
-            return  # a replay: there is one result for it, and it is on its way
+            return  # a replay: there is one result for it, and it is on its way or there
         if assignment.term > self._term:
             self._term = assignment.term
             await self._world.journal.commit([Put("term", self.id, encode(assignment.term))])
@@ -142,14 +140,15 @@ class Engagement:
             scope.cancel()
 
     async def acknowledged(self, assignment: Digest) -> None:
-        """The coordinator has it: forget it."""
-        if self._owed.pop(assignment, None) is not None:
-            await self._world.journal.commit([Delete("undelivered", self.id + assignment)], durable=False)
+        """The coordinator has it: forget the result, and remember that there was one."""
+        if self._owed.get(assignment):
+            self._owed[assignment] = []
+            await self._kept.delivered(self.id, assignment, self.job.manifest.requester)
 
     def reengaged(self, session: Session) -> None:
         """A session is there (again): hand over what is owed."""
         self.session, self.engaged = session, True
-        for frames in self._owed.values():
+        for frames in list(self._owed.values()):
             for frame in frames:
                 session.post(frame)
 
@@ -199,10 +198,11 @@ class Engagement:
 
     async def _outcomes(self, cell: Cell, unit: Unit, slots: trio.CapacityLimiter) -> list[Outcome]:
         try:
-            inputs = [await self._input(block) for block in unit.blocks]
+            await self._fetch_inputs(unit.blocks)
+            inputs = [self._input(block) for block in unit.blocks]
             async with slots, self._share.unit(self.job.manifest.needs):
                 outcomes = await cell.run(inputs, partial(self._printed, unit.id))
-        except (LocalError, Unavailable) as error:
+        except (LocalError, Unavailable, KeyError) as error:  # KeyError: an input was tidied away meanwhile
             outcomes = [self._own_fault(error)] * len(unit.blocks)
         if self._liar is not None:
             outcomes = [self._maybe_lie(self._liar, d, o) for d, o in zip(unit.assignment.blocks, outcomes, strict=True)]
@@ -214,8 +214,8 @@ class Engagement:
             self.session.post_if_idle(Progress(assignment, index, text[:PROGRESS_BYTES_MAX]))
 
     @staticmethod
-    def _own_fault(error: CTorrentError) -> Outcome:
-        return Outcome(None, Failure(FailureKind.ENVIRONMENT, type(error).__name__, error.message[:500]))
+    def _own_fault(error: Exception) -> Outcome:
+        return Outcome(None, Failure(FailureKind.ENVIRONMENT, type(error).__name__, str(error)[:500]))
 
     @staticmethod
     def _maybe_lie(liar: Liar, block: Digest, outcome: Outcome) -> Outcome:
@@ -223,37 +223,42 @@ class Engagement:
             return outcome
         return Outcome(liar.falsify(outcome.value), None, outcome.usage, outcome.log)
 
-    async def _input(self, block: Block) -> BlockInput:
-        files = []
-        for ref in block.inputs:
-            await self._seeder.fetch(ref.digest, [self.job.manifest.requester], min(INPUT_BYTES_MAX, ref.size_bytes))
-            files.append((ref.name, self._world.blobs.path(ref.digest)))
-        return BlockInput(block.index, block.seed, block.params, tuple(files))
+    async def _fetch_inputs(self, blocks: Sequence[Block]) -> None:
+        refs = [ref for block in blocks for ref in block.inputs]
+        if refs:
+            limit = min(INPUT_BYTES_MAX, max(ref.size_bytes for ref in refs))
+            await self._seeder.fetch_all([ref.digest for ref in refs], [self.job.manifest.requester], limit)
+
+    def _input(self, block: Block) -> BlockInput:
+        files = tuple((ref.name, self._world.blobs.path(ref.digest)) for ref in block.inputs)
+        return BlockInput(block.index, block.seed, block.params, files)
 
     # -- returning ----------------------------------------------------------------------------------------------------
 
     async def _return(self, unit: Unit, outcomes: Sequence[Outcome]) -> None:
         """Sign, journal, send; in that order, and once."""
         nonces = self._world.clock.random_bytes(16 * len(outcomes))
-        outputs, committed = [], []
+        outputs, committed, room = [], [], INLINE_UNIT_BYTES
         for position, (block, outcome) in enumerate(zip(unit.assignment.blocks, outcomes, strict=True)):
             nonce = nonces[16 * position : 16 * position + 16]
             data = outcome.output()
             hidden = commitment(unit.id, block, self._world.node, nonce, output_digest(data))
             committed.append(Committed(block, hidden))
-            outputs.append(await self._output(nonce, data, outcome))
+            inline = len(data) <= min(names.INLINE_BYTES_MAX, room)
+            room -= len(data) if inline else 0
+            outputs.append(await self._output(nonce, data, outcome, inline))
         result = Result(
             unit.id, self._world.node, self.environment.fingerprint, tuple(committed), self._world.hardware_class
         )
         frames = _frames(codec.seal_result(result, self._world.keys.node), outputs)
-        await self._world.journal.commit([Put("undelivered", self.id + unit.id, encode(frames))])
+        await self._world.journal.commit([self._kept.put(self.id, unit.id, self.job.manifest.requester, frames)])
         self._owed[unit.id] = frames
         for frame in frames:
             self._post(frame)
 
-    async def _output(self, nonce: bytes, data: bytes, outcome: Outcome) -> Output:
+    async def _output(self, nonce: bytes, data: bytes, outcome: Outcome, inline: bool) -> Output:
         log = outcome.log[-4096:]
-        if len(data) <= names.INLINE_BYTES_MAX:
+        if inline:
             return Output(nonce, data, None, len(data), outcome.usage, outcome.failure, log)
         blob = await self._world.blobs.put(data)
         return Output(nonce, None, blob, len(data), outcome.usage, outcome.failure, log)

@@ -26,13 +26,13 @@ class Errands:
         self._limit = record.job.manifest.limits.output_bytes + 64  # a kind byte and the frame of a value
 
     async def fetch(self, given: Given) -> None:
-        """Get a unit's large outputs from their worker, one after another, and digest them."""
+        """Get a unit's large outputs from their worker, and digest them."""
         outputs: dict[Digest, Digest] = {}
+        blobs = [output.blob for output in given.outputs if output.blob is not None]
         try:
-            for output in given.outputs:
-                if output.blob is not None:
-                    await self._seeder.fetch(output.blob, [given.worker], self._limit)
-                    outputs[output.blob] = output_digest(await self._world.blobs.get(output.blob, self._limit))
+            await self._seeder.fetch_all(blobs, [given.worker], self._limit)
+            for blob in blobs:
+                outputs[blob] = output_digest(await self._world.blobs.get(blob, self._limit))
         except (CTorrentError, KeyError) as error:
             await self._tell(Fetched(given, {}, str(error)))
             return

@@ -35,6 +35,7 @@ class JobRecord:
     report: dict[str, Any] = field(default_factory=dict)
     answer: bytes = b""  # blob of the reduced answer's canonical value; empty: there is none
     answer_error: str = ""  # why there is none
+    own_work: bool = True  # this node's own worker may take part
 
     @property
     def id(self) -> JobId:
@@ -56,7 +57,7 @@ class JobRecord:
         """The record that changes as the job goes on; blocks and amendments have their own."""
         fields = [
             records.pack_sealed(self.job.sealed), self.draw_secret, self.job_secret, self.submitted_unix,
-            self.state, self.reason, self.report, self.answer, self.answer_error,
+            self.state, self.reason, self.report, self.answer, self.answer_error, self.own_work,
         ]  # fmt: skip
         return Put("job", self.id, encode(fields))
 
@@ -89,9 +90,11 @@ class JobRecord:
 def load_jobs(journal: Journal) -> Iterator[JobRecord]:
     """Every job in the journal; blocks only of those still open, since they may be many."""
     for _, value in journal.scan("job"):
-        sealed, draw, secret, submitted, state, reason, report, answer, answer_error = records.load(value)
+        sealed, draw, secret, submitted, state, reason, report, answer, answer_error, own = records.load(value)
         job = codec.open_manifest(records.unpack_sealed(sealed))
-        record = JobRecord(job, draw, secret, submitted, state, reason, report=report, answer=answer, answer_error=answer_error)
+        record = JobRecord(
+            job, draw, secret, submitted, state, reason, report=report, answer=answer, answer_error=answer_error, own_work=own
+        )
         for _, link in journal.scan("amendment", job.id):
             record.amendments.append(records.unpack_sealed(records.load(link)))
         if record.open:

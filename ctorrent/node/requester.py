@@ -98,7 +98,8 @@ class Requester:
         coordination = Coordination(
             self._world, self._people, self._scribe, self._seeder, record, self._selfrun, self._experience, self._rng
         )
-        coordination.tender.hear_own = self._hear_own
+        if record.own_work:
+            coordination.tender.hear_own = self._hear_own
         self._open[record.id] = coordination
         try:
             await coordination.run(self._conclude)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -59,6 +59,23 @@ class Seeder:
         await channel.send(codec.encode_message(BlobHead(size)))
         for offset in range(request.offset, size, CHUNK_BYTES):
             await channel.send(await self._blobs.read(request.blob, offset, min(CHUNK_BYTES, size - offset)))
+
+    async def fetch_all(self, blobs: Sequence[Digest], sources: Sequence[NodeId], limit: int) -> None:
+        """Have all of these, several on their way at once. Raises the first Unavailable."""
+        failed: list[Unavailable] = []
+
+        async def one(blob: Digest) -> None:
+            try:
+                await self.fetch(blob, sources, limit)
+            except Unavailable as error:
+                failed.append(error)
+                nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            for blob in blobs:
+                nursery.start_soon(one, blob)
+        if failed:
+            raise failed[0]
 
     async def fetch(self, blob: Digest, sources: Iterable[NodeId], limit: int) -> None:
         """Have `blob` in the store, from the first source that gives it. Raises Unavailable with what each said."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ctorrent.plan.manifest import Circumstances, draft_manifest
 from ctorrent.seal import digest, merkle_root
 from ctorrent.wire import codec
 
+PARSE_INLINE = 16 << 10  # characters: 0.1 s
 BREATHE_EVERY = 256  # blocks planned before other tasks run: ~10 ms
 
 
@@ -62,7 +64,9 @@ class Submission:
 
     async def make(self, path: Path, text: str, options: dict[str, Any]) -> JobRecord:
         """Plan, store what blocks read, sign, journal. Raises JobFileError or LocalError."""
-        job = override(parse_jobfile(text, path.name), options)
+        job = override(await self._parsed(text, path.name), options)
+        if not job.name:
+            job = replace(job, name=path.stem if path.stem != "job" else path.parent.name)
         folder = DiskFolder(path.parent)
         code = await self._world.blobs.put(bundle(job, folder))
         draw_secret = self._world.clock.random_bytes(32)
@@ -75,12 +79,20 @@ class Submission:
         signed = self._sign(manifest)
         blocks = await self._blocks(job, folder, manifest)
         record = JobRecord(
-            signed, draw_secret, self._world.clock.random_bytes(32), self._world.clock.unix(), blocks=blocks
-        )
+            signed, draw_secret, self._world.clock.random_bytes(32), self._world.clock.unix(), blocks=blocks,
+            own_work=options.get("work") is not False,
+        )  # fmt: skip
         record.digest_blocks()
         self._world.blobs.pin(code, f"job {record.name}")
         await self._keep(record)
         return record
+
+    @staticmethod
+    async def _parsed(text: str, name: str) -> JobFile:
+        """A job file of megabytes takes the parser seconds: those are not the event loop's."""
+        if len(text) <= PARSE_INLINE:
+            return parse_jobfile(text, name)
+        return await trio.to_thread.run_sync(parse_jobfile, text, name)
 
     def _sign(self, manifest: Manifest) -> SignedManifest:
         sealed = codec.seal_manifest(manifest, self._world.keys.node)

@@ -14,7 +14,7 @@ import trio
 
 from ctorrent.errors import CTorrentError, PeerError, Unavailable
 from ctorrent.market.answer import dial_after
-from ctorrent.model.ids import JobId, NodeId, OwnerId, Ring, show_job
+from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, show_job
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.session import (
     Acknowledged,
@@ -34,6 +34,7 @@ from ctorrent.model.trade import Announcement, Bid, No, NoReason
 from ctorrent.node import loopback
 from ctorrent.node.engagement import Engagement
 from ctorrent.node.lie import Liar
+from ctorrent.node.owed import Owed
 from ctorrent.node.people import People
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.session import Session, introduce
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 JOBS_HEARD = 4096  # highest round per job; the oldest is forgotten first
 REDIAL_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # then the engagement is given up; results are kept
+HAND_OVER_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)  # between tries to reach a requester that is owed results
 RETRY_MAX_S = 120.0  # a requester may ask for patience, not for ever
 CREDIT_PER_SLOT = 3  # one runs, one has its inputs, one is under way
 
@@ -64,12 +66,16 @@ class Worker:
         self._lines: dict[NodeId, _Line] = {}
         self._dials: WeakValueDictionary[NodeId, trio.Lock] = WeakValueDictionary()  # one session a requester
         self._nursery: trio.Nursery | None = None
+        self._owed = Owed(world.journal, world.clock)
         self.engagements: dict[JobId, Engagement] = {}
 
     async def run(self) -> None:
         """Answer announcements for as long as the node runs."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            await self._owed.tidy()
+            for requester in self._owed.requesters():
+                nursery.start_soon(self._hand_over, requester)
             await trio.sleep_forever()
 
     # -- announcements ------------------------------------------------------------------------------------------------
@@ -232,6 +238,41 @@ class Worker:
         for job in jobs:
             if job in self.engagements:
                 self.engagements[job].over.set()
+        await self._hand_over(line.session.identity.node)
+
+    async def _hand_over(self, requester: NodeId) -> None:
+        """Bring a requester what it is owed, as soon as it can be reached; whether it still wants it is its business."""
+        pauses = iter(HAND_OVER_S)
+        while requester in self._owed.requesters():
+            try:
+                line = await self._line(requester, b"")
+            except CTorrentError:
+                await trio.sleep(next(pauses, HAND_OVER_S[-1]))
+                continue
+            for job, results in self._owed.requesters().get(requester, {}).items():
+                line.session.post(Interest(job, 0))
+                for frame in (frame for frames in results.values() for frame in frames):
+                    line.session.post(frame)
+            return  # acknowledged, declined, or the line is lost and lost() comes here again
+
+    async def acknowledged(self, requester: NodeId, assignment: Digest) -> None:
+        """A requester has a result, whether or not there is an engagement for its job now."""
+        for engagement in list(self.engagements.values()):
+            if engagement.job.manifest.requester == requester:
+                await engagement.acknowledged(assignment)
+        for job, results in self._owed.requesters().get(requester, {}).items():
+            if assignment in results:
+                await self._owed.delivered(job, assignment, requester)
+
+    async def over(self, requester: NodeId, job: JobId) -> None:
+        """The requester says that its job has ended: nothing of it is of interest to anybody."""
+        engagement = self.engagements.get(job)
+        if engagement is not None and engagement.job.manifest.requester != requester:
+            return
+        if engagement is not None:
+            engagement.over.set()
+        if engagement is not None or job in self._owed.requesters().get(requester, {}):
+            await self._owed.closed(job)
 
     async def again(self, job: JobId, after_s: float) -> None:
         """A coordinator was full: ask once more later, if the job is still announced."""
@@ -276,21 +317,22 @@ class _Line:
                 self.offered.pop(job, None)
                 if retry_s > 0 and worker._nursery is not None:
                     worker._nursery.start_soon(worker.again, job, retry_s)
+                elif retry_s <= 0:  # it has no such open job
+                    await worker.over(self.session.identity.node, job)
             case Assign():
                 await self._assigned(message)
-            case Acknowledged(assignment=assignment) | Revoke(assignment=assignment):
+            case Acknowledged(assignment=assignment):
+                await worker.acknowledged(self.session.identity.node, assignment)
+            case Revoke(assignment=assignment):
                 for engagement in list(worker.engagements.values()):
-                    if isinstance(message, Revoke):
+                    if engagement.session is self.session:
                         engagement.revoke(assignment)
-                    else:
-                        await engagement.acknowledged(assignment)
             case Amended(amendment=sealed):
                 job = codec.open_amendment(sealed, self.session.identity.node).job
                 if job in worker.engagements:
                     worker.engagements[job].amended(sealed)
             case Finished(job=job):
-                if job in worker.engagements:
-                    worker.engagements[job].over.set()
+                await worker.over(self.session.identity.node, job)
             case _:
                 pass
 
