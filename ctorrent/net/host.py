@@ -98,13 +98,12 @@ def _make(secret: bytes, addresses: list[Multiaddr], rules: NetRules) -> Any:
     keys = create_new_key_pair(secret)
     assert isinstance(keys.private_key, Ed25519PrivateKey)
     limit = rules.directory.connections
-    extra = [address for address in map(parse, rules.announce) if address is not None]
     return new_host(
         key_pair=keys,
         sec_opt={TProtocol(NOISE): NoiseTransport(keys, noise_privkey=create_noise_key_pair().private_key)},
         muxer_opt={TProtocol(YAMUX): Yamux},  # replaced by use_mux; the name on the wire is what counts
         listen_addrs=addresses,
-        announce_addrs=_announced(addresses, extra),
+        announce_addrs=_announced(addresses, [_extra(text) for text in rules.announce]),
         negotiate_timeout=10,
         resource_manager=ResourceManager(
             limits=ResourceLimits(max_connections=2 * limit, max_streams=10_000),
@@ -125,6 +124,13 @@ def _make(secret: bytes, addresses: list[Multiaddr], rules: NetRules) -> Any:
         ),
         disable_identify_address_discovery=True,  # what strangers say about our address is not announced
     )
+
+
+def _extra(text: str) -> Multiaddr:
+    address = parse(text)
+    if address is None:
+        raise LocalError(f"{text!r} is not an address to announce", "It should look like /ip4/1.2.3.4/tcp/4270.")
+    return address
 
 
 def _announced(addresses: list[Multiaddr], extra: list[Multiaddr]) -> list[Multiaddr]:

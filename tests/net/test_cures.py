@@ -409,7 +409,7 @@ def test_ours_closes_them_together() -> None:
                 async with trio.open_nursery() as nursery:
                     for connection in connections:
                         nursery.start_soon(connection.close)
-                assert time.perf_counter() - began < 0.6
+                assert time.perf_counter() - began < 0.9  # a busy machine; a tenth of a second on an idle one
 
     run(main)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ctorrent.errors import BadSignature, Malformed, Unavailable
+from ctorrent.errors import BadSignature, LocalError, Malformed, Unavailable
 from ctorrent.model.ids import node_id
 from ctorrent.net import NetRules, open_network
 from ctorrent.net.addresses import interfaces
@@ -192,6 +192,18 @@ def test_lan_only_has_no_dht_and_refuses_callers_from_elsewhere() -> None:
         async with networks(replace(DHT, lan_only=True), LOOPBACK) as (network, _):
             assert network.directory.find is None
             assert not network.directory.host.near.may_accept("8.8.8.8")
+
+    run(main)
+
+
+@real
+def test_a_forwarded_port_is_announced_and_nonsense_is_an_error() -> None:
+    async def main() -> None:
+        async with networks(replace(LOOPBACK, announce=("/ip4/203.0.113.5/tcp/9000",))) as (network,):
+            assert network.directory.addresses()[0].startswith("/ip4/203.0.113.5/tcp/9000/p2p/")
+        with pytest.raises(LocalError, match="not an address to announce"):
+            async with networks(replace(LOOPBACK, announce=("nonsense",))):
+                pass
 
     run(main)
 

@@ -30,6 +30,7 @@ def test_frames_arrive_whole_and_in_order() -> None:
     assert peer.between_frames
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=8), st.data())
 def test_any_cut_gives_the_same_frames(bodies: list[bytes], data: st.DataObject) -> None:
     ours, peer = greeted()
@@ -42,7 +43,7 @@ def test_any_cut_gives_the_same_frames(bodies: list[bytes], data: st.DataObject)
     assert out == bodies and peer.between_frames
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(st.binary(max_size=2_000), max_size=6), st.booleans())
 def test_garbage_gives_frames_or_a_peer_error_and_never_grows(chunks: list[bytes], after_hello: bool) -> None:
     codec = FrameCodec(SMALL)
@@ -132,6 +133,7 @@ def test_hello_survives_its_encoding_and_unknown_fields() -> None:
     assert decode_hello(encode_hello(hello) + b"\x2a\x00\x03abc") == hello
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_hello_decodes_or_is_a_peer_error(body: bytes) -> None:
     try:
