@@ -4,8 +4,7 @@
                                   dispatch  ─▶ assignments, revocations ─▶ sessions
                                   quorum    ─▶ blocks that ended, votes ─▶ journal, scribe
     quorum's wishes become dispatch's events and the other way round, here and nowhere else.
-What promises something leaves after the journal's commit.
-"""
+What promises something leaves after its commit."""
 
 from __future__ import annotations
 
@@ -26,7 +25,6 @@ from ctorrent.model.result import Verdict
 from ctorrent.model.session import (
     Acknowledged,
     Amended,
-    Assign,
     Finished,
     HandBack,
     Interest,
@@ -38,7 +36,6 @@ from ctorrent.model.session import (
     Revoke,
 )
 from ctorrent.model.status import JobStatus
-from ctorrent.model.trade import Assignment
 from ctorrent.node.commits import Committer
 from ctorrent.node.ends import Ends
 from ctorrent.node.errands import Errands
@@ -48,7 +45,8 @@ from ctorrent.node.jobbook import End, JobRecord
 from ctorrent.node.logbook import Logbook
 from ctorrent.node.people import People
 from ctorrent.node.progress import Progress as ProgressBoard
-from ctorrent.node.returned import Given, load_given
+from ctorrent.node.proofs import Proofs
+from ctorrent.node.returned import Given, hand_out, load_given, make_room
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.selfrun import SelfRun
@@ -96,7 +94,7 @@ class Coordination:
         self._inbox_send, self._inbox = trio.open_memory_channel[Item](INBOX)
         self._given: dict[Digest, Given] = {}
         self._by_number: dict[int, Given] = {}
-        self._ends = Ends(world, scribe, record, self.board, self.tender)
+        self._ends, self._proofs = Ends(world, scribe, record, self.board, self.tender), Proofs(world, scribe, record.id)
         self._soft: list[Write] = []  # what a restart would like to know: written, not waited for
         self._posts: list[tuple[Session, Message]] = []
         self._early = ""  # why the job ends before all its blocks did
@@ -191,7 +189,7 @@ class Coordination:
     async def _flush(self) -> None:
         """Say what promises nothing at once; hand the rest to the committer, which says it after its commit."""
         soft, self._soft = self._soft, []
-        puts, self._ends.puts = self._ends.puts, []
+        puts, self._ends.puts, self._proofs.puts = self._ends.puts + self._proofs.puts, [], []
         posts, self._posts = self._posts, []
         if soft:
             await self.world.journal.commit(soft, durable=False)
@@ -241,13 +239,15 @@ class Coordination:
                 self._returned(session, message, now)
             case HandBack(assignment=assignment, no=no):
                 given = self._given.get(assignment)
-                if given is not None and given.worker == peer:
+                if given is None or given.worker != peer:
+                    session.idle_talk()
+                else:
                     self._drop(given)
                     self._on_dispatch(self._dispatch.handle(d.HandedBack(given.number, no.detail), now))
             case Progress(assignment=assignment, index=index, log=text):
                 given = self._given.get(assignment)
-                if given is not None and given.worker == peer and index in given.indices:
-                    self.logs.add(index, peer, text)
+                if given is None or given.worker != peer or not self.logs.add(index, peer, text, given.indices):
+                    session.idle_talk()
             case _:
                 pass
 
@@ -293,19 +293,24 @@ class Coordination:
     # -- results ------------------------------------------------------------------------------------------------------
 
     def _returned(self, session: Session, message: Returned, now: float) -> None:
-        result = codec.open_result(message.result)
+        peer, result = session.identity.node, codec.open_result(message.result)
+        self._proofs.look(peer, self.tender.certified_owner(peer), result, message.result)
         given = self._given.get(result.assignment)
         if given is None:
+            session.idle_talk()
             self._posts.append((session, Acknowledged(result.assignment)))
             return
-        if given.worker != session.identity.node:
+        if given.worker != peer:
             raise Malformed("a result for somebody else's assignment")
         try:
-            whole = given.collect(result, message)
+            whole = given.collect(result, message, self.record.job.manifest.limits.output_bytes)
+            self._proofs.took(result, message.result)
+            blobs = [output.blob for output in given.outputs if output.blob is not None]
+            if blobs or not whole:
+                make_room(self._given.values(), given, whole)
         except PeerError as error:
             self._spoiled(given, error.message, now)
             return
-        blobs = [output.blob for output in given.outputs if output.blob is not None]
         if whole and blobs and not given.fetching:
             given.fetching = True
             self._spawn(self._errands.fetch, given)
@@ -329,7 +334,7 @@ class Coordination:
         self._experience.add(given.worker, finished=1)
         for index, replica in self._ends.keep(given):
             if replica.log and not self.logs.followed(index, given.worker):
-                self.logs.add(index, given.worker, replica.log)
+                self.logs.add(index, given.worker, replica.log, given.indices)
         done = d.UnitReturned(given.number, given.wall_s(), given.environment_failures())
         for effect in self._dispatch.handle(done, now):
             if isinstance(effect, d.Deliver):
@@ -393,18 +398,11 @@ class Coordination:
         session = self.sessions.get(effect.worker)
         if session is None:
             return  # its lease runs out, or WorkerLeft is on its way
-        indices = list(effect.indices)
-        digests = tuple(self.record.digests[index] for index in indices)
-        assignment = Assignment(
-            self.record.id, 1, self.record.head(), effect.worker, self.world.clock.random_bytes(16), effect.lease_s, digests
-        )
-        sealed = codec.seal_assignment(assignment, self.world.keys.node)
-        owner = self.tender.owner_of(effect.worker)
-        given = Given(effect.unit, codec.assignment_id(sealed), effect.worker, owner, indices, digests, effect.alone)
+        given, message = hand_out(self.world, self.record, effect, self.tender.owner_of(effect.worker))
         self._given[given.id] = self._by_number[given.number] = given
         self._soft.append(given.put(self.record.id))
-        self.board.given(effect.worker, indices)
-        self._posts.append((session, Assign(sealed, tuple(self.record.blocks[index] for index in indices))))
+        self.board.given(effect.worker, list(given.indices))
+        self._posts.append((session, message))
         if self.record.state == "waiting":
             self.record.state = "running"
             self._ends.puts.append(self.record.put())
@@ -464,7 +462,11 @@ class Coordination:
         """Carry what the auction wants; None: only time passed."""
         now = self.world.clock.now()
         if joined is None:
-            joined = self.tender.tick(now, self.board)
+            joined = self.tender.tick(now, self.board, self._dispatch.observed())
+            if (reach := self.tender.reach(now)) is not None:
+                self._on_dispatch(self._dispatch.handle(reach, now))
+            if self.record.state != "paused":
+                self.record.reason = self.tender.waits_for()
         out, self.tender.out = self.tender.out, []
         self._posts += [(self.sessions[node], message) for node, message in out if node in self.sessions]
         for event in joined:  # after Engaged is queued: an assignment must not overtake it
@@ -473,11 +475,6 @@ class Coordination:
         announcing, self.tender.announcing = self.tender.announcing, []
         for announcement in announcing:
             self._spawn(self.tender.announce, announcement)
-        reach = self.tender.reach(now)
-        if reach is not None:
-            self._on_dispatch(self._dispatch.handle(reach, now))
-        if self.record.state != "paused":
-            self.record.reason = self.tender.waits_for()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -486,6 +483,7 @@ class Coordination:
         record = self.record
         cancelled = self.board.ended["cancelled"] or sum(self.board.ended.values()) < len(record.blocks)
         bad = self.board.ended["failed"] or self.board.ended["disputed"]
+        await self._committer.settled()  # the answer is made of what the journal holds
         await conclude(record)
         stopped = bad and not record.job.manifest.keep_errors
         record.state = "cancelled" if cancelled and not stopped else "failed" if bad else "settled"

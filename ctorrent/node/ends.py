@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ctorrent.ledger.tally import Observation
-from ctorrent.model.ids import Digest, NodeId, OwnerId
+from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.result import Verdict
 from ctorrent.node.jobbook import End, JobRecord, load_ends
 from ctorrent.node.progress import Progress
@@ -68,7 +68,7 @@ class Ends:
     def voted(self, effect: q.Voted, differences: Mapping[int, str]) -> None:
         """Count verdicts for the ledger, each with the signed commitment it stands on."""
         worker, verdict = effect.worker, effect.verdict
-        owner = OwnerId(self._tender.owner_of(worker))
+        owner = self._tender.certified_owner(worker)
         for index in effect.indices:
             kept = self._kept.get((index, worker))
             if kept is None:

@@ -55,6 +55,8 @@ class Gate:
             return await self._world.directory.connect(address)
         invite = codec.decode_invite(address)
         await self._reach(invite)
+        if self._people.is_member(invite):
+            return invite.inviter  # a node that is started with the same --join again
         with trio.move_on_after(EXCHANGE_S):
             channel = await self._world.streams.open(invite.inviter, names.JOIN)
             try:

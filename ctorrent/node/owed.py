@@ -43,14 +43,24 @@ class Owed:
 
     async def delivered(self, job: JobId, assignment: Digest, requester: NodeId) -> None:
         """Its requester has it. Not durable: losing this means only that it is handed over again."""
-        if self._journal.get("undelivered", job + assignment) is not None:
-            await self._journal.commit([self.put(job, assignment, requester, ())], durable=False)
+        await self._journal.commit([self.put(job, assignment, requester, ())], durable=False)
 
     async def closed(self, job: JobId) -> None:
         """The job is over: forget its results, and never answer an assignment of it again."""
         gone = [Delete("undelivered", key) for key, _ in self._journal.scan("undelivered", job)]
         if gone:
             await self._journal.commit([*gone, Put("term", job, encode(CLOSED))], durable=False)
+
+    def is_closed(self, job: JobId) -> bool:
+        """Did its requester say that it is over? One that restored a backup may believe otherwise."""
+        record = self._journal.get("term", job)
+        return record is not None and int(records.load(record)) == CLOSED
+
+    def requester_of(self, job: JobId) -> NodeId | None:
+        """Whose job it is, if anything of it is remembered."""
+        for _, value in self._journal.scan("undelivered", job, limit=1):
+            return node_id(records.load(value)[1])
+        return None
 
     def requesters(self) -> dict[NodeId, dict[JobId, dict[Digest, list[bytes]]]]:
         """Who has results to come, by job."""

@@ -218,6 +218,10 @@ class People:
         """Was there ever an invite with this token? One that is used up is no guess."""
         return self._journal.get("invite", token) is not None
 
+    def is_member(self, invite: Invite) -> bool:
+        """Was this swarm entered before, and is its inviter a friend still?"""
+        return invite.swarm in self.swarms and self.is_friend(invite.owner)
+
     async def redeem(self, peer: NodeId, request: JoinRequest) -> JoinAnswer:
         """Exchange a token for a membership that names the joiner's owner."""
         joiner = self._certified(peer, request.certificate)

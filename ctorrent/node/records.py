@@ -16,6 +16,7 @@
     term         job id                      highest term this worker has seen
     undelivered  job id ‖ assignment id      what a worker promised and has not handed over
     entry        author ‖ incarnation u32 ‖ seq u32   sealed ledger entry
+    equivocation worker public ‖ assignment id   two sealed results by one key for one assignment
     fork         author ‖ entry id           the other of two entries that make a proof
 """
 

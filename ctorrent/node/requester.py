@@ -206,6 +206,8 @@ class Requester:
         rows = []
         for block in blocks[max(0, after + 1) : max(0, after + 1) + limit]:
             end = load_end(self._world.journal, record.id, block.index)
+            if end is None and not record.open:
+                end = End("cancelled")
             rows.append(plain.row(block, end, await self._output(end) if end and end.state == "settled" else None))
         return rows
 
@@ -300,8 +302,11 @@ class Requester:
             session.idle_talk()
         if isinstance(message, Interest):
             coordination = self._open.get(message.job)
-            if coordination is None or not self._people.may_enter(session.identity, coordination.record.job.manifest.ring):
+            if coordination is None:
                 session.post(Declined(message.job, NOT_HERE, 0.0))
+                return
+            if not self._people.may_enter(session.identity, coordination.record.job.manifest.ring):
+                session.post(Declined(message.job, No(NoReason.RING), 0.0))
                 return
             joined.add(message.job)
         for job in self._concerned(session, message, joined):

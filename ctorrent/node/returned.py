@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from ctorrent.canon import encode
-from ctorrent.errors import Malformed
+from ctorrent.dispatch import words
+from ctorrent.errors import LimitExceeded, Malformed
 from ctorrent.model.ids import Digest, JobId, NodeId
 from ctorrent.model.result import FailureKind, Result, commitment, output_digest
-from ctorrent.model.session import Output, Returned
+from ctorrent.model.session import Assign, Output, Returned
+from ctorrent.model.trade import Assignment
 from ctorrent.node import records
 from ctorrent.node.jobbook import End, JobRecord
+from ctorrent.node.world import World
 from ctorrent.ports import Journal, Put
+from ctorrent.wire import codec
+from ctorrent.wire.names import INLINE_BYTES_MAX
+
+UNIT_BYTES_MAX = 64 << 20  # outputs of one unit in memory: sixteen times what a worker sends inline of a coalesced one
+HELD_BYTES_MAX = 4 * UNIT_BYTES_MAX  # of one worker's units whose large outputs are still being fetched
+OUTPUT_FRAME_BYTES = 64  # a kind byte and the frame of a value, on top of the job's own limit
+LOG_BYTES_KEPT = 4096  # of a block that ended: what honest workers send
+FAILURE_CHARS_KEPT = 8192  # the end of a traceback, for each block of the job
 
 
 @dataclass(slots=True)
@@ -34,8 +45,12 @@ class Given:
         """So that a result that comes after a restart is still understood."""
         return Put("given", job + self.id, encode([self.number, self.worker, self.owner, list(self.indices), self.alone]))
 
-    def collect(self, result: Result, message: Returned) -> bool:
-        """Add a frame's outputs. -> is it whole? Raises Malformed when it is not what was assigned."""
+    def held_bytes(self) -> int:
+        """Outputs of it that are in memory."""
+        return sum(len(output.data) for output in self.outputs if output.data is not None)
+
+    def collect(self, result: Result, message: Returned, output_bytes: int) -> bool:
+        """Add a frame's outputs. -> is it whole? Raises Malformed when it is not what was assigned, or is too large."""
         if self.result is not None and result != self.result:
             raise Malformed("two results for one assignment")
         if tuple(line.block for line in result.blocks) != self.digests or result.worker != self.worker:
@@ -45,7 +60,9 @@ class Given:
         if message.first > len(self.outputs) or message.first + len(message.outputs) > len(self.digests):
             raise Malformed("outputs out of order")
         self.result = result
-        self.outputs += message.outputs
+        self.outputs += [_fitting(output, output_bytes + OUTPUT_FRAME_BYTES) for output in message.outputs]
+        if self.held_bytes() > UNIT_BYTES_MAX:
+            raise LimitExceeded(f"a unit of more than {UNIT_BYTES_MAX >> 20} MiB that should have come in blobs")
         if message.last and len(self.outputs) != len(self.digests):
             raise Malformed(f"{len(self.outputs)} outputs for {len(self.digests)} blocks")
         return message.last
@@ -89,6 +106,45 @@ def load_given(journal: Journal, record: JobRecord) -> list[Given]:
         digests = tuple(record.digests[index] for index in indices)
         found.append(Given(number, Digest(key[len(record.id) :]), worker, owner, indices, digests, alone))
     return found
+
+
+def hand_out(world: World, record: JobRecord, effect: words.Assign, owner: str) -> tuple[Given, Assign]:
+    """Sign one assignment. -> what is remembered of it, and what the worker is sent."""
+    indices = list(effect.indices)
+    digests = tuple(record.digests[index] for index in indices)
+    nonce = world.clock.random_bytes(16)
+    assignment = Assignment(record.id, 1, record.head(), effect.worker, nonce, effect.lease_s, digests)
+    sealed = codec.seal_assignment(assignment, world.keys.node)
+    given = Given(effect.unit, codec.assignment_id(sealed), effect.worker, owner, indices, digests, effect.alone)
+    return given, Assign(sealed, tuple(record.blocks[index] for index in indices))
+
+
+def _fitting(output: Output, limit: int) -> Output:
+    """An output as it is kept. Raises LimitExceeded when it is larger than the job allows, or than a frame should be."""
+    if output.size_bytes > limit or (output.data is not None and len(output.data) > INLINE_BYTES_MAX):
+        raise LimitExceeded(f"an output of {output.size_bytes} bytes, where {limit} are allowed")
+    failure = output.failure
+    if failure is not None and len(failure.text) > FAILURE_CHARS_KEPT:
+        output = replace(output, failure=replace(failure, text=failure.text[-FAILURE_CHARS_KEPT:]))
+    return output if len(output.log) <= LOG_BYTES_KEPT else replace(output, log=output.log[-LOG_BYTES_KEPT:])
+
+
+def make_room(under_way: Iterable[Given], given: Given, whole: bool) -> None:
+    """A worker returns one unit after the other: what it began before and did not finish is forgotten.
+
+    Raises LimitExceeded when too much of it waits for blobs.
+    """
+    held = given.held_bytes()
+    for other in under_way:
+        if other is given or other.worker != given.worker or not other.outputs:
+            continue
+        if other.fetching:
+            held += other.held_bytes()
+        elif not whole:
+            other.outputs.clear()
+            other.result = None
+    if held > HELD_BYTES_MAX:
+        raise LimitExceeded("too many large units at once")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from ctorrent.market import rank
 from ctorrent.market import words as m
 from ctorrent.market.auction import Auction
 from ctorrent.model.identity import PeerIdentity
-from ctorrent.model.ids import NodeId
+from ctorrent.model.ids import NodeId, OwnerId
 from ctorrent.model.job import Isolation
 from ctorrent.model.session import Declined, Describe, Engaged, Message
 from ctorrent.model.status import WhyReport
@@ -22,6 +22,7 @@ from ctorrent.node import records
 from ctorrent.node.admission import network_of
 from ctorrent.node.experience import Experience
 from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.patience import printable
 from ctorrent.node.people import People
 from ctorrent.node.progress import Progress, WorkerLine
 from ctorrent.node.scribe import Scribe
@@ -31,6 +32,9 @@ from ctorrent.ports import Put
 from ctorrent.wire import codec, names
 
 SLOTS_WANTED_MAX = 256  # more workers than this a single coordinator hardly feeds
+CREDIT_PER_SLOT_MAX = 4  # units under way: one runs, one has its inputs, one travels each way; leases grow with it
+PARTIES_MAX = 4096  # peers that asked about one job
+REASONS_KEPT, DETAIL_CHARS = 4, 80  # of a no, for `why`
 LEVELS = frozenset(level.value for level in Isolation)
 SNAPSHOT_S = 5.0  # how often standings and speeds are looked at again
 ALONE_S = 5.0  # with peers known: how long a second owner is waited for before the job goes on with one
@@ -62,6 +66,7 @@ class Tender:
         terms = m.Terms(manifest.price_max, manifest.needs.isolation.value, max(3, manifest.verify.replicas + 1))
         self._auction = Auction(terms, rng)
         self._parties: dict[NodeId, _Party] = {}
+        self._shown: set[NodeId] = set()  # asked for membership only, never iterated
         self._reach: Reach | None = None
         self._patience_s = ALONE_S if record.state == "waiting" else RETURN_S  # a restarted job had workers
         self._alone_since = world.clock.now()
@@ -78,12 +83,11 @@ class Tender:
         joined += self._perform(self._auction.handle(m.Want(self._slots_wanted()), now))
         return joined + self._perform(self._auction.handle(m.Begin(), now))
 
-    def tick(self, now: float, board: Progress) -> list[WorkerJoined]:
-        """Time passed, work was done."""
+    def tick(self, now: float, board: Progress, measured: dict[NodeId, tuple[int, float]]) -> list[WorkerJoined]:
+        """Time passed, work was done. measured: blocks and seconds of each worker, by this node's clock."""
         joined: list[WorkerJoined] = []
         if now >= self._snapshot_at:
             self._snapshot_at = now + SNAPSHOT_S
-            measured = {node: (line.done, line.busy_s) for node, line in board.workers.items()}
             joined += self._perform(self._auction.handle(self._snapshot(now, measured), now))
         wanted = 0 if self._record.state == "paused" else self._slots_wanted(sum(board.ended.values()))
         joined += self._perform(self._auction.handle(m.Want(wanted), now))
@@ -93,9 +97,20 @@ class Tender:
         """A peer asks. It is described the job, or declined."""
         identity = session.identity
         trusted = identity.node == self._world.node or self._people.is_friend(identity.owner)
+        if self._auction.holds(identity.node) and identity.node not in self._auction.reserve:
+            return []  # described or engaged: a new nonce would make the bid under way a forgery
+        self._forget_parties()
+        self._parties.pop(identity.node, None)
         self._parties[identity.node] = _Party(identity, self._owner(identity), self._world.clock.random_bytes(16))
         arrived = m.InterestArrived(identity.node, self._owner(identity), trusted)
         return self._perform(self._auction.handle(arrived, now))
+
+    def _forget_parties(self) -> None:
+        """Ids are free. Those that were ever engaged stay: votes name their owners."""
+        if len(self._parties) >= PARTIES_MAX:
+            idle = (node for node in self._parties if node not in self._shown and not self._auction.holds(node))
+            if (old := next(idle, None)) is not None:
+                del self._parties[old]
 
     def bid(self, session: Session, bid: Bid, now: float) -> list[WorkerJoined]:
         """Raises Malformed for a bid that is not for this job and this conversation."""
@@ -105,13 +120,14 @@ class Tender:
             raise Malformed("a bid for another job or conversation")
         self._parties[node] = _Party(party.identity, party.owner, party.nonce, bid)
         trusted = node == self._world.node or self._people.is_friend(party.identity.owner)
-        bidder = rank.Bidder(
-            node, party.owner, max(1, bid.slots), max(1, bid.credit), bid.speed_gflops, bid.price, bid.isolation, trusted
-        )
+        slots = max(1, min(SLOTS_WANTED_MAX, bid.slots))
+        credit = max(1, min(slots * CREDIT_PER_SLOT_MAX, bid.credit))
+        bidder = rank.Bidder(node, party.owner, slots, credit, bid.speed_gflops, bid.price, bid.isolation, trusted)
         return self._perform(self._auction.handle(m.BidArrived(bidder), now))
 
     def no(self, session: Session, reasons: tuple[No, ...], now: float) -> list[WorkerJoined]:
         node = session.identity.node
+        reasons = tuple(No(no.reason, printable(no.detail, DETAIL_CHARS)) for no in reasons[:REASONS_KEPT])
         joined = self._perform(self._auction.handle(m.SessionEnded(node, "it withdrew"), now))
         return joined + self._perform(self._auction.handle(m.NoThanksArrived(node, reasons), now))
 
@@ -177,6 +193,11 @@ class Tender:
     def owner_of(self, node: NodeId) -> str:
         return self._parties[node].owner if node in self._parties else self._world.owner
 
+    def certified_owner(self, node: NodeId) -> OwnerId:
+        """For the ledger: "" for a worker that showed no certificate, whatever it counts as here."""
+        owner = self.owner_of(node)
+        return OwnerId(owner if owner.startswith("own_") else "")
+
     def class_of(self, node: NodeId) -> str:
         party = self._parties.get(node)
         return party.bid.hardware_class if party and party.bid else ""
@@ -186,6 +207,7 @@ class Tender:
         party = self._parties.get(node)
         if party is None or party.bid is None:
             return
+        self._shown.add(node)
         line = board.workers.get(node)
         if line is None:
             level = Isolation(party.bid.isolation) if party.bid.isolation in LEVELS else Isolation.NONE
@@ -196,7 +218,7 @@ class Tender:
 
     def reach(self, now: float) -> Reach | None:
         """Is there more than one owner, or may there be soon? None while that has not changed."""
-        owners = {party.owner for node, party in self._parties.items() if node in self._auction.engaged}
+        owners = {self._parties[node].owner for node in self._auction.engaged if node in self._parties}
         if len(owners) > 1:
             self._alone_since, self._patience_s = now, RETURN_S
             found = Reach(True)

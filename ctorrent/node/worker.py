@@ -67,6 +67,8 @@ class Worker:
         self._dials: WeakValueDictionary[NodeId, trio.Lock] = WeakValueDictionary()  # one session a requester
         self._nursery: trio.Nursery | None = None
         self._owed = Owed(world.journal, world.clock)
+        self._handing: dict[NodeId, None] = {}  # requesters that something is being handed over to
+        self._handed: dict[Digest, JobId] = {}  # what was handed over outside of engagements and not acknowledged yet
         self.engagements: dict[JobId, Engagement] = {}
 
     async def run(self) -> None:
@@ -160,6 +162,8 @@ class Worker:
         engagement = self.engagements.get(job.id)
         if job.id in self._cannot:
             return NoThanks(job.id, (self._cannot[job.id],))
+        if self._owed.is_closed(job.id):
+            return NoThanks(job.id, (No(NoReason.OTHER, "the job was closed before"),))
         if engagement is None:
             found = self._share.judge(job.manifest, line.session.identity)
             if not isinstance(found, EnvironmentInfo):
@@ -225,7 +229,7 @@ class Worker:
             self.engagements[job].engaged = False
         for pause in REDIAL_S:
             if not any(job in self.engagements for job in jobs):
-                return
+                break
             await trio.sleep(pause)
             try:
                 fresh = await self._line(line.session.identity.node, line.record)
@@ -242,36 +246,44 @@ class Worker:
 
     async def _hand_over(self, requester: NodeId) -> None:
         """Bring a requester what it is owed, as soon as it can be reached; whether it still wants it is its business."""
+        if requester in self._handing:
+            return
+        self._handing[requester] = None
         pauses = iter(HAND_OVER_S)
         while requester in self._owed.requesters():
+            await trio.sleep(next(pauses, HAND_OVER_S[-1]))
             try:
                 line = await self._line(requester, b"")
             except CTorrentError:
-                await trio.sleep(next(pauses, HAND_OVER_S[-1]))
                 continue
-            for job, results in self._owed.requesters().get(requester, {}).items():
-                line.session.post(Interest(job, 0))
-                for frame in (frame for frames in results.values() for frame in frames):
+            self._hand_all(line, requester)
+            await line.session.lost.wait()
+        del self._handing[requester]
+
+    def _hand_all(self, line: _Line, requester: NodeId) -> None:
+        """What comes of it: an acknowledgement of each, or word that the job is over."""
+        for job, results in self._owed.requesters().get(requester, {}).items():
+            line.session.post(Interest(job, 0))
+            for assignment, frames in results.items():
+                self._handed[assignment] = job
+                for frame in frames:
                     line.session.post(frame)
-            return  # acknowledged, declined, or the line is lost and lost() comes here again
 
     async def acknowledged(self, requester: NodeId, assignment: Digest) -> None:
         """A requester has a result, whether or not there is an engagement for its job now."""
         for engagement in list(self.engagements.values()):
             if engagement.job.manifest.requester == requester:
                 await engagement.acknowledged(assignment)
-        for job, results in self._owed.requesters().get(requester, {}).items():
-            if assignment in results:
-                await self._owed.delivered(job, assignment, requester)
+        job = self._handed.pop(assignment, None)
+        if job is not None and self._owed.requester_of(job) == requester:
+            await self._owed.delivered(job, assignment, requester)
 
     async def over(self, requester: NodeId, job: JobId) -> None:
         """The requester says that its job has ended: nothing of it is of interest to anybody."""
         engagement = self.engagements.get(job)
-        if engagement is not None and engagement.job.manifest.requester != requester:
-            return
-        if engagement is not None:
+        if engagement is not None and engagement.job.manifest.requester == requester:
             engagement.over.set()
-        if engagement is not None or job in self._owed.requesters().get(requester, {}):
+        if self._owed.requester_of(job) == requester:
             await self._owed.closed(job)
 
     async def again(self, job: JobId, after_s: float) -> None:
@@ -313,11 +325,11 @@ class _Line:
                 self.session.post(worker.described(self, message))
             case Engaged(job=job):
                 worker.engage(self, job)
-            case Declined(job=job, retry_s=retry_s):
+            case Declined(job=job, no=no, retry_s=retry_s):
                 self.offered.pop(job, None)
                 if retry_s > 0 and worker._nursery is not None:
                     worker._nursery.start_soon(worker.again, job, retry_s)
-                elif retry_s <= 0:  # it has no such open job
+                elif no.reason is NoReason.FULL:  # it has no such open job
                     await worker.over(self.session.identity.node, job)
             case Assign():
                 await self._assigned(message)
