@@ -12,7 +12,6 @@ from typing import Protocol
 
 import trio
 
-from ctorrent import canon
 from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation
 from ctorrent.model.result import Outcome, Usage
@@ -21,8 +20,10 @@ from ctorrent.sandbox.ending import Cut, Ending, failure
 from ctorrent.sandbox.inside import frames
 from ctorrent.sandbox.limits import SandboxRules
 from ctorrent.sandbox.room import Room
-from ctorrent.sandbox.sitting import Sitting
+from ctorrent.sandbox.sitting import Play, Sitting
 
+_KERNEL = Ending(9, False, b"")  # twice in a row: only the kernel's memory limit takes a supervisor along
+_QUEUE_MAX = 80  # more than can wait in the room's queue
 _STARTS_MAX = 3  # a supervisor that keeps dying is this machine's fault, not a block's
 
 
@@ -88,48 +89,58 @@ class SocketCell:
 
     async def run(self, unit: Sequence[BlockInput], log: Callable[[int, bytes], None] | None = None) -> list[Outcome]:
         """ports.Cell.run."""
-        return await self._run(unit, log, frames.PROGRAM, "")
+        return await self._run(unit, log, Play(frames.PROGRAM, self._spec.program.entry))
 
     async def reduce(self, entry: str, values: Sequence[bytes]) -> Outcome:
-        """ports.Cell.reduce: the values travel as files of one block."""
-        folder = self._room.values(values)
-        try:
-            block = BlockInput(0, 0, canon.encode({}), folder.files)
-            return (await self._run([block], None, frames.REDUCE, entry))[0]
-        finally:
-            folder.remove()
+        """ports.Cell.reduce: one block, whose files are the values."""
+        return (await self._run([BlockInput(0, 0, b"")], None, Play(frames.REDUCE, entry, values)))[0]
 
-    async def _run(self, unit: Sequence[BlockInput], log: Callable[[int, bytes], None] | None, mode: int, entry: str) -> list[Outcome]:
+    async def _run(self, unit: Sequence[BlockInput], log: Callable[[int, bytes], None] | None, play: Play) -> list[Outcome]:
         outcomes: list[Outcome] = []
         careful = False
+        doubted: set[int] = set()
         async with self._slots:
             while len(outcomes) < len(unit):
                 rest = unit[len(outcomes) :] if outcomes else unit
-                sitting, cut = await self._sit(rest, careful, log, mode, entry or self._spec.program.entry)
+                sitting, cut = await self._sit(rest, careful, log, play)
                 outcomes += sitting.outcomes
                 if cut is Cut.DONE:
                     break
                 left = len(unit) - len(outcomes)
                 ending = await self._end(sitting.serial, now=cut is not Cut.EOF)
-                if left and (careful or left == 1) and cut is not Cut.SPENT:  # else gathered replies may be lost: run those blocks again, one by one
-                    outcomes.append(self._lost(cut, ending, sitting))
+                certain = careful or left == 1  # else gathered replies may be lost: run those blocks again, one by one
+                if ending is None and len(outcomes) not in doubted:  # its supervisor died too, perhaps first
+                    doubted.add(len(outcomes))
+                elif left and certain and cut is not Cut.SPENT:
+                    outcomes.append(self._lost(cut, ending or _KERNEL, sitting))
                 careful = True
         return outcomes
 
-    async def _sit(self, unit: Sequence[BlockInput], careful: bool, log: Callable[[int, bytes], None] | None, mode: int, entry: str) -> tuple[Sitting, Cut]:
-        sock = await self._next_child()
-        sitting = Sitting(sock, self._spec.limits, self._rules, len(self._spec.gpus), log)
+    async def _sit(self, unit: Sequence[BlockInput], careful: bool, log: Callable[[int, bytes], None] | None, play: Play) -> tuple[Sitting, Cut]:
+        sock, sitting = await self._greeted_child(log)
         cut = None
         try:
-            await sitting.greet()
-            cut = await sitting.play(unit, careful, mode, entry)
+            cut = await sitting.play(unit, careful, play)
             return sitting, cut
-        except (EOFError, OSError):
-            raise LocalError("a sandboxed process died before it was locked") from None
         finally:
             sock.close()
             if cut is None and self._control is not None:
                 self._control.kill(sitting.serial)  # cancelled: nobody waits for what it was doing
+
+    async def _greeted_child(self, log: Callable[[int, bytes], None] | None) -> tuple[socket.socket, Sitting]:
+        """A process that is locked and ready. Those of a supervisor that died may still be in the queue."""
+        for _ in range(_QUEUE_MAX):
+            sock = await self._next_child()
+            sitting = Sitting(sock, self._spec.limits, self._rules, len(self._spec.gpus), log)
+            try:
+                await sitting.greet()
+                return sock, sitting
+            except (EOFError, OSError):
+                sock.close()
+            except BaseException:
+                sock.close()
+                raise
+        raise LocalError("sandboxed processes die before they are locked")
 
     def _lost(self, cut: Cut, ending: Ending, sitting: Sitting) -> Outcome:
         limits = self._spec.limits
@@ -137,15 +148,15 @@ class SocketCell:
         log = sitting.log + (b"" if ending.tail in sitting.log else ending.tail)
         return Outcome(None, why, Usage(), log[: limits.log_bytes])
 
-    async def _end(self, serial: int, now: bool) -> Ending:
-        """How did that process end? A supervisor that died with it took the answer along."""
+    async def _end(self, serial: int, now: bool) -> Ending | None:
+        """How did that process end? None when its supervisor is dead too, and took the answer along."""
         control = self._control
         if control is not None:
             try:
                 return await control.end(serial, now)
             except EOFError:
                 await self._restart(control)
-        return Ending(9, False, b"")  # SIGKILL: only the kernel's memory limit takes a supervisor
+        return None
 
     async def _next_child(self) -> socket.socket:
         """The next locked process. Starts the sandbox again when it died."""

@@ -13,24 +13,12 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _QUEUE = 64  # children that may wait: slots and spares
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """Values written as files, for a reduce."""
-
-    folder: Path
-    files: tuple[tuple[str, str], ...]
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Room:
@@ -76,17 +64,6 @@ class Room:
         listener.listen(_QUEUE)
         listener.setblocking(False)
         return listener
-
-    def values(self, values: Sequence[bytes]) -> Values:
-        """Write values where only this node reads them."""
-        folder = self.folder / ("values-" + secrets.token_hex(4))
-        folder.mkdir()
-        files = []
-        for number, value in enumerate(values):
-            path = folder / str(number)
-            path.write_bytes(value)
-            files.append((str(number), str(path)))
-        return Values(folder, tuple(files))
 
     def drain(self) -> None:
         """Forget children of a dead supervisor that still wait."""

@@ -9,6 +9,7 @@ import math
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgpack  # type: ignore[import-untyped]
@@ -33,6 +34,15 @@ class _Stop(Exception):
 
     def __init__(self, cut: Cut) -> None:
         self.cut = cut
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """What to call: the program once a block, or a reduce function once with all values."""
+
+    mode: int
+    entry: str
+    values: Sequence[bytes] = ()
 
 
 class Sitting:
@@ -60,13 +70,14 @@ class Sitting:
         assert magic == frames.MAGIC, "our own code said hello"
         del self._in[: frames.HELLO.size]
 
-    async def play(self, unit: Sequence[BlockInput], careful: bool, mode: int = frames.PROGRAM, entry: str = "") -> Cut:
+    async def play(self, unit: Sequence[BlockInput], careful: bool, what: Play) -> Cut:
         """Run the unit until it is done or the process is of no more use; outcomes so far are in `outcomes`."""
         self._unit = unit
-        head = frames.UNIT.pack(mode, careful, len(unit), self._limits.block_s, len(entry.encode())) + entry.encode()
-        sender = _Sender(self._sock, unit, head)
+        entry = what.entry.encode()
+        head = frames.UNIT.pack(what.mode, careful, len(unit), self._limits.block_s, len(entry)) + entry
+        sender = _Sender(self._sock, unit, head, what.values)
         self._deadline = trio.current_time() + self._limits.block_s
-        if not any(block.files for block in unit) and sender.size() <= self._rules.unit_bytes_inline:
+        if not what.values and not any(block.files for block in unit) and sender.size() <= self._rules.unit_bytes_inline:
             await sender.send()
             return await self._collect()
         cut = Cut.EOF
@@ -182,8 +193,9 @@ class Sitting:
 class _Sender:
     """Writes a unit to the child, files straight from disk."""
 
-    def __init__(self, sock: socket.socket, unit: Sequence[BlockInput], head: bytes) -> None:
+    def __init__(self, sock: socket.socket, unit: Sequence[BlockInput], head: bytes, values: Sequence[bytes]) -> None:
         self._sock = sock
+        self._values = values
         self._unit = unit
         self._head = head
         self.error: LocalError | None = None
@@ -205,8 +217,16 @@ class _Sender:
         gathered = 0
         try:
             for block in self._unit:
-                parts += (frames.BLOCK.pack(block.index, block.seed, len(block.params), len(block.files)), block.params)
+                count = len(block.files) + len(self._values)
+                parts += (frames.BLOCK.pack(block.index, block.seed, len(block.params), count), block.params)
                 gathered += len(block.params)
+                for number, value in enumerate(self._values):
+                    label = b"%d" % number
+                    parts += (frames.FILE.pack(len(label), len(value)), label, value)
+                    gathered += len(value)
+                    if gathered > _CHUNK:
+                        await self._write(b"".join(parts))
+                        parts, gathered = [], 0
                 for name, path in block.files:
                     async for part in _file_parts(name, path):
                         await self._write(b"".join([*parts, part]) if parts else part)
