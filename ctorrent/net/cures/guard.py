@@ -1,9 +1,9 @@
 """Nothing that a peer sends may leave the task that serves it.
 
 In libp2p 0.8.1 an exception from a stream handler ends the connection's nursery (network/connection/swarm_connection.py:271)
-and with it the swarm service, and one from pubsub's message tasks ends pubsub (tools/anyio_service/trio_manager.py:384).
+and with it the swarm service, and one from pubsub's message tasks ends pubsub (tools/anyio_service/trio_manager.py:385).
 A peer causes either with a few bytes: invalid UTF-8 in a negotiation (protocol_muxer/multiselect_communicator.py:58),
-garbage as a pubsub RPC (pubsub/pubsub.py:562), a message with a damaged key (pubsub/validators.py:60).
+garbage as a pubsub RPC (pubsub/pubsub.py:562), a message with a damaged key (pubsub/validators.py:63).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 What it cures in libp2p 0.8.1:
   - identity/identify/identify.py:41 says "py-libp2p/0.8.1" whatever the program, and update.py:31 forgets what the
     peer said                                                                              -> `install`, `agent_of`
-  - identity/update.py:60 keeps up to 1,000 addresses a peer claims for two hours, and replaces those that worked
+  - identity/update.py:66 keeps up to 1,000 addresses a peer claims for two hours, and replaces those that worked
                                                                                            -> `install`
 """
 

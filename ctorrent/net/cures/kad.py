@@ -1,11 +1,11 @@
 """Kademlia as a hint service that one peer cannot take away from the others.
 
 What it cures in libp2p 0.8.1:
-  - kad_dht/common.py:14 is the protocol id, whatever prefix is passed (kad_dht.py:340)            -> `install`
+  - kad_dht/common.py:14 is the protocol id, whatever prefix is passed (kad_dht.py:269)            -> `install`
   - kad_dht.py:323, :642: 12 handlers in all and no read timeout: 12 one-byte streams silence it   -> `guard_dht`
   - provider_store.py:433 repeats a provider once per answering peer, and :417 answers from its own
     two-day cache of what others said                                                              -> `providers`
-  - kad_dht.py:1270 and provider_store.py keep as many addresses of a provider as were sent        -> `guard_dht`
+  - kad_dht.py:848 and provider_store.py keep as many addresses of a provider as were sent        -> `guard_dht`
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Noise messages over a socket, many per system call.
 
-Stock libp2p 0.8.1 makes two reads per Noise message (io/msgio.py) and one write each (security/noise/io.py:76); and it
-advances the nonce before it writes, so that a cancelled write leaves both ends out of step (io.py:81). Here one task
+Stock libp2p 0.8.1 makes two reads per Noise message (io/msgio.py) and one write each (security/noise/io.py:67); and it
+advances the nonce before it writes, so that a cancelled write leaves both ends out of step (io.py:64). Here one task
 reads, one task writes, nobody cancels either while the connection is to live, and both move up to 256 KiB at a time.
 """
 

@@ -7,7 +7,7 @@ What it cures in libp2p 0.8.1:
   - swarm.py:936 waits 250 ms after every dial; :882 tries one address of a transport; :950 then refuses the peer for
     60 s whatever the address                                                                 -> `dial_every_address`
   - network/auto_connector.py:262 dials everything in the peer store until 200 are connected  -> `stop_auto_connecting`
-  - transport/tcp/tcp.py:52 listens with SO_REUSEPORT: two nodes on one port share the callers at random -> `install`
+  - transport/tcp/tcp.py:59 listens with SO_REUSEPORT: two nodes on one port share the callers at random -> `install`
   - host/basic_host.py:1165 closes connections one after another, 0.2 s each                  -> `close_fast`
 """
 

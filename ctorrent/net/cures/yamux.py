@@ -1,9 +1,9 @@
 """Yamux for hostile peers: libp2p's IMuxedConn, with bounded memory, and tasks that nobody cancels while it lives.
 
 It replaces libp2p/stream_muxer/yamux/yamux.py of 0.8.1, where
-  - a cancelled read or write breaks the connection (:851, :633: the frame is lost after Noise counted it)
+  - a cancelled read or write breaks the connection (:875: the frame is lost after Noise counted it)
   - a RST or a lost connection reads as a clean end (:1060), and a local reset wakes nobody (:974)
-  - a peer that ignores its window is only logged (:1315, :1433, :1546), and 64 KiB frames make three Noise messages (:64)
+  - a peer that ignores its window is only logged (:1315, :1433, :1546), and 64 KiB frames make three Noise messages (:150)
   - a missing pong is ignored (:719), and five seconds of closed window end a stream (:280)
   - inbound streams have no limit of their own, and the 257th outbound one waits for ever (:668)
 and it is put in at muxer_multistream.py:143, which builds the stock class whatever `muxer_opt` says.
