@@ -1,6 +1,6 @@
 """What a block costs, beside others on the same work in the same run.
 
-    python -m tests.benchmarks.blocks [--json FILE] [--quick]
+    python -m tests.benchmarks.blocks [--json FILE] [--quick] [--rounds N]
 
 Rounds alternate the systems; figures are medians over rounds, with the least and the most. Encryption, signatures,
 journal and jail are on in every row of ours, and asserted (machine.secured). See systems.py for who runs what.
@@ -78,10 +78,10 @@ class Figures:
             yield f"  {system}: not measured: {why}"
 
 
-def compare(figures: Figures, quick: bool) -> None:
+def compare(figures: Figures, quick: bool, rounds: int) -> None:
     """Every system on every load, in turn, round by round."""
     all_loads = systems.loads(quick)
-    for turn in range(ROUNDS_QUICK if quick else ROUNDS):
+    for turn in range(rounds):
         makers: list[Callable[[], Any]] = [systems.Pool, systems.Dask, systems.Ray, systems.Ours]
         for make in makers[turn % 4 :] + makers[: turn % 4]:
             _one_system(figures, make, all_loads)
@@ -146,11 +146,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of blocks, beside other systems.")
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--quick", action="store_true", help="one round of a fifth of the work")
+    parser.add_argument("--rounds", type=int, help=f"instead of {ROUNDS}; {ROUNDS_QUICK} with --quick")
     options = parser.parse_args()
     begun = time.monotonic()
     figures = Figures()
     alone = by_itself(options.quick)
-    compare(figures, options.quick)
+    try:
+        compare(figures, options.quick, options.rounds or (ROUNDS_QUICK if options.quick else ROUNDS))
+    except KeyboardInterrupt:  # what was measured until then is worth telling
+        tell("interrupted: figures of the rounds so far")
     targets = verdict(figures, alone)
     where = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"Blocks a second, all results in hand (median, least … most); {where}; {time.monotonic() - begun:.0f} s")
