@@ -30,10 +30,12 @@ class Handout:
         self.wait_s = 0.0  # how long for, at least
         self.next_look = 0.0
         self._terms, self._rules, self._draw, self._steps = terms, rules, draw, steps
+        self._fit: bool | None = None  # of this turn
         self._stuck: dict[Owners, float] = {}  # since when nobody may take what waits there
 
     def run(self, now: float, out: list[Effect]) -> None:
         """Give what can be given; look round now and then."""
+        self._fit = None
         self._feed(now, out)
         if now >= self.next_look:
             self._look(now, out)
@@ -83,6 +85,8 @@ class Handout:
         """
         bytes_max, planned = self._rules.unit_bytes_max, self.blocks.planned
         room = self.shares.room(worker, planned)
+        if not room and len(self.workers) > self._rules.many_workers and self._many_fit(now):
+            return []
         hide = max(self._rules.hide_min, 2 * self.units.blocks)
         keys = [key for key, queue in queues.items() if queue and worker.owner not in key]
         while keys:
@@ -94,6 +98,12 @@ class Handout:
             if taken:
                 return taken
         return []
+
+    def _many_fit(self, now: float) -> bool:
+        """Among many workers no block has so many owners behind it that it matters which: asked once a turn."""
+        if self._fit is None:
+            self._fit = self.shares.others_fit((), self.workers.values(), self.blocks.planned, now)
+        return self._fit
 
     def _pick(self, weights: list[int]) -> int:
         """A position, drawn in proportion to its weight."""

@@ -48,6 +48,7 @@ class Rules:
     hide_min: int = 16  # open blocks among which a second replica hides, at least
     share_newcomers: float = 0.25  # of a job, while others fit
     share_owner: float = 1 / 3  # of a job, while others fit: no owner is a majority of anything
+    many_workers: int = 50  # above it "others fit" is asked once a turn, not for every queue: a turn stays below 1 ms
     share_slowdown_max: float = 2.0  # others "fit" when without the capped ones the rest takes at most twice as long
     straggle_factor: float = 3.0  # times the expected time before an idle worker gets a copy
     straggle_min_s: float = 1.0  # below this a copy costs more than waiting

@@ -3,6 +3,7 @@
     words.py    events and effects of the quorum machine, and its rules
     compare.py  same(left, right, policy): exact, or numeric for floats inside any value; a difference in words
     ballot.py   one block's replicas: which class of equal outputs has a strict majority of owners
+    batch.py    what one event settled, gathered into few effects
     blame.py    when a negative vote may be cast, and when the program is to blame instead
     quorum.py   the machine of one job: re-run alone, self-check, more replicas; majority, dispute, votes
 

@@ -10,6 +10,7 @@ One run that differs drops every vote still held: then it is the program.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ctorrent.model.ids import NodeId
 from ctorrent.verify.ballot import Replica
@@ -72,7 +73,7 @@ class EarlyWindow:
         """Enough disputes of the first blocks go on already: this one waits for the judgement."""
         if self.closed or index not in self._pending:
             return False
-        return index not in list(self._strife)[: self._rules.early_blocks]
+        return index not in self._first()
 
     def judge(self, last: bool = False) -> bool:
         """True: pause the job. Otherwise `closed` says whether the matter is settled. `last`: no more will be seen."""
@@ -88,8 +89,11 @@ class EarlyWindow:
         if len(common) == 1 and any(common[0] not in workers for workers in self._peace):
             self.closed = True
             return False
-        going_on = [i for i in list(self._strife)[: self._rules.early_blocks] if i in self._pending]
-        return not common or not going_on
+        return not common or not any(index in self._pending for index in self._first())
+
+    def _first(self) -> list[int]:
+        """The disputes that go on while nothing is judged."""
+        return list(islice(self._strife, self._rules.early_blocks))
 
     def _in_every_dispute(self) -> list[NodeId]:
         common: list[NodeId] | None = None

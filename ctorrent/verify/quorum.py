@@ -18,15 +18,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from ctorrent.model.ids import Digest, NodeId
+from ctorrent.model.ids import NodeId
 from ctorrent.model.job import Verify
 from ctorrent.model.result import Verdict, output_digest
 from ctorrent.verify.ballot import Ballot, Replica, first_difference, largest_class, verdict
+from ctorrent.verify.batch import Batch
 from ctorrent.verify.blame import Blame
 from ctorrent.verify.compare import SUPPORTED, Different, Same, same
 from ctorrent.verify.words import (
     Abandoned,
-    Agreed,
     Arrived,
     CoalesceOff,
     Disputed,
@@ -45,42 +45,10 @@ from ctorrent.verify.words import (
     SelfChecked,
     SelfCheckFailed,
     Total,
-    Voted,
 )
 
 _HINT = "use the given seed, widen rtol, or verify: {replicas: 1}"
 _INDEX_MAX = 1 << 32  # far above any job; an index beyond it is nobody's
-
-
-class _Batch:
-    """What one event settled, gathered so that a thousand blocks make two effects."""
-
-    __slots__ = ("agreed", "votes")
-
-    def __init__(self) -> None:
-        self.agreed: dict[tuple[bool, bool], Agreed] = {}
-        self.votes: dict[tuple[NodeId, Verdict], list[int]] = {}
-
-    def settle(
-        self, index: int, digest: Digest, output: bytes | None, workers: tuple[NodeId, ...], failed: bool, cross: bool
-    ) -> None:
-        group = self.agreed.get((failed, cross))
-        if group is None:
-            group = self.agreed[failed, cross] = Agreed([], [], [], [], failed, cross)
-        group.indices.append(index)
-        group.digests.append(digest)
-        group.outputs.append(output)
-        group.workers.append(workers)
-        if cross:
-            for worker in workers:
-                self.vote(worker, Verdict.AGREED, index)
-
-    def vote(self, worker: NodeId, how: Verdict, index: int) -> None:
-        self.votes.setdefault((worker, how), []).append(index)
-
-    def effects(self) -> list[Effect]:
-        voted = [Voted(worker, how, indices) for (worker, how), indices in self.votes.items()]
-        return [*self.agreed.values(), *voted]
 
 
 class Quorum:
@@ -102,6 +70,8 @@ class Quorum:
         self._decided = bytearray()
         self._closed = 0  # decided blocks
         self._lone: dict[int, None] = {}  # no other owner will come, said before the first replica came
+        self._rerunning: dict[int, None] = {}
+        self._queued: dict[int, None] = {}  # disputes that wait for a place among the re-runs
         self._coalesce_off = False
         self._strife = ""  # the first difference, in words
         self._doubt = ""  # the coordinator's own runs contradict majorities, in words
@@ -111,7 +81,7 @@ class Quorum:
     def handle(self, event: Event, now: float = 0.0) -> list[Effect]:
         """Never raises on what peers send. Effects: requests first, then what settled, then votes."""
         out: list[Effect] = []
-        batch = _Batch()
+        batch = Batch()
         match event:
             case Arrived():
                 self._arrived(event, out, batch)
@@ -121,10 +91,12 @@ class Quorum:
                 self._self_check_failed(index, why, out, batch)
             case _:
                 self._hear(event, out, batch)
+        if self._queued:
+            self._drain(out, batch)
         self._blame_now(out, batch)
         return out + batch.effects()
 
-    def _hear(self, event: Event, out: list[Effect], batch: _Batch) -> None:
+    def _hear(self, event: Event, out: list[Effect], batch: Batch) -> None:
         match event:
             case OutputFetched(index, worker, output):
                 self._fetched(index, worker, output, out, batch)
@@ -148,7 +120,7 @@ class Quorum:
 
     # -- replicas -----------------------------------------------------------------------------------------------------
 
-    def _arrived(self, event: Arrived, out: list[Effect], batch: _Batch) -> None:
+    def _arrived(self, event: Arrived, out: list[Effect], batch: Batch) -> None:
         worker, owner, alone = event.worker, event.owner, event.alone
         ballots = self._ballots
         self._grow(event.indices)
@@ -181,7 +153,7 @@ class Quorum:
         ballot.replicas.append(replica)
         return True
 
-    def _fetched(self, index: int, worker: NodeId, output: bytes | None, out: list[Effect], batch: _Batch) -> None:
+    def _fetched(self, index: int, worker: NodeId, output: bytes | None, out: list[Effect], batch: Batch) -> None:
         ballot = self._ballots.get(index)
         if ballot is None or worker not in ballot.fetching:
             return
@@ -195,7 +167,7 @@ class Quorum:
                     out.append(NeedReplicas(index, 1, True, (*ballot.owners(), replica.owner)))
         self._weigh(index, ballot, out, batch)
 
-    def _no_replica(self, indices: Sequence[int], out: list[Effect], batch: _Batch) -> None:
+    def _no_replica(self, indices: Sequence[int], out: list[Effect], batch: Batch) -> None:
         self._grow(indices)
         for index in indices:
             ballot = self._ballots.get(index)
@@ -207,11 +179,12 @@ class Quorum:
 
     # -- weighing -----------------------------------------------------------------------------------------------------
 
-    def _weigh(self, index: int, ballot: Ballot, out: list[Effect], batch: _Batch) -> None:
+    def _weigh(self, index: int, ballot: Ballot, out: list[Effect], batch: Batch) -> None:
         """Decide, or ask for what would decide it."""
         replicas = ballot.replicas
         if not replicas or ballot.waiting or (len(replicas) < ballot.target and not ballot.lone):
             return
+        self._rerunning.pop(index, None)
         digest = replicas[0].digest
         if all(r.digest == digest for r in replicas):
             self._all_equal(index, ballot, replicas, out, batch)
@@ -228,7 +201,7 @@ class Quorum:
             self._differ(index, ballot, winners, out, batch)
 
     def _all_equal(
-        self, index: int, ballot: Ballot, winners: list[Replica], out: list[Effect], batch: _Batch
+        self, index: int, ballot: Ballot, winners: list[Replica], out: list[Effect], batch: Batch
     ) -> None:
         if winners[0].failed and len(winners) < 2 and not ballot.lone:
             self._ask(index, ballot, out)  # a failure that only one shows is tried elsewhere
@@ -238,7 +211,7 @@ class Quorum:
             out.append(CoalesceOff(f"block {index} came out otherwise when run alone: {ballot.differed}"))
         self._settle(index, ballot, winners, batch)
 
-    def _differ(self, index: int, ballot: Ballot, winners: list[Replica], out: list[Effect], batch: _Batch) -> None:
+    def _differ(self, index: int, ballot: Ballot, winners: list[Replica], out: list[Effect], batch: Batch) -> None:
         if not ballot.differed:
             found = first_difference(ballot.replicas, self._compare)
             ballot.differed = found.words if found else "the results differ"
@@ -267,14 +240,31 @@ class Quorum:
         self._blame.window.differed(index, tuple(r.worker for r in suspects))
 
     def _rerun(self, index: int, ballot: Ballot, values: list[Replica], out: list[Effect]) -> bool:
-        """The first doubt falls on running blocks together: those that did so run it alone."""
+        """The first doubt falls on running blocks together: those that did so run it alone.
+
+        Only so many at once; the others wait, and need it no more when it turns out that one of the peers lies.
+        """
         together = [r.worker for r in values if not r.alone]
-        if ballot.reran or ballot.checked or not together or self.paused:
+        found_out = any(r.worker in self._blame.convicted for r in values)
+        if ballot.reran or ballot.checked or not together or self.paused or found_out:
             return False
+        if len(self._rerunning) >= self.rules.reruns_at_once:
+            self._queued[index] = None
+            return True
+        self._rerunning[index] = None
         ballot.reran = True
         ballot.awaiting = dict.fromkeys(together)
         out.append(Rerun(index, tuple(together)))
         return True
+
+    def _drain(self, out: list[Effect], batch: Batch) -> None:
+        """Disputes that waited for a place among the re-runs."""
+        while self._queued and len(self._rerunning) < self.rules.reruns_at_once:
+            index = next(iter(self._queued))
+            del self._queued[index]
+            ballot = self._ballots.get(index)
+            if ballot is not None:
+                self._weigh(index, ballot, out, batch)
 
     def _check(self, index: int, ballot: Ballot, values: list[Replica], out: list[Effect]) -> bool:
         """Before anybody is voted against, the coordinator runs the block twice itself."""
@@ -284,7 +274,7 @@ class Quorum:
         out.append(SelfCheck(index))
         return True
 
-    def _count(self, index: int, ballot: Ballot, winners: list[Replica], out: list[Effect], batch: _Batch) -> None:
+    def _count(self, index: int, ballot: Ballot, winners: list[Replica], out: list[Effect], batch: Batch) -> None:
         replicas = ballot.replicas
         if 2 * len(winners) > len(replicas):
             self._settle(index, ballot, winners, batch)
@@ -301,7 +291,7 @@ class Quorum:
 
     # -- decisions ----------------------------------------------------------------------------------------------------
 
-    def _settle(self, index: int, ballot: Ballot, winners: list[Replica], batch: _Batch) -> None:
+    def _settle(self, index: int, ballot: Ballot, winners: list[Replica], batch: Batch) -> None:
         kept, workers = winners[0], tuple(r.worker for r in winners)
         cross = len(winners) >= 2
         self._close(index)
@@ -355,11 +345,13 @@ class Quorum:
             self._decided[index] = 1
         self._ballots.pop(index, None)
         self._lone.pop(index, None)
+        self._rerunning.pop(index, None)
+        self._queued.pop(index, None)
         self._blame.window.resolved(index)
 
     # -- the coordinator's own runs -----------------------------------------------------------------------------------
 
-    def _self_checked(self, event: SelfChecked, out: list[Effect], batch: _Batch) -> None:
+    def _self_checked(self, event: SelfChecked, out: list[Effect], batch: Batch) -> None:
         first, second = (
             Replica(event.worker, event.owner, event.fingerprint, output_digest(o), o, True) for o in event.outputs
         )
@@ -387,7 +379,7 @@ class Quorum:
             else:
                 self._blame.acquit(worker, index)
 
-    def _self_check_failed(self, index: int, why: str, out: list[Effect], batch: _Batch) -> None:
+    def _self_check_failed(self, index: int, why: str, out: list[Effect], batch: Batch) -> None:
         if not self._blame.ended(index, failed=True):
             return
         self._note(index, f"not self-checked: {why}")
@@ -398,7 +390,7 @@ class Quorum:
             ballot.checking, ballot.checked = False, True
             self._weigh(index, ballot, out, batch)
 
-    def _blame_now(self, out: list[Effect], batch: _Batch) -> None:
+    def _blame_now(self, out: list[Effect], batch: Batch) -> None:
         """Votes whose proof is complete are cast; missing proofs are asked for."""
         blame = self._blame
         if blame.off:
@@ -417,7 +409,7 @@ class Quorum:
                 batch.vote(worker, Verdict.DISPUTED, index)
         out += [SelfCheck(index) for index in blame.next_trials()]
 
-    def _weigh_all(self, out: list[Effect], batch: _Batch) -> None:
+    def _weigh_all(self, out: list[Effect], batch: Batch) -> None:
         for index, ballot in list(self._ballots.items()):
             self._weigh(index, ballot, out, batch)
 

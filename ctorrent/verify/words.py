@@ -22,6 +22,7 @@ class Rules:
     steady_blocks: int = 8  # agreed on at once, at least, to call a program steady: early_blocks' reason
     steady_share: float = 0.1  # of disputes among the others, at most
     contradictions_max: int = 2  # times that the coordinator's own runs contradict a majority: then it is the program
+    reruns_at_once: int = 16  # disputes run again alone; enough to tell whether coalescing is at fault
     self_check_tries: int = 3  # then this requester cannot check, and votes against nobody
     differences_max: int = 1000  # kept in words for the report
     log_max: int = 2000  # steps kept for story()

@@ -211,6 +211,26 @@ def test_coalescing_is_the_first_suspect_and_then_nobody_is_blamed() -> None:
     assert [e.verdict for e in effects if isinstance(e, Voted)] == [Verdict.AGREED, Verdict.AGREED]
 
 
+def test_a_thousand_wrong_blocks_of_one_unit_are_not_all_run_again() -> None:
+    quorum = Quorum(Verify())
+    steady(quorum, first=5000, blocks=3000)
+    many = tuple(range(1000))
+    quorum.handle(came(A, out(1), *many, alone=False))
+    seen = quorum.handle(came(B, out(7), *many, alone=False))
+    assert [type(e) for e in seen] == [Rerun] * 16
+    reruns = 16
+    for index in range(1000):  # both sides answer; the coordinator checks; a third owner gives the right answer
+        for event in (came(A, out(1), index), came(B, out(7), index), checked(index, 1), came(C, out(1), index)):
+            effects = quorum.handle(event)
+            reruns += sum(isinstance(e, Rerun) for e in effects)
+            seen += effects
+    assert reruns < 40
+    assert quorum.open == 0
+    assert sorted(i for e in seen if isinstance(e, Agreed) for i in e.indices) == list(many)
+    blamed = {e.worker for e in seen if isinstance(e, Voted) and e.verdict is Verdict.DISPUTED}
+    assert blamed == {B}
+
+
 def test_only_those_who_ran_it_with_others_run_it_again() -> None:
     quorum = Quorum(Verify())
     quorum.handle(came(A, out(1), alone=True))
