@@ -183,7 +183,8 @@ class Sitting:
         log = bytes(self._logs)
         if kind == frames.FAILURE:
             return Outcome(None, _failure(body), usage, log)
-        if len(body) <= _CHUNK:
+        plain = body[:1] in (b"\xc4", b"\xc5", b"\xc6")  # bytes: nothing to walk through
+        if len(body) <= (8 * _CHUNK if plain else _CHUNK):
             wrong = _wrong(body, self._rules.check_bytes)
         else:
             wrong = await trio.to_thread.run_sync(_wrong, body, self._rules.check_bytes)
@@ -229,8 +230,12 @@ class _Sender:
                         parts, gathered = [], 0
                 for name, path in block.files:
                     async for part in _file_parts(name, path):
-                        await self._write(b"".join([*parts, part]) if parts else part)
+                        if len(part) < _CHUNK:
+                            part = b"".join([*parts, part])
+                        elif parts:
+                            await self._write(b"".join(parts))
                         parts = []
+                        await self._write(part)
                 if gathered > _CHUNK:
                     await self._write(b"".join(parts))
                     parts, gathered = [], 0
@@ -260,7 +265,9 @@ async def _file_parts(name: str, path: str) -> AsyncIterator[bytes]:
                 chunk = file.read(want) if size <= 4 * _CHUNK else await trio.to_thread.run_sync(file.read, want)
                 if not chunk:
                     raise LocalError(f"the input {name} became shorter while it was read")
-                yield head + chunk if head else chunk
+                if head:
+                    yield head
+                yield chunk
                 head, left = b"", left - len(chunk)
             if head:
                 yield head

@@ -77,6 +77,15 @@ class Wire:
         if self._out_bytes >= _GATHER_BYTES:
             self.flush()
 
+    def _send(self) -> None:
+        """Write what is gathered; a large body goes as it is, the rest in one piece."""
+        out, self._out, self._out_bytes = self._out, [], 0
+        if len(out[-1]) >= _GATHER_BYTES:
+            self._sock.sendall(b"".join(out[:-1]))
+            self._sock.sendall(out[-1])
+        else:
+            self._sock.sendall(b"".join(out))
+
     def flush_some(self) -> None:
         """Send what was gathered, at most every _FLUSH_S: for logs of a block that has the process to itself."""
         if time.monotonic() - self._flushed > _FLUSH_S:
@@ -86,11 +95,9 @@ class Wire:
         with self._mutex:
             if not self._out:
                 return
-            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-            self._out, self._out_bytes = [], 0
             self._flushed = time.monotonic()
             try:
-                self._sock.sendall(data)
+                self._send()
             except OSError:
                 os._exit(0)
 
