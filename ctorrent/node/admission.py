@@ -18,6 +18,7 @@ from ctorrent.node.world import World
 PER_PEER = 4  # a worker has one; another after a lost connection, whose end this side may notice late
 KEPT_SHARE = 8  # one place of so many is kept for friends and this node itself
 GRACE_S = 2.0  # to introduce oneself and ask, before one counts as idle
+HURRY_S = 10.0  # a peer whose sessions are ended by its own next ones within so long floods
 EXCESS_POINTS = 5  # of 100: honest workers that reconnect in a hurry come twice or thrice, not twenty times
 
 
@@ -29,6 +30,7 @@ class Guest:
     network: str
     trusted: bool
     heard: float  # when it last said something
+    began: float
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
@@ -48,10 +50,12 @@ class Admission:
         known = self._people.known.get(peer)
         own = peer == self._world.node
         trusted = own or (known is not None and self._people.is_friend(known.owner))
-        guest = Guest(peer, network_of(self._world, peer), trusted, now)
-        if not own and sum(one.peer == peer for one in self._guests) >= PER_PEER:
-            self._world.directory.charge(peer, EXCESS_POINTS, "opens too many sessions")
-            return None
+        guest = Guest(peer, network_of(self._world, peer), trusted, now, now)
+        theirs = [one for one in self._guests if one.peer == peer]
+        if not own and len(theirs) >= PER_PEER:  # earlier lives of a machine that lost its connections, or a flood
+            if now - theirs[0].began < HURRY_S:
+                self._world.directory.charge(peer, EXCESS_POINTS, "opens too many sessions")
+            self._end(theirs[0])
         if not own and not self._make_room(guest, now):
             return None
         self._guests[guest] = None
@@ -76,10 +80,12 @@ class Admission:
         idle = [one for one in guests if now - one.heard >= GRACE_S and not self._busy(one.peer)]
         if not idle:
             return False
-        gone = min(idle, key=lambda one: (one.trusted, one.heard))
-        self.leave(gone)
-        gone.scope.cancel()
+        self._end(min(idle, key=lambda one: (one.trusted, one.heard)))
         return True
+
+    def _end(self, guest: Guest) -> None:
+        self.leave(guest)
+        guest.scope.cancel()
 
 
 def network_of(world: World, peer: NodeId) -> str:
