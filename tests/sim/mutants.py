@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ctorrent.dispatch.machine import Dispatch
@@ -16,6 +16,8 @@ from ctorrent.node import ends
 from ctorrent.node.selfrun import SelfRun
 from ctorrent.verify import words as q
 from ctorrent.verify.quorum import Quorum
+
+from .story import Plan
 
 
 @contextmanager
@@ -53,8 +55,9 @@ def the_first_answer_wins() -> AbstractContextManager[None]:
     return replaced(Quorum, "__init__", hasty)
 
 
-def the_program_is_believed_deterministic() -> AbstractContextManager[None]:
-    """The requester blames without having run the block twice itself."""
+@contextmanager
+def the_program_is_believed_deterministic() -> Iterator[None]:
+    """The requester blames at once: it neither waits for the first blocks nor runs a disputed one twice itself."""
 
     async def no_check(self: SelfRun, record: Any, index: int, owner: Any) -> Any:
         found = await check(self, record, index, owner)
@@ -62,14 +65,26 @@ def the_program_is_believed_deterministic() -> AbstractContextManager[None]:
             return found
         return q.SelfChecked(index, found.worker, owner, found.fingerprint, (found.outputs[0],) * 2)
 
-    check = SelfRun.check
-    return replaced(SelfRun, "check", no_check)
+    def hasty(self: Quorum, verify: Any, *_: Any) -> None:
+        init(self, verify, q.Rules(early_share=1.1, steady_share=1.1, contradictions_max=1 << 30))
+
+    check, init = SelfRun.check, Quorum.__init__
+    with replaced(SelfRun, "check", no_check), replaced(Quorum, "__init__", hasty):
+        yield
 
 
-MUTANTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
-    "never ended": lost_units_are_forgotten,
-    "oversold": capacity_is_lent_twice,
-    "settled twice": a_restart_forgets_what_settled,
-    "wrong answer": the_first_answer_wins,
-    "slander": the_program_is_believed_deterministic,
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`shows_in`: stories that can show the fault at all; the sweep need not live through the others."""
+
+    inject: Callable[[], AbstractContextManager[None]]
+    shows_in: Callable[[Plan], bool]
+
+
+MUTANTS: dict[str, Mutant] = {
+    "never ended": Mutant(lost_units_are_forgotten, lambda plan: plan.crashes),
+    "oversold": Mutant(capacity_is_lent_twice, lambda plan: plan.jobs > 1),
+    "settled twice": Mutant(a_restart_forgets_what_settled, lambda plan: plan.crashes),
+    "wrong answer": Mutant(the_first_answer_wins, lambda plan: plan.liars == "alone" and not plan.wavering),
+    "slander": Mutant(the_program_is_believed_deterministic, lambda plan: plan.wavering > 0),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -51,11 +51,16 @@ class Plan:
 def plan(dice: Random) -> Plan:
     return Plan(
         liars=dice.choice(["none", "none", "alone", "together"]),
-        wavering=dice.choice([0.0] * 8 + [0.15, 1.0]),
+        wavering=dice.choice([0.0] * 7 + [0.4, 0.7, 1.0]),
         rough=dice.random() < 0.4,
         crashes=dice.random() < 0.5,
         jobs=dice.choice([1, 1, 2]),
     )
+
+
+def plan_of(seed: int) -> Plan:
+    """What a seed draws, without living through it."""
+    return plan(simulate.Simulation(seed).dice("story"))
 
 
 @dataclass(slots=True)
@@ -69,12 +74,14 @@ class Story:
     states: list[str] = field(default_factory=list)
 
 
-def tell(seed: int) -> Story:
-    """Live through a seed, and judge it."""
+def tell(seed: int, wavering: float | None = None) -> Story:
+    """Live through a seed, and judge it. wavering: instead of what the seed drew."""
 
     async def main(simulation: simulate.Simulation) -> Story:
         dice = simulation.dice("story")
         story = Story(plan(dice))
+        if wavering is not None:
+            story.plan = replace(story.plan, wavering=wavering)
         with watched_quorums(story):
             async with open_swarm(simulation, ROUGH if story.plan.rough else CALM) as swarm:
                 await live(swarm, story, dice)
