@@ -217,3 +217,18 @@ def test_nothing_is_left_when_a_cell_closes_in_mid_block(level: str, tmp_path: P
                 await cell.run([block(0)])
 
     trio.run(main)
+
+
+def test_a_pickled_function_is_loaded_inside_only(level: str, tmp_path: Path) -> None:
+    """The bundle brings cloudpickle along, so that the environment need not have it."""
+    import cloudpickle
+
+    factor = 3
+    files = {f"cloudpickle/{path.name}": path.read_bytes() for path in Path(cloudpickle.__file__).parent.glob("*.py")}
+    files["function.pkl"] = cloudpickle.dumps(lambda index: index * factor)
+
+    async def body(cell: Cell) -> None:
+        outcomes = await cell.run([block(i) for i in range(3)])
+        assert [canon.decode(o.value or b"") for o in outcomes] == [0, 3, 6], outcomes
+
+    in_cell(level, tmp_path, files, body, entry="function.pkl:")
