@@ -1,5 +1,4 @@
 """One job, coordinated by its requester: messages and time in, machines asked, effects performed.
-
     sessions ─messages─▶ inbox ─▶ auction   ─▶ announcements, engagements
                                   dispatch  ─▶ assignments, revocations ─▶ sessions
                                   quorum    ─▶ blocks that ended, votes ─▶ journal, scribe
@@ -40,7 +39,7 @@ from ctorrent.node.commits import Committer
 from ctorrent.node.ends import Ends
 from ctorrent.node.errands import Errands
 from ctorrent.node.experience import Experience
-from ctorrent.node.items import Fetched, Item, Lost, Order, Said
+from ctorrent.node.items import Fetched, Item, Lost, Order, Said, gather
 from ctorrent.node.jobbook import End, JobRecord
 from ctorrent.node.logbook import Logbook
 from ctorrent.node.people import People
@@ -55,12 +54,14 @@ from ctorrent.node.tender import Tender
 from ctorrent.node.world import World
 from ctorrent.ports import Delete, Write
 from ctorrent.verify import words as q
+from ctorrent.verify.compare import check_output
 from ctorrent.verify.quorum import Quorum
 from ctorrent.wire import codec
 
 log = logging.getLogger(__name__)
 
 INBOX = 1024  # messages of all sessions: beyond it, sessions are read no further until the job caught up
+CHECKS_S = 60.0  # after the last block: then votes that no self-check backs are dropped
 BATCH = 256  # messages handled between two commits
 PROMISES = (Acknowledged, Amended, Finished)  # said only after what they stand on is on the disk
 
@@ -99,6 +100,7 @@ class Coordination:
         self._posts: list[tuple[Session, Message]] = []
         self._early = ""  # why the job ends before all its blocks did
         self._nursery: trio.Nursery | None = None
+        self._checks_end: float | None = None
 
     async def tell(self, item: Item) -> None:
         """Queue something for this job; waits while the inbox is full."""
@@ -112,7 +114,6 @@ class Coordination:
         return self.board.status(self.world.clock.now(), self.record.state, running)
 
     def gave(self, assignment: Digest) -> bool:
-        """Is this assignment one of this job's that are under way?"""
         return assignment in self._given
 
     async def run(self, conclude: Callable[[JobRecord], Awaitable[None]]) -> None:
@@ -131,7 +132,7 @@ class Coordination:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._begin()
-            while not self._dispatch.done:
+            while not self._dispatch.done or self._still_checking():
                 await self._flush()
                 self._changed()
                 items = await self._wait()
@@ -166,6 +167,12 @@ class Coordination:
         self._on_dispatch(self._dispatch.handle(d.Close(), now))
         self._tender(self.tender.begin(now))
 
+    def _still_checking(self) -> bool:
+        """Votes wait for the coordinator's own runs a while longer than the blocks do."""
+        if self._checks_end is None:
+            self._checks_end = self.world.clock.now() + CHECKS_S
+        return self._quorum.checking and self.world.clock.now() < self._checks_end
+
     def _out_of_time(self) -> None:
         """A job has a time of its own, counted from its submission, over restarts."""
         limit = self.record.job.manifest.limits.job_s
@@ -175,16 +182,8 @@ class Coordination:
     async def _wait(self) -> list[Item]:
         """What arrived, at most BATCH, or nothing when a machine wants to be woken."""
         wakes = [t for t in (self._dispatch.next_wakeup, self.tender.next_wakeup) if t is not None]
-        pause = max(0.0, min(wakes) - self.world.clock.now()) if wakes else 60.0
-        items: list[Item] = []
-        with trio.move_on_after(pause):
-            items.append(await self._inbox.receive())
-        while items and len(items) < BATCH:
-            try:
-                items.append(self._inbox.receive_nowait())
-            except trio.WouldBlock:
-                break
-        return items
+        pause = max(0.0, min(wakes) - self.world.clock.now()) if wakes else 1.0
+        return await gather(self._inbox, pause, BATCH)
 
     async def _flush(self) -> None:
         """Say what promises nothing at once; hand the rest to the committer, which says it after its commit."""
@@ -199,8 +198,8 @@ class Coordination:
         await self._committer.hand(puts, [post for post in posts if isinstance(post[1], PROMISES)])
 
     def _changed(self) -> None:
-        event, self.changed = self.changed, trio.Event()
-        event.set()
+        self.changed.set()
+        self.changed = trio.Event()
 
     def _take(self, item: Item) -> None:
         now = self.world.clock.now()
@@ -327,6 +326,9 @@ class Coordination:
             return
         try:
             inside = given.opened(item.outputs)
+            for output in given.outputs:
+                if output.data is not None:
+                    check_output(output.data)
         except PeerError as error:
             self._spoiled(given, error.message, now)
             return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import trio
+
 from ctorrent.model.ids import Digest
 from ctorrent.model.session import Message
 from ctorrent.node.returned import Given
@@ -44,3 +46,16 @@ class Order:
 
 
 Item = Said | Lost | Fetched | Order | q.Event
+
+
+async def gather(inbox: trio.MemoryReceiveChannel[Item], within_s: float, most: int) -> list[Item]:
+    """What is there, at most `most`; waits up to within_s for the first. Empty: only time passed."""
+    items: list[Item] = []
+    with trio.move_on_after(within_s):
+        items.append(await inbox.receive())
+    while items and len(items) < most:
+        try:
+            items.append(inbox.receive_nowait())
+        except trio.WouldBlock:
+            break
+    return items

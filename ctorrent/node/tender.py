@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ctorrent.canon import encode
@@ -255,7 +255,7 @@ class Tender:
         left = len(self._record.blocks) - ended
         return min(SLOTS_WANTED_MAX, max(0, left) * self._record.job.manifest.verify.replicas)
 
-    def _snapshot(self, now: float, measured: dict[NodeId, tuple[int, float]]) -> m.Snapshot:
+    def _snapshot(self, now: float, measured: Mapping[NodeId, tuple[int, float]]) -> m.Snapshot:
         standings = {
             node: rank.Standing(said.agreed, said.disputed, *self._experience.of(node))
             for node, said in self._scribe.snapshot().items()

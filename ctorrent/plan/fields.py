@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ctorrent import canon
-from ctorrent.model.job import Assurance, Equality, Isolation
+from ctorrent.model.job import Equality, Isolation
 from ctorrent.plan.folder import is_pattern
 from ctorrent.plan.kinds import Field, Kind, choice, entries_of, number, section, several, size, span, text, whole
 from ctorrent.plan.source import Count, Globs, Grid, Items, Source, Split
@@ -104,12 +104,10 @@ NEEDS = {
 VERIFY = {
     "replicas": Field("replicas", whole(1, 64), "how many owners must agree on each block"),
     "replicas_max": Field("replicas_max", whole(1, 64), "with no majority by then a block is reported disputed"),
-    "equal": Field("equal", choice({e.name.lower(): e for e in Equality if e is not Equality.SCRIPT}), "what agreeing means"),
+    "equal": Field("equal", choice({e.name.lower(): e for e in (Equality.AUTO, Equality.EXACT, Equality.NUMERIC)}), "what agreeing means"),
     "rtol": Field("rtol", number(0, 1), "relative tolerance of floats"),
     "atol": Field("atol", number(), "absolute tolerance of floats"),
     "nan": Field("nan_equal", choice({"equal": True, "different": False}), "whether NaN agrees with NaN"),
-    "assurance": Field("assurance", choice({a.name.lower(): a for a in Assurance}), "how much checking is spent"),
-    "homogeneous": Field("homogeneous", choice({"true": True, "false": False}), "replicas only on equal hardware"),
 }
 LIMITS = {
     "seconds": Field("block_s", span(), "wall clock of one block"),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctorrent.errors import JobFileError
-from ctorrent.model.job import Assurance, Environment, Equality, Isolation, Limits, Needs, ProgramKind, Verify
+from ctorrent.model.job import Environment, Equality, Isolation, Limits, Needs, ProgramKind, Verify
 from ctorrent.plan.jobfile import JobFile, override, parse_jobfile
 from ctorrent.plan.schema import job_schema
 from ctorrent.plan.source import Count, Globs, Grid, Items, Split
@@ -23,7 +23,7 @@ command: [sh, run.sh, "{input}", 3.10, no]
 blocks:
   split: {file: big.csv, by: csv, size: 50}
 reduce: {python: "merge.py:merge"}
-verify: {replicas: 3, replicas_max: 7, equal: numeric, rtol: 1e-3, atol: 0, nan: different, assurance: economy, homogeneous: true}
+verify: {replicas: 3, replicas_max: 7, equal: numeric, rtol: 1e-3, atol: 0, nan: different}
 needs:
   cpu: 2
   memory: 2 GB
@@ -61,7 +61,7 @@ def test_the_full_one() -> None:
     assert job.argv == ("sh", "run.sh", "{input}", "3.10", "no")
     assert job.source == Split("big.csv", "csv", 50, as_params=False)
     assert job.reduce == "python merge.py:merge"
-    assert job.verify == Verify(3, 7, Equality.NUMERIC, 1e-3, 0.0, False, Assurance.ECONOMY, True)
+    assert job.verify == Verify(3, 7, Equality.NUMERIC, 1e-3, 0.0, False)
     assert job.needs == Needs(2, 2 * 10**9, 1, 8 << 30, "8.0", Isolation.DOCKER)
     assert job.environment == Environment("3.10", "x86_64", ("numpy>=1.26,<3", "scikit-learn>=1.4"), ("awk",))
     assert job.limits == Limits(300.0, 1_500_000, 100, 1 << 30, 7200.0, 3)
