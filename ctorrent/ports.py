@@ -81,8 +81,10 @@ class Directory(Protocol):
     async def connect(self, address: str, how: str = "join") -> NodeId:
         """Dial a multiaddr that ends in /p2p/ID. Raises Unavailable with what failed, in words."""
 
-    async def connect_record(self, record: bytes) -> NodeId:
+    async def connect_record(self, record: bytes, of: NodeId | None = None) -> NodeId:
         """Dial the author of a signed peer record, at addresses inside it only (private ones only if on-link).
+
+        of: whose record it must be; BadSignature, before anything is dialled, when it is another's.
 
         Raises BadSignature, Malformed, or Unavailable.
         """

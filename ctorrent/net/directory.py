@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
 from multiaddr import Multiaddr
 
-from ctorrent.errors import Unavailable
+from ctorrent.errors import BadSignature, Unavailable
 from ctorrent.model.ids import NodeId
 from ctorrent.net.addresses import ip_of, parse
 from ctorrent.net.contacts import Contacts
@@ -86,8 +87,10 @@ class NetDirectory:
             raise Unavailable(f"{address[:100]!r} cannot be dialled", "It should look like /ip4/1.2.3.4/tcp/4270/p2p/12D3….")
         return await self._connect(target, [_bare(parsed)], how)
 
-    async def connect_record(self, record: bytes) -> NodeId:
+    async def connect_record(self, record: bytes, of: NodeId | None = None) -> NodeId:
         peer_id, addresses = read_record(record)
+        if of is not None and str(peer_id) != of:
+            raise BadSignature(f"the record of {peer_id} was shown as that of {of}")
         worth = [address for address in map(_bare, addresses) if self.host.near.may_dial(address)]
         if not worth and not self.host.network.get_connections(peer_id):
             raise Unavailable(f"{peer_id} names no address that this machine may dial")
@@ -189,7 +192,16 @@ class NetDirectory:
     def connection_lost(self, connection: Any) -> None:
         peer_id = connection.muxed_conn.peer_id
         if not self.host.network.get_connections(peer_id):
+            self._ask_again(peer_id)
             self._book.disconnected(NodeId(str(peer_id)))
+
+    def _ask_again(self, peer_id: ID) -> None:
+        """libp2p identifies nobody whose protocols it remembers: one that comes back from another port stays unheard."""
+        store = self.host.libp2p.get_peerstore()
+        with suppress(PeerStoreError):
+            store.clear_protocol_data(peer_id)
+        with suppress(PeerStoreError):
+            store.clear_addrs(peer_id)
 
     def identified(self, peer_id: ID) -> None:
         store = self.host.libp2p.get_peerstore()

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +36,8 @@ from ctorrent.wire import codec, names
 
 CODE_BYTES_MAX = 128 * MIB  # a job's code bundle is held in memory while its cell is made
 INPUT_BYTES_MAX = 4096 * MIB
-WAITING_MAX = 64  # assignments queued here; a coordinator keeps to the credit, so more is its fault
+CREDIT_PER_SLOT = 3  # one runs, one has its inputs, one is under way
+CREDIT_SLACK = 16  # assignments above twice the credit: those revoked a moment ago still end
 LEASE_SHARE = 0.8  # of a lease is used: the rest covers the way back and two clocks that differ
 PROGRESS_BYTES_MAX = 64 << 10  # of log in one frame; the rest of a larger piece is in the result's last bytes
 INLINE_UNIT_BYTES = 4 << 20  # of a unit's outputs: a record of the journal holds them with their logs; the rest are blobs
@@ -73,7 +75,8 @@ class Engagement:
         self.gpus: tuple[str, ...] = ()
         self.slots = 1
         self._world, self._seeder, self._share, self._liar = world, seeder, share, liar
-        self._queue, self._waiting = trio.open_memory_channel[Unit](WAITING_MAX)
+        self._queue, self._waiting = trio.open_memory_channel[Unit](math.inf)  # `_scopes` is counted
+        self._last_work = world.clock.now()
         self._scopes: dict[Digest, trio.CancelScope] = {}
         self._kept = Owed(world.journal, world.clock)
         self._owed = self._kept.of(job.id)
@@ -112,16 +115,14 @@ class Engagement:
         self._check(assignment, coordinator, message.blocks)
         if identifier in self._owed or identifier in self._scopes:
             return  # a replay: there is one result for it, and it is on its way or there
+        if len(self._scopes) >= 2 * CREDIT_PER_SLOT * self.slots + CREDIT_SLACK:
+            raise LimitExceeded("more assignments than the credit allows")
+        self._scopes[identifier] = trio.CancelScope()  # before anything waits: the same one must not come in twice
         if assignment.term > self._term:
             self._term = assignment.term
             await self._world.journal.commit([Put("term", self.id, encode(assignment.term))])
         ends = self._world.clock.now() + assignment.lease_s * LEASE_SHARE
-        self._scopes[identifier] = trio.CancelScope()
-        try:
-            self._queue.send_nowait(Unit(identifier, assignment, message.blocks, ends))
-        except trio.WouldBlock:
-            del self._scopes[identifier]
-            raise LimitExceeded("more assignments than the credit allows") from None
+        self._queue.send_nowait(Unit(identifier, assignment, message.blocks, ends))
 
     def _check(self, assignment: Assignment, coordinator: NodeId, blocks: Sequence[Block]) -> None:
         if coordinator != self.job.manifest.requester or assignment.job != self.id:
@@ -195,6 +196,11 @@ class Engagement:
         elif trio.current_time() >= scope.deadline:
             self._post(codec.encode_message(HandBack(unit.id, No(NoReason.BUSY, "the lease ran out"))))
         self._scopes.pop(unit.id, None)
+        self._last_work = self._world.clock.now()
+
+    def idle_s(self) -> float:
+        """Seconds since there was work; 0 while there is."""
+        return 0.0 if self._scopes else self._world.clock.now() - self._last_work
 
     async def _outcomes(self, cell: Cell, unit: Unit, slots: trio.CapacityLimiter) -> list[Outcome]:
         try:

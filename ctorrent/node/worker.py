@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from weakref import WeakValueDictionary
 
 import trio
 
-from ctorrent.errors import CTorrentError, PeerError, Unavailable
+from ctorrent.errors import CTorrentError, PeerError, Unavailable, Unsupported
 from ctorrent.market.answer import dial_after
 from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, show_job
 from ctorrent.model.offer import EnvironmentInfo
@@ -32,9 +33,10 @@ from ctorrent.model.session import (
 )
 from ctorrent.model.trade import Announcement, Bid, No, NoReason
 from ctorrent.node import loopback
-from ctorrent.node.engagement import Engagement
+from ctorrent.node.engagement import CREDIT_PER_SLOT, Engagement
 from ctorrent.node.lie import Liar
 from ctorrent.node.owed import Owed
+from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.session import Session, introduce
@@ -47,9 +49,15 @@ log = logging.getLogger(__name__)
 
 JOBS_HEARD = 4096  # highest round per job; the oldest is forgotten first
 REDIAL_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # then the engagement is given up; results are kept
-HAND_OVER_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)  # between tries to reach a requester that is owed results
+HAND_OVER_S = (0.1, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)  # between tries to reach a requester that is owed results
+BIDS_BELIEVED = 64  # of an announcement's wish: what our own auction asks for at most; more would be a stampede
+ANNOUNCED_BURST, ANNOUNCED_PER_S = 256, 4.0  # by one author: a hundred open jobs, each announced ever more rarely
+ANSWERS_MAX, ANSWERS_A_REQUESTER = 512, 32  # announcements being answered at once
+RECORD_BURST, RECORD_PER_S = 16, 0.5  # dials at addresses that an announcement names: nobody is to aim this node
+STRANGERS_MAX, STRANGER_MAX = 12, 6  # jobs of strangers, and of one: of share.JOBS_MAX, the rest waits for friends
+IDLE_S = 600.0  # then a stranger's job without work gives up its place
+OFFERED_MAX = 256  # jobs of one requester that were asked about or bid for
 RETRY_MAX_S = 120.0  # a requester may ask for patience, not for ever
-CREDIT_PER_SLOT = 3  # one runs, one has its inputs, one is under way
 
 
 class Worker:
@@ -65,6 +73,10 @@ class Worker:
         self._cannot: dict[JobId, No] = {}  # jobs whose cell could not be made here
         self._lines: dict[NodeId, _Line] = {}
         self._dials: WeakValueDictionary[NodeId, trio.Lock] = WeakValueDictionary()  # one session a requester
+        self._announced = Patience(ANNOUNCED_BURST, ANNOUNCED_PER_S)
+        self._records = Patience(RECORD_BURST, RECORD_PER_S, kept=1)
+        self._answering: Counter[NodeId] = Counter()
+        self._retrying: set[JobId] = set()
         self._nursery: trio.Nursery | None = None
         self._owed = Owed(world.journal, world.clock)
         self._handing: dict[NodeId, None] = {}  # requesters that something is being handed over to
@@ -78,7 +90,17 @@ class Worker:
             await self._owed.tidy()
             for requester in self._owed.requesters():
                 nursery.start_soon(self._hand_over, requester)
-            await trio.sleep_forever()
+            while True:
+                await trio.sleep(IDLE_S / 10)
+                self._end_idle()
+
+    def _end_idle(self) -> None:
+        """A stranger may not keep a warm cell for work that never comes."""
+        for engagement in list(self.engagements.values()):
+            if self._is_stranger(engagement.job.manifest.requester) and engagement.idle_s() > IDLE_S:
+                if engagement.session is not None:
+                    engagement.session.post(NoThanks(engagement.id, (No(NoReason.BUSY, "there was no work"),)))
+                engagement.over.set()
 
     # -- announcements ------------------------------------------------------------------------------------------------
 
@@ -89,7 +111,9 @@ class Worker:
         except PeerError as error:
             self._world.directory.charge(author, 10, error.message)
             return False
-        return announcement.ring == ring and announcement.requester == author
+        if announcement.ring != ring or announcement.requester != author:
+            return False
+        return self._announced.take(author, self._world.clock.now())
 
     def hear(self, message: bytes) -> None:
         """An announcement that passed check()."""
@@ -102,22 +126,30 @@ class Worker:
         while len(self._heard) > JOBS_HEARD:
             del self._heard[next(iter(self._heard))]
         engagement = self.engagements.get(announcement.job)
-        if (engagement is None or not engagement.engaged) and self._nursery is not None:
+        busy = self._answering.total() >= ANSWERS_MAX or self._answering[announcement.requester] >= ANSWERS_A_REQUESTER
+        if (engagement is None or not engagement.engaged) and self._nursery is not None and not busy:
             self._nursery.start_soon(self._answer, announcement)
 
     async def _answer(self, announcement: Announcement) -> None:
-        own = announcement.requester == self._world.node
-        audience = sum(contact.connected for contact in self._world.directory.contacts())
-        if not own:
-            pause = dial_after(announcement.bids_wanted, audience, self._rng)
-            if pause is None:
+        requester, pause = announcement.requester, 0.0
+        if requester != self._world.node:
+            audience = sum(contact.connected for contact in self._world.directory.contacts())
+            wait = dial_after(min(BIDS_BELIEVED, announcement.bids_wanted), audience, self._rng)
+            if wait is None:
                 return
-            await trio.sleep(pause)
+            pause = wait
+        self._answering[requester] += 1
         try:
-            line = await self._line(announcement.requester, announcement.peer_record)
-            line.session.post(Interest(announcement.job, announcement.round))
+            await trio.sleep(pause)
+            (await self._line(requester, announcement.peer_record)).ask(announcement.job, announcement.round)
         except CTorrentError as error:
+            if isinstance(error, PeerError) and not isinstance(error, Unsupported):
+                self._world.directory.charge(requester, 20, error.message)
             log.info("job %s: %s", show_job(announcement.job), error.message)
+        finally:
+            self._answering[requester] -= 1
+            if not self._answering[requester]:
+                del self._answering[requester]
 
     async def _line(self, requester: NodeId, record: bytes) -> _Line:
         """The session with a requester, made when there is none."""
@@ -138,6 +170,7 @@ class Worker:
         session = await introduce(channel, self._people)
         line = _Line(self, session, record)
         self._lines[requester] = line
+        self._hand_all(line, requester)  # before anything is bid for: what is done already must not be given out again
         self._nursery.start_soon(line.run)
         return line
 
@@ -145,11 +178,9 @@ class Worker:
         try:
             return await self._world.streams.open(requester, names.SESSION)
         except Unavailable:
-            if not record:
+            if not record or not self._records.take("", self._world.clock.now()):
                 raise
-            found = await self._world.directory.connect_record(record)
-            if found != requester:
-                raise PeerError("an announcement carries the record of another peer") from None
+            await self._world.directory.connect_record(record, requester)
             return await self._world.streams.open(requester, names.SESSION)
 
     # -- one job ------------------------------------------------------------------------------------------------------
@@ -164,6 +195,8 @@ class Worker:
             return NoThanks(job.id, (self._cannot[job.id],))
         if self._owed.is_closed(job.id):
             return NoThanks(job.id, (No(NoReason.OTHER, "the job was closed before"),))
+        if engagement is None and self._is_stranger(job.manifest.requester) and self._strangers_fill(job.manifest.requester):
+            return NoThanks(job.id, (No(NoReason.BUSY, "places are kept for friends"),))
         if engagement is None:
             found = self._share.judge(job.manifest, line.session.identity)
             if not isinstance(found, EnvironmentInfo):
@@ -172,6 +205,8 @@ class Worker:
         for amendment in message.amendments:
             engagement.amended(amendment)
         line.offered[job.id] = engagement
+        while len(line.offered) > OFFERED_MAX:
+            del line.offered[next(iter(line.offered))]
         return Offered(codec.seal_bid(self._bid(engagement, message.nonce), self._world.keys.node))
 
     def _bid(self, engagement: Engagement, nonce: bytes) -> Bid:
@@ -185,6 +220,15 @@ class Worker:
             amendment_head=engagement.head,
         )  # fmt: skip
 
+    def _is_stranger(self, requester: NodeId) -> bool:
+        known = self._people.known.get(requester)
+        return requester != self._world.node and not self._people.is_friend(known.owner if known else None)
+
+    def _strangers_fill(self, requester: NodeId) -> bool:
+        """Do strangers, or this one, have all the places that strangers may have?"""
+        theirs = [one.job.manifest.requester for one in self.engagements.values()]
+        return theirs.count(requester) >= STRANGER_MAX or sum(map(self._is_stranger, theirs)) >= STRANGERS_MAX
+
     def _owner_of(self, engagement: Engagement) -> OwnerId | None:
         known = self._people.known.get(engagement.job.manifest.requester)
         return known.owner if known else None
@@ -194,8 +238,10 @@ class Worker:
         engagement = line.offered.pop(job, None)
         if engagement is None:
             return
+        requester = engagement.job.manifest.requester
         if job not in self.engagements:
-            taken = self._share.take(job, engagement.job.manifest.needs, engagement.slots)
+            full = self._is_stranger(requester) and self._strangers_fill(requester)
+            taken = None if full else self._share.take(job, engagement.job.manifest.needs, engagement.slots)
             if taken is None:
                 line.session.post(NoThanks(job, (No(NoReason.BUSY),)))
                 return
@@ -216,6 +262,9 @@ class Worker:
                 del self._cannot[next(iter(self._cannot))]
             if engagement.session is not None:
                 engagement.session.post(NoThanks(engagement.id, (self._cannot[engagement.id],)))
+        except* Exception:  # the outermost edge of one job: what it met must not end the others
+            log.exception("job %s ended by an error of ours", show_job(engagement.id))
+            self._cannot[engagement.id] = No(NoReason.OTHER, "an error inside ctorrent")
         finally:
             self._share.release(engagement.id)
             self.engagements.pop(engagement.id, None)
@@ -237,7 +286,7 @@ class Worker:
                 continue
             for job in jobs:
                 if job in self.engagements:
-                    fresh.session.post(Interest(job, 0))
+                    fresh.ask(job, 0)
             return
         for job in jobs:
             if job in self.engagements:
@@ -256,14 +305,13 @@ class Worker:
                 line = await self._line(requester, b"")
             except CTorrentError:
                 continue
-            self._hand_all(line, requester)
             await line.session.lost.wait()
         del self._handing[requester]
 
     def _hand_all(self, line: _Line, requester: NodeId) -> None:
         """What comes of it: an acknowledgement of each, or word that the job is over."""
         for job, results in self._owed.requesters().get(requester, {}).items():
-            line.session.post(Interest(job, 0))
+            line.ask(job, 0)
             for assignment, frames in results.items():
                 self._handed[assignment] = job
                 for frame in frames:
@@ -286,9 +334,16 @@ class Worker:
         if self._owed.requester_of(job) == requester:
             await self._owed.closed(job)
 
-    async def again(self, job: JobId, after_s: float) -> None:
+    def again(self, requester: NodeId, job: JobId, after_s: float) -> None:
         """A coordinator was full: ask once more later, if the job is still announced."""
+        heard = self._heard.get(job)
+        if heard is not None and heard.requester == requester and job not in self._retrying and self._nursery is not None:
+            self._retrying.add(job)
+            self._nursery.start_soon(self._once_more, job, after_s)
+
+    async def _once_more(self, job: JobId, after_s: float) -> None:
         await trio.sleep(min(RETRY_MAX_S, max(1.0, after_s)) * (0.5 + self._rng.random()))
+        self._retrying.discard(job)
         heard = self._heard.get(job)
         if heard is not None and job not in self.engagements:
             await self._answer(heard)
@@ -300,7 +355,15 @@ class _Line:
     def __init__(self, worker: Worker, session: Session, record: bytes) -> None:
         self.session, self.record = session, record
         self.offered: dict[JobId, Engagement] = {}
+        self._asked: dict[JobId, None] = {}
         self._worker = worker
+
+    def ask(self, job: JobId, number: int) -> None:
+        """Say that a job is of interest; only such jobs may be described."""
+        self._asked[job] = None
+        while len(self._asked) > OFFERED_MAX:
+            del self._asked[next(iter(self._asked))]
+        self.session.post(Interest(job, number))
 
     async def run(self) -> None:
         peer = self.session.identity.node
@@ -314,44 +377,53 @@ class _Line:
             except PeerError as error:
                 log.warning("requester %s: %s", peer, error.message)
                 self._worker._world.directory.charge(peer, 20, error.message)
+            except Exception:  # the outermost edge of one session: the others go on
+                log.exception("the session with requester %s failed", peer)
             self.session.lost.set()
             nursery.cancel_scope.cancel()
         await self._worker.lost(self)
 
     async def _on(self, message: Message, nursery: trio.Nursery) -> None:
-        worker = self._worker
+        worker, peer = self._worker, self.session.identity.node
+        if not isinstance(message, (Assign, Acknowledged, Revoke)):
+            self.session.idle_talk()
         match message:
-            case Describe():
+            case Describe(job=job) if job in self._asked:
+                del self._asked[job]
                 self.session.post(worker.described(self, message))
             case Engaged(job=job):
                 worker.engage(self, job)
             case Declined(job=job, no=no, retry_s=retry_s):
                 self.offered.pop(job, None)
-                if retry_s > 0 and worker._nursery is not None:
-                    worker._nursery.start_soon(worker.again, job, retry_s)
+                if retry_s > 0:
+                    worker.again(peer, job, retry_s)
                 elif no.reason is NoReason.FULL:  # it has no such open job
-                    await worker.over(self.session.identity.node, job)
+                    await worker.over(peer, job)
             case Assign():
                 await self._assigned(message)
             case Acknowledged(assignment=assignment):
-                await worker.acknowledged(self.session.identity.node, assignment)
+                await worker.acknowledged(peer, assignment)
             case Revoke(assignment=assignment):
                 for engagement in list(worker.engagements.values()):
                     if engagement.session is self.session:
                         engagement.revoke(assignment)
             case Amended(amendment=sealed):
-                job = codec.open_amendment(sealed, self.session.identity.node).job
+                job = codec.open_amendment(sealed, peer).job
                 if job in worker.engagements:
                     worker.engagements[job].amended(sealed)
             case Finished(job=job):
-                await worker.over(self.session.identity.node, job)
+                await worker.over(peer, job)
             case _:
                 pass
 
     async def _assigned(self, message: Assign) -> None:
         assignment, _ = codec.open_assignment(message.assignment)
         engagement = self._worker.engagements.get(assignment.job)
-        if engagement is not None:
+        if engagement is None:
+            self.session.idle_talk()
+        elif engagement.job.manifest.requester != self.session.identity.node:
+            raise PeerError("an assignment in another requester's job")
+        else:
             await engagement.assign(message)
 
 

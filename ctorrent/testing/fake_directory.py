@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ctorrent import canon
-from ctorrent.errors import Malformed, Unavailable
+from ctorrent.errors import BadSignature, Malformed, Unavailable
 from ctorrent.model.ids import NodeId, node_id
 from ctorrent.ports import Contact
 from ctorrent.seal import Sealed, verify
@@ -62,8 +62,11 @@ class FakeDirectory:
         await self._reach(target, how)
         return target
 
-    async def connect_record(self, record: bytes) -> NodeId:
-        return await self.connect(_record_address(record), "gossip")
+    async def connect_record(self, record: bytes, of: NodeId | None = None) -> NodeId:
+        address = _record_address(record)
+        if of is not None and not address.endswith(of):
+            raise BadSignature("the record of another peer")
+        return await self.connect(address, "gossip")
 
     async def reach(self, peer: NodeId) -> None:
         """Be connected to a known or findable peer. Raises Unavailable."""
