@@ -10,13 +10,16 @@ import trio
 
 from ctorrent.errors import CTorrentError, LimitExceeded, Malformed, PeerError, Unavailable
 from ctorrent.model.ids import Digest, NodeId
-from ctorrent.model.session import BlobHead, BlobRequest
+from ctorrent.model.session import BlobHead, BlobRequest, Message
 from ctorrent.ports import BlobStore, Channel, Directory, Streams
 from ctorrent.wire import codec, names
 
 CHUNK_BYTES = names.FRAME_BYTES_MAX // 2  # two chunks a frame limit: the second is read while the first is sent
 CHANNELS_A_PEER = 4  # fetches from one peer at once: more only share the same line
 IDLE_S = 60.0  # a peer that sends no chunk for so long is given up
+RATE_MIN_BYTES_S = 16 << 10  # below a modem's, somebody holds a place and a line on purpose
+CHUNK_MIN_BYTES = 4 << 10  # but for the last one: each costs a write
+PEERS_MAX = 256  # whose idle channels are kept for the next fetch
 REQUEST_IDLE_S = 600.0  # a served channel that asks nothing for so long is closed
 LOCAL_FETCHES = 64  # fetches at once in all
 
@@ -46,7 +49,7 @@ class Seeder:
                 if not isinstance(request, BlobRequest):
                     raise Malformed(f"{type(request).__name__} on a blob channel")
                 await self._answer(channel, request)
-        except (trio.TooSlowError, Unavailable):
+        except (trio.TooSlowError, Unavailable, KeyError):  # KeyError: the blob was tidied away meanwhile
             pass
         finally:
             await _close(channel)
@@ -61,13 +64,13 @@ class Seeder:
             await channel.send(await self._blobs.read(request.blob, offset, min(CHUNK_BYTES, size - offset)))
 
     async def fetch_all(self, blobs: Sequence[Digest], sources: Sequence[NodeId], limit: int) -> None:
-        """Have all of these, several on their way at once. Raises the first Unavailable."""
-        failed: list[Unavailable] = []
+        """Have all of these, several on their way at once. Raises the first error: Unavailable, or LocalError of the disk."""
+        failed: list[CTorrentError] = []
 
         async def one(blob: Digest) -> None:
             try:
                 await self.fetch(blob, sources, limit)
-            except Unavailable as error:
+            except CTorrentError as error:
                 failed.append(error)
                 nursery.cancel_scope.cancel()
 
@@ -107,12 +110,9 @@ class Seeder:
     async def _from(self, source: NodeId, blob: Digest, limit: int) -> None:
         line = self._lines.setdefault(source, _Line())
         async with line.limiter:
-            channel = line.free.pop() if line.free else await self._streams.open(source, names.BLOB)
+            channel, head = await self._asked(line, source, blob)
             whole = False
             try:
-                with trio.fail_after(IDLE_S):
-                    await channel.send(codec.encode_message(BlobRequest(blob, 0)))
-                    head = codec.decode_message(await channel.receive())
                 if not isinstance(head, BlobHead) or head.size_bytes > limit:
                     raise LimitExceeded(f"{source} answered a blob request with {head!r:.80}; the limit is {limit}")
                 if head.size_bytes < 0:
@@ -120,25 +120,51 @@ class Seeder:
                     raise Unavailable(f"{source} does not have it")
                 await self._blobs.receive(blob, head.size_bytes, self._chunks(channel, head.size_bytes))
                 whole = True
-            except trio.TooSlowError:
-                raise Unavailable(f"{source} sent nothing for {IDLE_S:.0f} s") from None
             finally:
                 if whole:
                     line.free.append(channel)
                 else:
                     await _close(channel)
+        await self._tidy()
+
+    async def _asked(self, line: _Line, source: NodeId, blob: Digest) -> tuple[Channel, Message]:
+        """A channel on which the blob was asked for, and what was answered first."""
+        while True:
+            kept = bool(line.free)
+            channel = line.free.pop() if kept else await self._streams.open(source, names.BLOB)
+            try:
+                with trio.fail_after(IDLE_S):
+                    await channel.send(codec.encode_message(BlobRequest(blob, 0)))
+                    return channel, codec.decode_message(await channel.receive())
+            except trio.TooSlowError:
+                await _close(channel)
+                raise Unavailable(f"{source} sent nothing for {IDLE_S:.0f} s") from None
+            except BaseException as error:
+                await _close(channel)
+                if not (kept and isinstance(error, Unavailable)):  # one kept from before may have been closed since
+                    raise
+
+    async def _tidy(self) -> None:
+        """Close what is kept for peers that were not asked for longest."""
+        while len(self._lines) > PEERS_MAX:
+            idle = (peer for peer, line in self._lines.items() if not line.limiter.borrowed_tokens)
+            if (old := next(idle, None)) is None:
+                return
+            for channel in self._lines.pop(old).free:
+                await _close(channel)
 
     async def _chunks(self, channel: Channel, size: int) -> AsyncIterator[bytes]:
         left = size
+        latest = trio.current_time() + IDLE_S + size / RATE_MIN_BYTES_S
         while left:
-            deadline = trio.current_time() + IDLE_S
+            deadline = min(latest, trio.current_time() + IDLE_S)
             with trio.CancelScope(deadline=deadline) as scope:
                 chunk = await channel.receive()
             if scope.cancelled_caught:
-                raise Unavailable(f"{channel.peer} sent no chunk for {IDLE_S:.0f} s")
+                raise Unavailable(f"{channel.peer} sends a blob too slowly, or not at all")
             left -= len(chunk)
-            if left < 0 or not chunk:
-                raise Malformed(f"{channel.peer} sent more than the blob's size")
+            if left < 0 or len(chunk) < min(CHUNK_MIN_BYTES, left + len(chunk)):
+                raise Malformed(f"{channel.peer} sent more than the blob's size, or crumbs of it")
             yield chunk
 
 
