@@ -163,6 +163,7 @@ class Sync:
         self._asked: tuple[Ring, tuple[Slice, ...]] | None = None
         self._wanted: deque[Want] = deque()
         self._open: deque[Want] = deque()  # sent, not yet answered, in order
+        self._outstanding: set[Want] = set()  # both of them: looked into, never iterated
         self._goal: dict[tuple[NodeId, int], int] = {}  # how far the peer says a log goes
         self._wants_made = 0
         self._compares = 0
@@ -298,8 +299,9 @@ class Sync:
     # either side ------------------------------------------------------------------------------------------------------
 
     def _queue(self, want: Want) -> None:
-        if self._wants_made < self._rules.wants_max and want not in self._wanted and want not in self._open:
+        if self._wants_made < self._rules.wants_max and want not in self._outstanding:
             self._wants_made += 1
+            self._outstanding.add(want)
             self._wanted.append(want)
 
     def _given(self, given: Given) -> list[Effect]:
@@ -311,7 +313,9 @@ class Sync:
         if not 0 <= given.answers <= len(self._open):
             return [*effects, Charge(self._peer, "an answer to no want"), *self._end("the peer broke the protocol")]
         for _ in range(given.answers):
-            self._further(self._open.popleft())
+            answered = self._open.popleft()
+            self._outstanding.discard(answered)
+            self._further(answered)
         return effects
 
     def _take_entry(self, signed: SignedEntry) -> list[Effect]:

@@ -7,11 +7,12 @@ nodes meet: each pair of connected peers compares its logs now and then (ledger/
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import trio
 
 from ctorrent.canon import CanonError, decode, encode
-from ctorrent.errors import CTorrentError, Malformed, PeerError
+from ctorrent.errors import CTorrentError, LimitExceeded, Malformed, PeerError, Unsupported
 from ctorrent.ledger.chain import Accept, Chain, ForkProof, Ignored, Refuse, Request
 from ctorrent.ledger.chain import Effect as ChainEffect
 from ctorrent.ledger.own import OwnLogs
@@ -24,6 +25,7 @@ from ctorrent.ledger.words import from_words, to_words
 from ctorrent.model.entry import Entry, EntryKind, SignedEntry
 from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, node_public
 from ctorrent.node import records
+from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
 from ctorrent.node.session import introduce
 from ctorrent.node.world import World
@@ -36,6 +38,13 @@ log = logging.getLogger(__name__)
 MEET_EVERY_S = 120.0  # a meeting with nothing new costs ~10 ms: 8 peers are 0.1 % of a core
 FRIEND_TRUST = 0.5  # a friend's vote weighs half of one's own experience
 RETRY_S = 10.0  # a peer that never introduced itself may be another program: it is asked this seldom
+MEETING_S = 900.0  # of one meeting: a peer that trickles or reads nothing holds its channel no longer
+USELESS_MAX = 4096  # entries of one meeting that were here already or fit nowhere; each costs a signature's check
+AUTHOR_BURST, AUTHOR_PER_S = 1024, 8.0  # gossiped entries: a requester with 200 workers writes that many in 30 s
+GOSSIP_BURST, GOSSIP_PER_S = 8192, 400.0  # of all authors together: 3 % of a core; what is not heard is synced later
+CHECKED_MAX = 64  # messages between their check and their hearing
+STORE_BYTES_MAX = 1 << 30  # of entries, but for this owner's and friends': keys are free, a disk is not
+TRIED_MAX = 4096  # as many as the directory's contacts
 TICK_S = 1.0  # tallies are due by the half minute; a second late is nothing
 
 
@@ -54,11 +63,16 @@ class Scribe:
         self._meet: set[NodeId] = set()
         self._tried: dict[NodeId, float] = {}
         self._wake = trio.Event()
+        self._authors = Patience(AUTHOR_BURST, AUTHOR_PER_S)
+        self._gossiped = Patience(GOSSIP_BURST, GOSSIP_PER_S, kept=1)
+        self._checked: dict[bytes, list[SignedEntry]] = {}
+        self._stored_bytes = 0
         self._load()
 
     def _load(self) -> None:
         """Chain what the journal holds. Entries were checked before they were stored; only decoding is repeated."""
         for _, value in self._world.journal.scan("entry"):
+            self._stored_bytes += len(value)
             self._chained(codec.open_entry(records.unpack_sealed(records.load(value))))
         for _, value in self._world.journal.scan("fork"):
             self.chain_fork(codec.open_entry(records.unpack_sealed(records.load(value))))
@@ -142,6 +156,7 @@ class Scribe:
             for s in fresh
         ]  # fmt: skip
         if puts:
+            self._stored_bytes += sum(len(put.value) for put in puts)
             await self._world.journal.commit(puts, durable)
 
     async def _gossip(self, ring: Ring, entries: list[Sealed]) -> None:
@@ -160,17 +175,35 @@ class Scribe:
 
     def check(self, ring: Ring, author: NodeId, message: bytes) -> bool:
         """Worth relaying: entries of this ring whose signatures hold."""
+        now = self._world.clock.now()
         try:
-            entries = [codec.open_entry(sealed) for sealed in codec.decode_entries(message)]
+            sealed = codec.decode_entries(message)
+            if not (self._authors.take(author, now, len(sealed)) and self._gossiped.take("", now, len(sealed))):
+                return False
+            entries = [codec.open_entry(one) for one in sealed]
         except PeerError as error:
             self._world.directory.charge(author, 10, error.message)
             return False
-        return bool(entries) and all(signed.entry.ring == ring for signed in entries)
+        if not entries or any(signed.entry.ring != ring for signed in entries):
+            return False
+        self._checked[message] = entries
+        while len(self._checked) > CHECKED_MAX:
+            del self._checked[next(iter(self._checked))]
+        return True
 
     async def hear(self, author: NodeId, message: bytes) -> None:
         """Entries that passed check()."""
-        for sealed in codec.decode_entries(message):
-            await self._take(self.chain.add(codec.open_entry(sealed), author))
+        entries = self._checked.pop(message, None)
+        for signed in entries if entries is not None else map(codec.open_entry, codec.decode_entries(message)):
+            if self._welcome(signed):
+                await self._take(self.chain.add(signed, author))
+
+    def _welcome(self, signed: SignedEntry) -> bool:
+        """Is there room for entries of this author?"""
+        if self._stored_bytes < STORE_BYTES_MAX or signed.entry.author == self._world.node:
+            return True
+        known = self._people.known.get(signed.entry.author)
+        return known is not None and self._people.is_friend(known.owner)
 
     async def _take(self, effects: list[ChainEffect]) -> None:
         for effect in effects:
@@ -214,7 +247,10 @@ class Scribe:
                 wanted, self._meet = self._meet, set()
                 for contact in self._world.directory.contacts():
                     if contact.connected and self._is_due(contact.node, wanted):
+                        self._tried.pop(contact.node, None)
                         self._tried[contact.node] = self._world.clock.now()
+                        while len(self._tried) > TRIED_MAX:
+                            del self._tried[next(iter(self._tried))]
                         nursery.start_soon(self._open, contact.node)
                 with trio.move_on_after(TICK_S):
                     await self._wake.wait()
@@ -234,30 +270,41 @@ class Scribe:
             with trio.move_on_after(MEET_EVERY_S):
                 await self.meet(await self._world.streams.open(peer, names.LEDGER))
         except CTorrentError as error:
+            if isinstance(error, PeerError) and not isinstance(error, Unsupported):
+                self._world.directory.charge(peer, 20, error.message)
             log.info("meeting with %s: %s", peer, error.message)
+        except Exception:  # the outermost edge of one meeting: the node goes on
+            log.exception("the meeting with %s failed", peer)
 
     async def meet(self, channel: Channel) -> None:
         """Introduce, agree on rings, reconcile. Handler of the ledger protocol, too."""
         try:
             session = await introduce(channel, self._people)
             mine = [str(ring) for ring in self.rings if self._people.both_in(session.identity, ring)]
-            await channel.send(encode(mine))
-            theirs = _texts(await channel.receive())
-            rings = [Ring.parse(text) for text in mine if text in theirs]
-            sync = Sync(self.chain, channel.peer, rings, channel.dialled, self._world.clock.now())
-            await self._reconcile(channel, sync)
+            with trio.move_on_after(MEETING_S):
+                await channel.send(encode(mine))
+                theirs = _texts(await channel.receive())
+                rings = [Ring.parse(text) for text in mine if text in theirs]
+                sync = Sync(self.chain, channel.peer, rings, channel.dialled, self._world.clock.now())
+                await self._reconcile(channel, sync)
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(2):
                 await channel.aclose()
 
     async def _reconcile(self, channel: Channel, sync: Sync) -> None:
         await self._perform(channel, sync.start())
+        given = 0
         while not sync.ended:
             event: Heard | Given | SyncTick | None = SyncTick()
             with trio.move_on_after(max(0.0, sync.deadline - self._world.clock.now())):
                 event = _sync_event(await channel.receive())
+            if isinstance(event, Given):
+                given += len(event.entries)
+                event = replace(event, entries=tuple(filter(self._welcome, event.entries)))
             if event is not None:
                 await self._perform(channel, sync.handle(event, self._world.clock.now()))
+            if given - sync.received > USELESS_MAX:
+                raise LimitExceeded(f"{channel.peer} gives entries that were here already, again and again")
 
     async def _perform(self, channel: Channel, effects: list[SyncEffect]) -> None:
         for effect in effects:
