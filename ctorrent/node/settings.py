@@ -59,7 +59,7 @@ def _file(path: Path) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # not TOML, or not text
         raise LocalError(f"{path} cannot be read: {error}", "Mend it or move it away.") from None
 
 
@@ -73,15 +73,39 @@ def _environment() -> dict[str, Any]:
 
 def _checked(merged: dict[str, Any]) -> Settings:
     known = {field.name for field in fields(Settings)}
-    for name in merged:
+    for name, value in merged.items():
         if name not in known:
             raise LocalError(f"there is no setting {name!r}", f"Settings are: {', '.join(sorted(known))}.")
+        _check_type(name, value)
     for name in ("data_dir", "owner_dir", "environments_dir"):
         if merged.get(name):
             merged[name] = Path(merged[name]).expanduser().absolute()
     for name in ("listen", "join"):
         merged[name] = tuple(merged.get(name) or ())
     settings = replace(Settings(), **merged)
-    if not 0 <= settings.testing_lie <= 1 or settings.slots < 0 or settings.price < 0:
-        raise LocalError("testing_lie is a fraction, slots and price are not negative")
+    if not 0 <= settings.testing_lie <= 1:
+        raise LocalError("testing_lie is a fraction: from 0 to 1")
+    for name in ("port", "slots", "memory_bytes", "price", "sessions_max"):
+        if not 0 <= getattr(settings, name) < (1 << 16 if name == "port" else 1 << 50):
+            raise LocalError(f"{name} = {getattr(settings, name)} is out of range")
     return settings
+
+
+def _check_type(name: str, value: Any) -> None:
+    """A settings file may hold anything. Raises LocalError that says what the field takes."""
+    default = getattr(Settings(), name)
+    kinds: tuple[type, ...]
+    match default:
+        case bool():
+            kinds, words = (bool,), "true or false"
+        case int():
+            kinds, words = (int,), "a whole number"
+        case float():
+            kinds, words = (int, float), "a number"
+        case tuple():
+            kinds, words = (list, tuple), "a list of texts"
+        case _:
+            kinds, words = (str, Path, type(None)), "a text"
+    fits = isinstance(value, kinds) and (kinds == (bool,) or not isinstance(value, bool))
+    if not fits or (isinstance(value, (list, tuple)) and not all(isinstance(item, str) for item in value)):
+        raise LocalError(f"{name} = {value!r:.60} is not {words}", "Mend settings.toml in the data folder, or the flag.")
