@@ -130,6 +130,9 @@ class BlobStore(Protocol):
     def path(self, blob: Digest) -> str:
         """The file itself, to be read only. Raises KeyError when absent."""
 
+    async def flush(self, blobs: Sequence[Digest]) -> None:
+        """Return when these survive a loss of power. Absent ones are skipped."""
+
     def pin(self, blob: Digest, reason: str) -> None: ...
 
     def unpin(self, blob: Digest, reason: str) -> None: ...

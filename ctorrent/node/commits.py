@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import trio
 
+from ctorrent.model.ids import Digest
 from ctorrent.model.session import Message
 from ctorrent.node.session import Session
-from ctorrent.ports import Journal, Write
+from ctorrent.ports import BlobStore, Journal, Write
 
 BATCHES = 16  # that wait for the disk; beyond it the job waits too
 
 Promise = tuple[Session, Message]
-Batch = tuple[list[Write], list[Promise], trio.Event | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What becomes durable together. `blobs` are named by the writes, so they go first."""
+
+    writes: Sequence[Write] = ()
+    promises: Sequence[Promise] = ()
+    blobs: Sequence[Digest] = ()
+    done: trio.Event | None = None
 
 
 class Committer:
     """Commits batches in the order they were handed over; what waits meanwhile becomes one commit."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, blobs: BlobStore) -> None:
+        self._journal, self._blobs = journal, blobs
         self._send, self._waiting = trio.open_memory_channel[Batch](BATCHES)
 
-    async def hand(self, writes: list[Write], promises: list[Promise]) -> None:
+    async def hand(self, batch: Batch) -> None:
         """Queue writes, and messages that may leave only after them and everything before them."""
-        if writes or promises:
-            await self._send.send((writes, promises, None))
+        if batch.writes or batch.promises:
+            await self._send.send(batch)
 
     async def settled(self) -> None:
         """Wait until everything handed over so far is on the disk and said."""
         done = trio.Event()
-        await self._send.send(([], [], done))
+        await self._send.send(Batch(done=done))
         await done.wait()
 
     def close(self) -> None:
@@ -42,11 +55,14 @@ class Committer:
             batches = [first]
             while self._waiting.statistics().current_buffer_used:
                 batches.append(self._waiting.receive_nowait())
-            writes = [write for batch in batches for write in batch[0]]
+            blobs = [blob for batch in batches for blob in batch.blobs]
+            writes = [write for batch in batches for write in batch.writes]
+            if blobs:
+                await self._blobs.flush(blobs)
             if writes:
                 await self._journal.commit(writes)
-            for _, promises, done in batches:
-                for session, message in promises:
+            for batch in batches:
+                for session, message in batch.promises:
                     session.post(message)
-                if done is not None:
-                    done.set()
+                if batch.done is not None:
+                    batch.done.set()

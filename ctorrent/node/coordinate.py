@@ -35,7 +35,7 @@ from ctorrent.model.session import (
     Revoke,
 )
 from ctorrent.model.status import JobStatus
-from ctorrent.node.commits import Committer
+from ctorrent.node.commits import Batch, Committer
 from ctorrent.node.ends import Ends
 from ctorrent.node.errands import Errands
 from ctorrent.node.experience import Experience
@@ -80,7 +80,7 @@ class Coordination:
         self.logs = Logbook(record.job.manifest.limits.log_bytes)
         self.board = ProgressBoard(record, world.clock.now())
         self._scribe, self._experience = scribe, experience
-        self._committer = Committer(world.journal)
+        self._committer = Committer(world.journal, world.blobs)
         self._errands = Errands(world, seeder, record, selfrun, self.tell)
         manifest = record.job.manifest
         terms = d.Terms(
@@ -188,14 +188,15 @@ class Coordination:
     async def _flush(self) -> None:
         """Say what promises nothing at once; hand the rest to the committer, which says it after its commit."""
         soft, self._soft = self._soft, []
-        puts, self._ends.puts, self._proofs.puts = self._ends.puts + self._proofs.puts, [], []
+        puts, blobs = self._ends.take()
+        puts, self._proofs.puts = puts + self._proofs.puts, []
         posts, self._posts = self._posts, []
         if soft:
             await self.world.journal.commit(soft, durable=False)
         for session, message in posts:
             if not isinstance(message, PROMISES):
                 session.post(message)
-        await self._committer.hand(puts, [post for post in posts if isinstance(post[1], PROMISES)])
+        await self._committer.hand(Batch(puts, [post for post in posts if isinstance(post[1], PROMISES)], blobs))
 
     def _changed(self) -> None:
         self.changed.set()

@@ -22,6 +22,7 @@ class Ends:
 
     def __init__(self, world: World, scribe: Scribe, record: JobRecord, board: Progress, tender: Tender) -> None:
         self.puts: list[Write] = []
+        self.blobs: list[Digest] = []  # that those records name
         self._world, self._scribe, self._record, self._board, self._tender = world, scribe, record, board, tender
         self._kept: dict[tuple[int, NodeId], Replica] = {}
 
@@ -34,6 +35,12 @@ class Ends:
         if self._record.state != "waiting":
             self._board.began_before(max(0, self._world.clock.unix() - self._record.submitted_unix))
         return found
+
+    def take(self) -> tuple[list[Write], list[Digest]]:
+        """Records for the next commit, and the blobs they name."""
+        taken = self.puts, self.blobs
+        self.puts, self.blobs = [], []
+        return taken
 
     def keep(self, given: Given) -> list[tuple[int, Replica]]:
         """Remember a unit's replicas until the job ends: votes and large outputs refer to them."""
@@ -55,6 +62,7 @@ class Ends:
             end = kept.end(state, output, workers) if kept else End(state, output or b"", workers=workers, agreed=len(workers))
             if end.blob:
                 self._world.blobs.pin(Digest(end.blob), f"job {self._record.name}")
+                self.blobs.append(Digest(end.blob))
             self.puts.append(end.put(self._record.id, index))
             seconds += end.seconds
         self._board.settled(now, len(effect.indices), state, seconds)

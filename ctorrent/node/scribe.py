@@ -231,10 +231,15 @@ class Scribe:
         self.reputation.forked(proof.author, proof.incarnation, proof.seq)
 
     async def _keep_proof(self, proof: ForkProof) -> None:
-        others = [proof.other] if proof.held_entry is None else [proof.held_entry, proof.other]
-        puts = [
-            Put("fork", node_public(s.entry.author) + s.id, encode(records.pack_sealed(s.sealed))) for s in others
-        ]
+        """Both entries, so that whoever asks gets the whole proof."""
+        both = [encode(records.pack_sealed(s.sealed)) for s in (proof.held_entry, proof.other) if s is not None]
+        names = [s.id for s in (proof.held_entry, proof.other) if s is not None]
+        if proof.held_entry is None:
+            held = self._world.journal.get("entry", records.entry_key(proof.author, proof.incarnation, proof.seq))
+            if held is not None:
+                both.append(held)
+                names.append(proof.held)
+        puts = [Put("fork", node_public(proof.author) + name, sealed) for name, sealed in zip(names, both, strict=True)]
         await self._world.journal.commit(puts)
 
     # -- meetings -----------------------------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ A coordinator must not blame a worker before it has seen its own machine agree w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import trio
 
 from ctorrent.errors import CTorrentError, LocalError
 from ctorrent.model.ids import OwnerId, show_job
-from ctorrent.model.job import SignedManifest
+from ctorrent.model.job import Program, ProgramKind, SignedManifest
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.result import Outcome
 from ctorrent.node.engagement import CODE_BYTES_MAX
@@ -48,7 +49,8 @@ class SelfRun:
         """The user's reducer over canonical values, in the sandbox. Raises LocalError where it cannot run here."""
         environment = self._environment(record.job)
         async with self._one:
-            cell = await self._open(record.job, environment)
+            program = replace(record.job.manifest.program, kind=ProgramKind.PYTHON, entry=entry, argv=())
+            cell = await self._open(record.job, environment, program)
             try:
                 return await cell.reduce(entry, values)
             finally:
@@ -61,11 +63,11 @@ class SelfRun:
         reasons = ", ".join(f"{no.reason.value} {no.detail}".strip() for no in found)
         raise LocalError(f"this node cannot run the job itself: it {reasons}")
 
-    async def _open(self, job: SignedManifest, environment: EnvironmentInfo) -> Cell:
+    async def _open(self, job: SignedManifest, environment: EnvironmentInfo, program: Program | None = None) -> Cell:
         manifest = job.manifest
         bundle = await self._world.blobs.get(manifest.program.code, CODE_BYTES_MAX)
         spec = CellSpec(
-            job=f"{show_job(job.id)}-check", program=manifest.program, code=bundle, environment=environment,
+            job=f"{show_job(job.id)}-check", program=program or manifest.program, code=bundle, environment=environment,
             needs=manifest.needs, limits=manifest.limits, hash_seed=manifest.seed & 0xFFFFFFFF, slots=1,
         )  # fmt: skip
         return await self._world.sandbox.open(spec)

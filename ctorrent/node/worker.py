@@ -133,7 +133,7 @@ class Worker:
     async def _answer(self, announcement: Announcement) -> None:
         requester, pause = announcement.requester, 0.0
         if requester != self._world.node:
-            audience = sum(contact.connected for contact in self._world.directory.contacts())
+            audience = len(self._world.directory.contacts())  # the unconnected hear it too, from others
             wait = dial_after(min(BIDS_BELIEVED, announcement.bids_wanted), audience, self._rng)
             if wait is None:
                 return

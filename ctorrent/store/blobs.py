@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import secrets
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -108,6 +108,11 @@ class Blobs:
             raise
         self._shelve(blob, size, spare, durable)
         return blob, size
+
+    async def flush(self, blobs: Sequence[Digest]) -> None:
+        """Return when these survive a loss of power: each synced, or the whole disk where they are many."""
+        paths = [self._place(blob) for blob in blobs if self._shelf.find(blob) is not None]
+        await trio.to_thread.run_sync(files.sync_all, paths, limiter=self._threads)
 
     async def get(self, blob: Digest, limit: int) -> bytes:
         """All of a blob. Raises KeyError when absent, LimitExceeded when larger than `limit` bytes."""

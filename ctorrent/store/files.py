@@ -15,6 +15,7 @@ from ctorrent.seal import digest
 
 DOMAIN = "ctorrent/blob/1"
 _COPY_BYTES = 1 << 30  # one call of copy_file_range; kernels copy at most 2 GiB in one
+SYNC_EACH_MAX = 64  # files synced one by one; the whole disk at once costs about as much as a hundred of them
 _NAME = re.compile("[0-9a-f]{64}")
 
 
@@ -59,6 +60,22 @@ def write(path: Path, data: bytes, durable: bool) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
+
+
+def sync_all(paths: Collection[Path]) -> None:
+    """Sync files and the folders that name them. A file that is gone meanwhile is no error."""
+    if len(paths) > SYNC_EACH_MAX:
+        os.sync()
+        return
+    for path in [*paths, *sorted({path.parent for path in paths})]:
+        try:
+            opened = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def read(path: Path, offset: int, size: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 import trio
@@ -34,6 +34,10 @@ class FakeBlobs:
         if data is None:
             raise LocalError(f"{path} cannot be read: No such file or directory.")
         return self._keep(_hash(data), data, durable), len(data)
+
+    async def flush(self, blobs: Sequence[Digest]) -> None:
+        await trio.lowlevel.checkpoint()
+        self._unsynced.difference_update(blobs)
 
     async def get(self, blob: Digest, limit: int) -> bytes:
         await trio.lowlevel.checkpoint()
