@@ -111,7 +111,8 @@ class Coordination:
     def status(self) -> JobStatus:
         flying = [self._by_number[number] for number in self._dispatch.running() if number in self._by_number]
         running = len({index for given in flying for index in given.indices}) if self.record.open else 0
-        return self.board.status(self.world.clock.now(), self.record.state, running)
+        state = self.record.state if self.record.open or self.done.is_set() else "running"  # its last records are under way
+        return self.board.status(self.world.clock.now(), state, running)
 
     def gave(self, assignment: Digest) -> bool:
         return assignment in self._given

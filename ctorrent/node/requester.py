@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from ctorrent.errors import CTorrentError, LocalError, PeerError, Unavailable
+from ctorrent.errors import CTorrentError, JournalError, LocalError, PeerError, Unavailable
 from ctorrent.model.block import Block
 from ctorrent.model.ids import Digest, JobId, NodeId
 from ctorrent.model.session import Declined, HandBack, Interest, Message, NoThanks, Offered, Progress, Returned
@@ -112,6 +112,10 @@ class Requester:
         record.digests = []
 
     async def _give_up(self, record: JobRecord, error: Exception) -> None:
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, JournalError):
+            raise error  # the disk is full or broken: the node stops with these words, and the job goes on after it
         record.state = "failed"
         record.reason = f"an error inside ctorrent, which is a bug: {type(error).__name__}: {str(error)[:300]}"
         await self._world.journal.commit([record.put()])
@@ -155,10 +159,15 @@ class Requester:
             raise LocalError(f"there is no job {prefix!r} here", "`ctorrent jobs` lists them.")
         raise LocalError(f"{prefix!r} names {len(found)} jobs", f"They are {', '.join(r.name for r in found[:5])}.")
 
+    def _live(self, record: JobRecord) -> Coordination | None:
+        """The coordination of a job that has not ended, its last records included."""
+        coordination = self._open.get(record.id)
+        return None if coordination is None or coordination.done.is_set() else coordination
+
     async def order(self, prefix: str, what: str, why: str) -> None:
         """Pause, resume or cancel. Raises LocalError when the job has ended."""
         record = self.find(prefix)
-        coordination = self._open.get(record.id)
+        coordination = self._live(record)
         if coordination is None:
             raise LocalError(f"job {record.name} has ended: it is {record.state}")
         await coordination.tell(Order(what, why))
@@ -173,7 +182,7 @@ class Requester:
         return self._status(self.find(prefix))
 
     def _status(self, record: JobRecord) -> JobStatus:
-        coordination = self._open.get(record.id)
+        coordination = self._live(record)
         if coordination is not None:
             return coordination.status()
         report = dict(record.report)
@@ -187,7 +196,7 @@ class Requester:
         """Statuses as they change; the last one is of the ended job."""
         record = self.find(prefix)
         while True:
-            coordination = self._open.get(record.id)
+            coordination = self._live(record)
             yield self._status(record)
             if coordination is None:
                 if record.open:  # between submit and the first step of its coordination
@@ -226,7 +235,7 @@ class Requester:
 
     async def logs(self, prefix: str, follow: bool) -> AsyncIterator[Piece]:
         record = self.find(prefix)
-        coordination = self._open.get(record.id)
+        coordination = self._live(record)
         if coordination is not None:
             async for piece in coordination.logs.follow(follow):
                 yield piece
@@ -238,7 +247,7 @@ class Requester:
 
     def why(self, prefix: str) -> WhyReport:
         record = self.find(prefix)
-        coordination = self._open.get(record.id)
+        coordination = self._live(record)
         if coordination is not None:
             return coordination.tender.why()
         return record.report.get("why") or WhyReport(
