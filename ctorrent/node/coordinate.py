@@ -248,7 +248,7 @@ class Coordination:
             case Progress(assignment=assignment, index=index, log=text):
                 given = self._given.get(assignment)
                 if given is None or given.worker != peer or not self.logs.add(index, peer, text, given.indices):
-                    session.idle_talk()
+                    session.idle_talk(len(text))
             case _:
                 pass
 

@@ -318,7 +318,10 @@ class Requester:
                 session.post(Declined(message.job, No(NoReason.RING), 0.0))
                 return
             joined.add(message.job)
-        for job in self._concerned(session, message, joined):
+        concerned = [job for job in self._concerned(session, message, joined) if job in self._open]
+        if not concerned:
+            session.idle_talk(len(message.log) if isinstance(message, Progress) else 0)
+        for job in concerned:
             if job in self._open:
                 await self._open[job].tell(Said(session, message))
 

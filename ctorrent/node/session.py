@@ -13,6 +13,7 @@ from ctorrent.ports import Channel
 from ctorrent.wire import codec
 
 INTRODUCTION_S = 15.0  # two round trips on a bad line, and a node busy with something else
+IDLE_BYTES = 4096  # of them count as one more such message
 IDLE_BURST, IDLE_PER_S = 2000, 50.0  # messages that lead to nothing: asking for jobs that ended, late results
 OUTBOX = 4096  # messages that wait for a slow peer before it is given up; an assignment is ~1 KB
 
@@ -57,9 +58,9 @@ class Session:
             self.idle_talk()
             self.post(UnsupportedKind(message.kind))
 
-    def idle_talk(self) -> None:
+    def idle_talk(self, size_bytes: int = 0) -> None:
         """The peer said what leads to no work. Raises LimitExceeded when it does little else."""
-        if not self._idle.take("", trio.current_time()):
+        if not self._idle.take("", trio.current_time(), 1 + size_bytes / IDLE_BYTES):
             raise LimitExceeded(f"{self.identity.node} talks and talks, and does no work")
 
     async def pump(self) -> None:
