@@ -67,6 +67,9 @@ class Requester:
             for record in load_jobs(self._world.journal):
                 self._records[record.id] = record
                 self._pin(record)
+                if record.open and self._lacks_blobs(record):
+                    record.state, record.reason = "failed", "its inputs were lost when the machine lost power: submit it again"
+                    await self._world.journal.commit([record.put()])
                 if record.open:
                     nursery.start_soon(self._coordinate, record)
             await trio.sleep_forever()
@@ -76,10 +79,14 @@ class Requester:
         why = f"job {record.name}"
         blobs = [record.answer, *ended_blobs(self._world.journal, record.id)]
         if record.open:
-            blobs += [record.job.manifest.program.code, *(ref.digest for block in record.blocks for ref in block.inputs)]
+            blobs += [record.job.manifest.program.code, *_blobs_read(record)]
         for blob in blobs:
             if blob and self._world.blobs.size(Digest(blob)) is not None:
                 self._world.blobs.pin(Digest(blob), why)
+
+    def _lacks_blobs(self, record: JobRecord) -> bool:
+        wanted = [record.job.manifest.program.code, *_blobs_read(record)]
+        return any(self._world.blobs.size(blob) is None for blob in wanted)
 
     def open_count(self) -> int:
         return len(self._open)
@@ -92,6 +99,8 @@ class Requester:
         self._records[record.id] = record
         assert self._nursery is not None
         self._nursery.start_soon(self._coordinate, record)
+        # hundreds of MB of inputs take the disk seconds: the job need not wait, and a start after a power cut looks for them
+        self._nursery.start_soon(self._world.blobs.flush, _blobs_read(record))
         return record.name
 
     async def _coordinate(self, record: JobRecord) -> None:
@@ -336,6 +345,11 @@ class Requester:
         assignment = codec.open_result(message.result).assignment
         holders = [job for job in sorted(joined) if job in self._open and self._open[job].gave(assignment)]
         return holders or sorted(joined)[:1]
+
+
+def _blobs_read(record: JobRecord) -> list[Digest]:
+    """What the blocks of a job read."""
+    return list(dict.fromkeys(ref.digest for block in record.blocks for ref in block.inputs))
 
 
 def _bare_status(record: JobRecord) -> JobStatus:

@@ -84,7 +84,7 @@ class Submission:
         )  # fmt: skip
         record.digest_blocks()
         self._world.blobs.pin(code, f"job {record.name}")
-        await self._world.blobs.flush([code, *dict.fromkeys(ref.digest for block in blocks for ref in block.inputs)])
+        await self._world.blobs.flush([code])
         await self._keep(record)
         return record
 

@@ -194,6 +194,9 @@ class Blobs:
         if not 0 <= offset <= self.partial(blob):
             raise ValueError(f"cannot resume at {offset}: {self.partial(blob)} bytes are here")
         self._make_room(size)
+        if size <= self._rules.inline_bytes_max and not self.partial(blob):
+            await self._receive_small(blob, size, chunks)
+            return
         partial = self._partial(blob)
         if offset == 0:
             files.trim(partial.parent, self._rules.partial_bytes_max, {other.hex() for other in self._receiving})
@@ -207,6 +210,34 @@ class Blobs:
             partial.unlink()
             raise Malformed(f"What came as blob {blob.hex()[:16]} is not that blob.")
         self._shelve(blob, size, partial, durable=False)
+
+    async def _receive_small(self, blob: Digest, size: int, chunks: AsyncIterator[bytes]) -> None:
+        """Hashed in memory and written once; what came before a break is kept all the same."""
+        parts: list[bytes] = []
+        got = 0
+        try:
+            async for chunk in chunks:
+                parts.append(chunk)
+                got += len(chunk)
+                if got >= size:
+                    break
+        finally:
+            if got < size and parts:
+                self._keep_partial(blob, b"".join(parts))
+        if got < size:
+            raise Unavailable(f"Blob {blob.hex()[:16]} ended after {got} of {size} bytes.", "Ask another peer.")
+        data = b"".join(parts)
+        if got > size or await self._hash(data) != blob:
+            raise Malformed(f"What came as blob {blob.hex()[:16]} is not that blob.")
+        spare = self._spare()
+        await self._do(size, lambda: files.write(spare, data, False))
+        self._shelve(blob, size, spare, durable=False)
+
+    def _keep_partial(self, blob: Digest, data: bytes) -> None:
+        place = self._partial(blob)
+        files.trim(place.parent, self._rules.partial_bytes_max, {other.hex() for other in self._receiving})
+        place.unlink(missing_ok=True)
+        files.write(place, data, False)
 
     async def _append(self, file: BinaryIO, chunks: AsyncIterator[bytes], size: int, got: int) -> int:
         """-> bytes now in the file; stops as soon as they are more than `size`."""
