@@ -21,13 +21,16 @@ import trio
 
 from ctorrent.canon import encode
 from ctorrent.errors import Unavailable
+from ctorrent.model.block import Block, InputRef, block_digest
 from ctorrent.model.identity import Certificate
-from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, node_id, owner_id
-from ctorrent.model.job import SignedManifest
+from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, RingKind, node_id, owner_id
+from ctorrent.model.job import Manifest, Program, ProgramKind, SignedManifest
 from ctorrent.model.result import Committed, Result, Usage, commitment, output_digest
 from ctorrent.model.session import (
     Acknowledged,
     Assign,
+    BlobHead,
+    BlobRequest,
     Describe,
     Engaged,
     Interest,
@@ -37,18 +40,18 @@ from ctorrent.model.session import (
     Output,
     Returned,
 )
-from ctorrent.model.trade import Assignment, Bid
+from ctorrent.model.trade import Announcement, Assignment, Bid
 from ctorrent.net import Network, open_network
 from ctorrent.node.node import Node, open_world
 from ctorrent.node.settings import Settings
 from ctorrent.ports import Channel
-from ctorrent.seal import Sealed, Signer
+from ctorrent.seal import Sealed, Signer, digest
 from ctorrent.wire import codec, names
 from tests.net.nodes import LOOPBACK, rss_bytes
 
 MIB = 1 << 20
 QUIET = replace(LOOPBACK, directory=replace(LOOPBACK.directory, redial_s=3600.0))
-PROGRAM = "import time\ndef work(index, pause=0.0):\n    time.sleep(pause)\n    return index * index\n"
+PROGRAM = "import time\ndef work(index):\n    time.sleep({pause})\n    return index * index\n"
 JOB = "python: work.py:work\nblocks: {{count: {blocks}}}\nreduce: sum\nring: {ring}\nlimits: {{seconds: {seconds}}}\n"
 M = TypeVar("M")
 
@@ -106,10 +109,12 @@ class Siege:
     def why(self, eve: Eve) -> str:
         return str(self.victim.world.directory.standing(eve.id)[2])  # type: ignore[attr-defined]
 
-    async def submit(self, blocks: int = 6, ring: str = "public", seconds: float = 30.0) -> tuple[str, SignedManifest]:
+    async def submit(
+        self, blocks: int = 6, ring: str = "public", seconds: float = 30.0, pause: float = 0.0
+    ) -> tuple[str, SignedManifest]:
         """A job of the victim's. -> its name, its manifest."""
         path = self.folder / "job.yaml"
-        (self.folder / "work.py").write_text(PROGRAM)
+        (self.folder / "work.py").write_text(PROGRAM.format(pause=pause))
         path.write_text(JOB.format(blocks=blocks, ring=ring, seconds=seconds))
         name = await self.victim.door.submit(str(path), path.read_text(), {})
         await until(lambda: self.victim.requester.find(name).id in self.victim.requester._open)
@@ -295,3 +300,106 @@ async def hostile(owner: Signer | None = None) -> AsyncIterator[Eve]:
     secret = os.urandom(32)
     async with open_network(secret, QUIET) as network:
         yield Eve(network, Signer(secret), owner or Signer(os.urandom(32)))
+
+
+# a requester that lies ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Lure:
+    """Eve as a requester: whoever dials her is a Talk in `caught`; she serves `blobs`, as slowly as she likes."""
+
+    eve: Eve
+    victim: Node
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+    crumb: int = MIB // 2
+    pause_s: float = 0.0
+    dials: int = 0
+
+    def __post_init__(self) -> None:
+        self._send, self._caught = trio.open_memory_channel[Talk](1000)
+        self.over = trio.Event()
+        self.eve.network.streams.serve(names.SESSION, self._session)
+        self.eve.network.streams.serve(names.BLOB, self._blob)
+
+    async def _session(self, channel: Channel) -> None:
+        self.dials += 1
+        talk = Talk(self.eve, channel)
+        await talk.say(self.eve.introduction())
+        await talk.hear(Introduction)
+        self._send.send_nowait(talk)
+        await self.over.wait()
+
+    async def _blob(self, channel: Channel) -> None:
+        while True:
+            request = codec.decode_message(await channel.receive())
+            assert isinstance(request, BlobRequest)
+            data = self.blobs.get(request.blob)
+            await channel.send(codec.encode_message(BlobHead(-1 if data is None else len(data))))
+            for at in range(0, len(data or b""), self.crumb):
+                await channel.send((data or b"")[at : at + self.crumb])
+                await trio.sleep(self.pause_s)
+
+    def code(self, bundle: bytes) -> Digest:
+        blob = Digest(digest("ctorrent/blob/1", bundle))
+        self.blobs[blob] = bundle
+        return blob
+
+    def job(self, bundle: bytes | None = None, **changes: Any) -> SignedManifest:
+        """A signed manifest; public, unless told otherwise."""
+        code = self.code(encode({"work.py": PROGRAM.format(pause=0).encode()}) if bundle is None else bundle)
+        manifest = Manifest(
+            requester=self.eve.id, nonce=os.urandom(16), ring=Ring(RingKind.PUBLIC),
+            program=Program(ProgramKind.PYTHON, code, "work.py:work", (), "sum"), seed=1,
+            draw_hash=Digest(bytes(32)), issued_unix_s=self.victim.world.clock.unix(), valid_s=86400, name="bait",
+        )  # fmt: skip
+        sealed = codec.seal_manifest(replace(manifest, **changes), self.eve.keys)
+        return codec.open_manifest(sealed)
+
+    def announcement(self, job: SignedManifest, signer: Signer | None = None, **changes: Any) -> bytes:
+        manifest = job.manifest
+        honest = Announcement(
+            job=job.id, requester=self.eve.id, round=1, ring=manifest.ring, needs=manifest.needs,
+            environment=manifest.environment, bids_wanted=8, ttl_s=2.0, price_max=0.0,
+            peer_record=self.eve.network.directory.self_record(),
+        )  # fmt: skip
+        return codec.encode_sealed(codec.seal_announcement(replace(honest, **changes), signer or self.eve.keys))
+
+    def hears(self, message: bytes, ring: Ring = Ring(RingKind.PUBLIC), author: NodeId | None = None) -> bool:  # noqa: B008
+        """Gossip's part, done by hand: the check, and the delivery when it holds."""
+        if not self.victim.worker.check(ring, author or self.eve.id, message):
+            return False
+        self.victim.worker.hear(message)
+        return True
+
+    async def caught(self) -> Talk:
+        with trio.fail_after(15):
+            return await self._caught.receive()
+
+    async def asked(self, job: SignedManifest) -> Talk:
+        """Announce, and be dialled and asked."""
+        assert self.hears(self.announcement(job))
+        talk = await self.caught()
+        assert (await talk.hear(Interest)).job == job.id
+        return talk
+
+    def describe(self, job: SignedManifest, **changes: Any) -> Describe:
+        return replace(Describe(job.id, os.urandom(16), job.sealed, (), os.urandom(32)), **changes)
+
+    async def engaged(self, job: SignedManifest) -> Talk:
+        """As far as an honest requester gets before it assigns."""
+        talk = await self.asked(job)
+        await talk.say(self.describe(job))
+        await talk.hear(Offered)
+        await talk.say(Engaged(job.id, 6))
+        return talk
+
+    def assign(self, job: SignedManifest, blocks: Sequence[Block], signer: Signer | None = None, **changes: Any) -> Assign:
+        environment = codec.environment_bytes(job.manifest.environment)
+        named = tuple(block_digest(job.id, block, job.manifest.program.code, environment) for block in blocks)
+        honest = Assignment(job.id, 1, Digest(bytes(job.id)), self.victim.world.node, os.urandom(16), 60.0, named)
+        return Assign(codec.seal_assignment(replace(honest, **changes), signer or self.eve.keys), tuple(blocks))
+
+
+def block(index: int, params: bytes = b"\x80", inputs: tuple[InputRef, ...] = ()) -> Block:
+    return Block(index, index + 7, params, inputs)

@@ -37,7 +37,7 @@ async def worker(siege: Siege, blocks: int = 40, **settings: Any) -> tuple[Eve, 
     """Eve, a friend of the victim until now, engaged in a job of its. -> and the job's name and id."""
     eve = await siege.enter(friend=True)
     talk = await eve.talk(siege.victim)
-    name, job = await siege.submit(blocks, **settings)
+    name, job = await siege.submit(blocks, **{"pause": 0.05} | settings)
     await talk.engaged(job.id)
     return eve, talk, name, job.id
 
@@ -59,7 +59,7 @@ def test_interest_in_unknown_jobs_is_declined_and_a_flood_of_it_is_charged() -> 
 def test_floods_in_a_job_are_charged_and_remembered_by_nobody() -> None:
     async def main() -> None:
         async with besieged() as siege:
-            name, job = await siege.submit(30)
+            name, job = await siege.submit(30, pause=0.5)
             floods: list[Message] = [
                 Interest(job.id, 1),
                 NoThanks(job.id, tuple(No(NoReason.PACKAGES, "\x1b[2J" * 249) for _ in range(32))),
@@ -114,7 +114,7 @@ def test_bids_that_are_not_for_this_conversation_are_charged() -> None:
             _, job = await siege.submit(400)
             stranger = Signer(os.urandom(32))
             lies: list[dict[str, Any]] = [
-                {"session_nonce": bytes(16)}, {"worker": node_id(stranger.public)}, {"slots": 1 << 31}, {"credit": 1 << 32},
+                {"session_nonce": bytes(16)}, {"worker": node_id(stranger.public)}, {"slots": 1 << 31}, {"credit": (1 << 32) - 1},
                 {"speed_gflops": float("nan")}, {"price": float("inf")}, {"price": -1.0},
             ]  # fmt: skip
             for lie in lies:
@@ -167,7 +167,7 @@ def test_absurd_credit_brings_no_more_than_a_few_units() -> None:
             coordination = siege.victim.requester._open[job.id]
             for _ in range(20):
                 await trio.sleep(0.05)
-                assert sum(given.worker == eve.id for given in coordination._given.values()) <= 4
+                assert sum(given.worker == eve.id for given in coordination._out.by_id.values()) <= 4
             await siege.victim.door.cancel(name)
 
     run(main)
@@ -322,8 +322,8 @@ def test_results_that_break_the_rules_are_invalid(trick: str) -> None:
                 lie = eve.result(assigned, right(assigned), salt=b"\7")
             elif trick == "another's assignment":
                 coordination = siege.victim.requester._open[job]
-                await until(lambda: any(given.worker != eve.id for given in coordination._given.values()))
-                victim = next(given.id for given in coordination._given.values() if given.worker != eve.id)
+                await until(lambda: any(given.worker != eve.id for given in coordination._out.by_id.values()))
+                victim = next(given.id for given in coordination._out.by_id.values() if given.worker != eve.id)
                 lie = eve.result(assigned, right(assigned), assignment=victim)
             elif trick == "too many":
                 lie = replace(honest, outputs=honest.outputs * 3)
@@ -366,16 +366,14 @@ def test_blobs_that_never_come(claim: int) -> None:
 def test_handing_everything_back_for_ever_is_given_up() -> None:
     async def main() -> None:
         async with besieged() as siege:
-            _eve, talk, name, _job = await worker(siege, 60)
+            _, talk, name, _ = await worker(siege, 60)
             handed = 0
-            with trio.move_on_after(30), pytest.raises(Unavailable):
+            with trio.move_on_after(15):
                 while True:
                     assigned, _ = await talk.assigned()
                     await talk.say(HandBack(codec.assignment_id(assigned.assignment), No(NoReason.BUSY, "\x1b[31mno")))
                     handed += 1
-                    if (await siege.victim.door.job(name))["state"] == "settled":
-                        raise Unavailable("done")
-            assert handed <= 40
+            assert 0 < handed <= 5 + 6  # as often as dispatch bears, and what was under way by then
             assert (await siege.ended(name))["state"] == "settled"
 
     run(main)
