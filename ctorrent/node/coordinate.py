@@ -45,14 +45,14 @@ from ctorrent.node.logbook import Logbook
 from ctorrent.node.people import People
 from ctorrent.node.progress import Progress as ProgressBoard
 from ctorrent.node.proofs import Proofs
-from ctorrent.node.returned import Given, hand_out, load_given, make_room
+from ctorrent.node.returned import Given, hand_out, make_room
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.selfrun import SelfRun
 from ctorrent.node.session import Session
 from ctorrent.node.tender import Tender
+from ctorrent.node.underway import UnderWay
 from ctorrent.node.world import World
-from ctorrent.ports import Delete, Write
 from ctorrent.verify import words as q
 from ctorrent.verify.compare import check_output
 from ctorrent.verify.quorum import Quorum
@@ -87,16 +87,12 @@ class Coordination:
             manifest.verify.replicas, manifest.limits.attempts, manifest.limits.block_s, manifest.coalesce,
             manifest.keep_errors,
         )  # fmt: skip
-        self._adopted = load_given(world.journal, record)
-        first = 1 + max((given.number for given in self._adopted), default=-1)
-        self._dispatch = Dispatch(terms, random.Random(record.draw_secret), first_unit=first)
+        self._out = UnderWay(world.journal, record)
+        self._dispatch = Dispatch(terms, random.Random(record.draw_secret), first_unit=self._out.first_number)
         self._quorum = Quorum(manifest.verify)
         self.tender = Tender(world, people, scribe, experience, record, rng)
         self._inbox_send, self._inbox = trio.open_memory_channel[Item](INBOX)
-        self._given: dict[Digest, Given] = {}
-        self._by_number: dict[int, Given] = {}
         self._ends, self._proofs = Ends(world, scribe, record, self.board, self.tender), Proofs(world, scribe, record.id)
-        self._soft: list[Write] = []  # what a restart would like to know: written, not waited for
         self._posts: list[tuple[Session, Message]] = []
         self._early = ""  # why the job ends before all its blocks did
         self._nursery: trio.Nursery | None = None
@@ -109,13 +105,12 @@ class Coordination:
                 await self._inbox_send.send(item)
 
     def status(self) -> JobStatus:
-        flying = [self._by_number[number] for number in self._dispatch.running() if number in self._by_number]
-        running = len({index for given in flying for index in given.indices}) if self.record.open else 0
+        running = self._out.blocks(self._dispatch.running()) if self.record.open else 0
         state = self.record.state if self.record.open or self.done.is_set() else "running"  # its last records are under way
         return self.board.status(self.world.clock.now(), state, running)
 
     def gave(self, assignment: Digest) -> bool:
-        return assignment in self._given
+        return assignment in self._out.by_id
 
     async def run(self, conclude: Callable[[JobRecord], Awaitable[None]]) -> None:
         """Until every block has ended, or the job was cancelled. conclude: makes the answer before the last word."""
@@ -157,8 +152,7 @@ class Coordination:
         self._on_dispatch(self._dispatch.handle(d.AddBlocks(0, len(blocks), sizes), now))
         for state in sorted(ended):
             self._on_dispatch(self._dispatch.handle(d.Decided(ended[state], d.BlockState[state.upper()]), now))
-        for given in self._adopted:
-            self._given[given.id] = self._by_number[given.number] = given
+        for given in self._out.adopted:
             adopt = d.Adopt(given.number, given.worker, given.owner, given.indices, given.alone)
             self._on_dispatch(self._dispatch.handle(adopt, now))
         if self.record.state != "paused":
@@ -188,7 +182,7 @@ class Coordination:
 
     async def _flush(self) -> None:
         """Say what promises nothing at once; hand the rest to the committer, which says it after its commit."""
-        soft, self._soft = self._soft, []
+        soft = self._out.take_soft()
         puts, blobs = self._ends.take()
         puts, self._proofs.puts = puts + self._proofs.puts, []
         posts, self._posts = self._posts, []
@@ -239,14 +233,14 @@ class Coordination:
             case Returned():
                 self._returned(session, message, now)
             case HandBack(assignment=assignment, no=no):
-                given = self._given.get(assignment)
+                given = self._out.by_id.get(assignment)
                 if given is None or given.worker != peer:
                     session.idle_talk()
                 else:
                     self._drop(given)
                     self._on_dispatch(self._dispatch.handle(d.HandedBack(given.number, no.detail), now))
             case Progress(assignment=assignment, index=index, log=text):
-                given = self._given.get(assignment)
+                given = self._out.by_id.get(assignment)
                 if given is None or given.worker != peer or not self.logs.add(index, peer, text, given.indices):
                     session.idle_talk(len(text))
             case _:
@@ -259,7 +253,7 @@ class Coordination:
         del self.sessions[peer]
         if peer in self.board.workers:
             self.board.workers[peer].state = "lost"
-        for given in [given for given in self._given.values() if given.worker == peer]:
+        for given in self._out.of(peer):
             self.board.over(peer, list(given.indices))
         self._on_dispatch(self._dispatch.handle(d.WorkerLeft(peer, why), now))
         self._tender(self.tender.lost(peer, now))
@@ -296,7 +290,7 @@ class Coordination:
     def _returned(self, session: Session, message: Returned, now: float) -> None:
         peer, result = session.identity.node, codec.open_result(message.result)
         self._proofs.look(peer, self.tender.certified_owner(peer), result, message.result)
-        given = self._given.get(result.assignment)
+        given = self._out.by_id.get(result.assignment)
         if given is None:
             session.idle_talk()
             self._posts.append((session, Acknowledged(result.assignment)))
@@ -308,7 +302,7 @@ class Coordination:
             self._proofs.took(result, message.result)
             blobs = [output.blob for output in given.outputs if output.blob is not None]
             if blobs or not whole:
-                make_room(self._given.values(), given, whole)
+                make_room(self._out.by_id.values(), given, whole)
         except PeerError as error:
             self._spoiled(given, error.message, now)
             return
@@ -320,7 +314,7 @@ class Coordination:
 
     def _fetched(self, item: Fetched, now: float) -> None:
         given = item.given
-        if self._given.get(given.id) is not given:
+        if self._out.by_id.get(given.id) is not given:
             return
         if item.failed:
             self._drop(given)
@@ -366,9 +360,7 @@ class Coordination:
         self._on_dispatch(self._dispatch.handle(d.Spoiled(given.number, why), now))
 
     def _drop(self, given: Given, returned: bool = False) -> None:
-        self._given.pop(given.id, None)
-        self._by_number.pop(given.number, None)
-        self._soft.append(Delete("given", self.record.id + given.id))
+        self._out.drop(given)
         if returned:
             self.board.returned(given.worker, list(given.indices), given.wall_s())
         else:
@@ -403,8 +395,7 @@ class Coordination:
         if session is None:
             return  # its lease runs out, or WorkerLeft is on its way
         given, message = hand_out(self.world, self.record, effect, self.tender.owner_of(effect.worker))
-        self._given[given.id] = self._by_number[given.number] = given
-        self._soft.append(given.put(self.record.id))
+        self._out.add(given)
         self.board.given(effect.worker, list(given.indices))
         self._posts.append((session, message))
         if self.record.state == "waiting":
@@ -412,7 +403,7 @@ class Coordination:
             self._ends.puts.append(self.record.put())
 
     def _revoke(self, number: int, worker: NodeId, why: str) -> None:
-        given = self._by_number.get(number)
+        given = self._out.by_number.get(number)
         if given is None:
             return
         if why == "the lease is over":
@@ -492,7 +483,7 @@ class Coordination:
         stopped = bad and not record.job.manifest.keep_errors
         record.state = "cancelled" if cancelled and not stopped else "failed" if bad else "settled"
         record.reason = self._early
-        self._ends.puts += [Delete("given", record.id + identifier) for identifier in self._given]
+        self._ends.puts += self._out.forget()
         self.tender.end(self.world.clock.now())
         entries = await self._scribe.close_job(record.id)
         record.report = dict(self.board.report(self.world, entries)) | {"status": dict(self.status()), "why": dict(self.tender.why())}
