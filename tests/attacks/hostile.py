@@ -356,10 +356,10 @@ class Lure:
         sealed = codec.seal_manifest(replace(manifest, **changes), self.eve.keys)
         return codec.open_manifest(sealed)
 
-    def announcement(self, job: SignedManifest, signer: Signer | None = None, **changes: Any) -> bytes:
-        manifest = job.manifest
+    def announcement(self, signed: SignedManifest, signer: Signer | None = None, **changes: Any) -> bytes:
+        manifest = signed.manifest
         honest = Announcement(
-            job=job.id, requester=self.eve.id, round=1, ring=manifest.ring, needs=manifest.needs,
+            job=signed.id, requester=self.eve.id, round=1, ring=manifest.ring, needs=manifest.needs,
             environment=manifest.environment, bids_wanted=8, ttl_s=2.0, price_max=0.0,
             peer_record=self.eve.network.directory.self_record(),
         )  # fmt: skip

@@ -111,7 +111,7 @@ def test_garbage_frames_end_the_session_and_are_charged(frame: bytes) -> None:
 def test_bids_that_are_not_for_this_conversation_are_charged() -> None:
     async def main() -> None:
         async with besieged() as siege:
-            _, job = await siege.submit(400)
+            name, job = await siege.submit(400, pause=0.2)
             stranger = Signer(os.urandom(32))
             lies: list[dict[str, Any]] = [
                 {"session_nonce": bytes(16)}, {"worker": node_id(stranger.public)}, {"slots": 1 << 31}, {"credit": (1 << 32) - 1},
@@ -137,6 +137,7 @@ def test_bids_that_are_not_for_this_conversation_are_charged() -> None:
             await again.say(bid)
             await again.ended()
             assert siege.points(eve) >= 20
+            await siege.victim.door.cancel(name)
 
     run(main, 120)
 

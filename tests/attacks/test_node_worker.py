@@ -112,11 +112,13 @@ def test_nobody_else_is_dialled_for_an_announcement() -> None:
             tried = watch_dials(siege)
             for record, points in ((hers, 20), (own_record(eve.keys, ["10.254.254.9", "192.168.254.9", "172.31.254.9"]), 0)):
                 assert lure.hears(lure.announcement(lure.job(), peer_record=record))
+                await until(lambda: siege.victim.worker._answering)
                 await until(lambda: not siege.victim.worker._answering)
                 assert siege.points(eve) >= points
             assert tried == []
             many = own_record(eve.keys, [f"127.0.0.1:{port}" for port in range(2, 60)])
             assert lure.hears(lure.announcement(lure.job(), peer_record=many))
+            await until(lambda: siege.victim.worker._answering)
             await until(lambda: not siege.victim.worker._answering, 40)
             assert 0 < len(tried) <= 16
 
@@ -223,7 +225,7 @@ def test_a_strangers_jobs_leave_places_for_friends() -> None:
         async with baited(friend=False, strangers_in_jail=True) as (siege, lure):
             talk, refused = None, 0
             for _ in range(9):
-                job = lure.job()
+                job = lure.job(price_max=100.0)
                 assert lure.hears(lure.announcement(job))
                 talk = talk or await lure.caught()
                 await talk.hear(Interest)
@@ -323,6 +325,7 @@ def test_assignments_without_end_end_the_session() -> None:
         async with baited() as (siege, lure):
             job = lure.job(encode({"work.py": b"import time\ndef work(index):\n    time.sleep(30)\n"}))
             talk = await lure.engaged(job)
+            await until(lambda: job.id in siege.victim.worker.engagements)
             engagement = siege.victim.worker.engagements[job.id]
             messages = [lure.assign(job, [block(n)]) for n in range(200)]
             for message in messages:
@@ -391,7 +394,7 @@ def test_code_bundles_that_lie(bundle: str) -> None:
             talk = await lure.engaged(job)
             await talk.say(lure.assign(job, [block(0)]))
             answer = await talk.hear((Returned, NoThanks, HandBack))  # type: ignore[arg-type]
-            if isinstance(answer, Returned):
+            if isinstance(answer, Returned) and bundle not in ("upwards", "absolute"):  # Python's never becomes files
                 assert all(output.failure is not None for output in answer.outputs)
             assert not await trio.Path("/tmp/ct_escaped.py").exists()
             assert not list(siege.folder.rglob("escaped.py"))
