@@ -13,8 +13,10 @@ import trio
 
 from ctorrent.canon import decode
 from ctorrent.ledger.chain import NOTHING
+from ctorrent.ledger.tally import Observation
 from ctorrent.model.entry import Entry
-from ctorrent.model.ids import Ring, RingKind
+from ctorrent.model.ids import Digest, JobId, Ring, RingKind
+from ctorrent.model.result import Verdict
 from ctorrent.ports import Write
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_journal import FakeJournal, Records
@@ -42,10 +44,16 @@ async def vote(ann: Member) -> None:
 
 
 async def again(swarm: FakeSwarm, ann: Member, records: Records) -> None:
-    """Ann's node starts with what a disk holds."""
+    """Ann's node starts with what a disk holds and votes at once, before it meets anybody who knows better."""
     await swarm.crash(ann)
     ann.journal._synced, ann.journal._live = dict(records), dict(records)
     await swarm.start(ann)
+    job = JobId(ann.clock.random_bytes(32))
+    scribe, ring = ann.node.scribe, Ring(RingKind.FRIENDS, ann.owner)
+    scribe.open_job(job, Digest(bytes(job)), ring)
+    some = Digest(bytes(32))
+    scribe.record(Observation(job, ann.id, some, some, some, Verdict.AGREED), ann.owner, "x")
+    assert await scribe.close_job(job) == 1
     swarm.net.mesh()
     await trio.sleep(130)  # a meeting of every pair is due
 
