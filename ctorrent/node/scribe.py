@@ -251,7 +251,9 @@ class Scribe:
                 self._wake = trio.Event()
                 wanted, self._meet = self._meet, set()
                 for contact in self._world.directory.contacts():
-                    if contact.connected and self._is_due(contact.node, wanted):
+                    if not contact.connected:
+                        self._tried.pop(contact.node, None)  # met at once when it is back: it may have lost its own log
+                    elif self._is_due(contact.node, wanted):
                         self._tried.pop(contact.node, None)
                         self._tried[contact.node] = self._world.clock.now()
                         while len(self._tried) > TRIED_MAX:

@@ -74,6 +74,16 @@ def test_a_journal_of_a_newer_version(lived: Tended, tmp_path: Path) -> None:
     assert (data / "journal.sqlite").read_bytes() == before
 
 
+def test_a_journal_that_is_damaged(lived: Tended, tmp_path: Path) -> None:
+    data = copied(lived, tmp_path)
+    whole = (data / "journal.sqlite").read_bytes()
+    (data / "journal.sqlite").write_bytes(whole[: len(whole) // 2])
+    said = tried(lived, folder=data)
+    assert "damaged" in said and "journal.sqlite" in said, said
+    (data / "journal.sqlite").write_bytes(b"This is not a journal. " * 300)
+    assert "journal.sqlite" in tried(lived, folder=data)
+
+
 def test_settings_that_are_wrong(lived: Tended, tmp_path: Path) -> None:
     data = copied(lived, tmp_path)
     (data / "settings.toml").write_text("slotz = 3\n")
