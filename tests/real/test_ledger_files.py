@@ -47,9 +47,9 @@ def test_a_journal_cut_and_a_backup_restored(make: Callable[..., Tended], tmp_pa
     ann.keep_port()
     vote(ann, ben, tmp_path / "0")
     who = ann.id
-    ann.kill()
-    backup = tmp_path / "backup"
+    backup = tmp_path / "backup"  # made while it runs: what a disk holds when the power goes
     shutil.copytree(ann.data, backup, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
+    ann.kill()
     size = (backup / LOG).stat().st_size
     assert size > 10_000, "there is something to cut"
     for number, share in enumerate((0.97, 0.8, 0.5), start=1):
