@@ -122,7 +122,11 @@ class FakeCell:
             return Outcome(None, Failure(FailureKind.TIME), usage)
         if sandbox.dice.random() < sandbox.behaviour.crash:
             return Outcome(None, Failure(FailureKind.KILLED, "SIGKILL"), usage)
-        outcome = self._call(self._entry(), (canon.decode(block.params), block.seed), usage)
+        try:
+            params = canon.decode(block.params)
+        except canon.CanonError as error:  # a requester chose them
+            return Outcome(None, Failure(FailureKind.EXCEPTION, "CanonError", str(error)), usage)
+        outcome = self._call(self._entry(), (params, block.seed), usage)
         return self._bend(outcome)
 
     def _entry(self) -> str:
