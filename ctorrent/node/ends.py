@@ -12,6 +12,7 @@ from ctorrent.node.progress import Progress
 from ctorrent.node.returned import Given, Replica, replicas
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.tender import Tender
+from ctorrent.node.verdicts import Verdicts
 from ctorrent.node.world import World
 from ctorrent.ports import Write
 from ctorrent.verify import words as q
@@ -23,11 +24,13 @@ class Ends:
     def __init__(self, world: World, scribe: Scribe, record: JobRecord, board: Progress, tender: Tender) -> None:
         self.puts: list[Write] = []
         self.blobs: list[Digest] = []  # that those records name
-        self._world, self._scribe, self._record, self._board, self._tender = world, scribe, record, board, tender
+        self._world, self._record, self._board, self._tender = world, record, board, tender
+        self._verdicts = Verdicts(world.journal, scribe, record.id)
         self._kept: dict[tuple[int, NodeId], Replica] = {}
 
     def before(self) -> dict[str, list[int]]:
         """What a life before a restart decided: state -> indices. The board counts it, and the time since."""
+        self._verdicts.before()
         found: dict[str, list[int]] = {}
         for index, end in load_ends(self._world.journal, self._record.id):
             found.setdefault(end.state, []).append(index)
@@ -76,14 +79,16 @@ class Ends:
     def voted(self, effect: q.Voted, differences: Mapping[int, str]) -> None:
         """Count verdicts for the ledger, each with the signed commitment it stands on."""
         worker, verdict = effect.worker, effect.verdict
-        owner = self._tender.certified_owner(worker)
+        seen: list[Observation] = []
         for index in effect.indices:
             kept = self._kept.get((index, worker))
             if kept is None:
                 continue  # the requester's own self-check: nobody's result
             self._board.voted(worker, verdict, 1)
             block = self._record.digests[index]
-            seen = Observation(self._record.id, worker, block, kept.assignment, kept.commitment, verdict)
-            self._scribe.record(seen, owner, self._tender.class_of(worker))
+            seen.append(Observation(self._record.id, worker, block, kept.assignment, kept.commitment, verdict))
             if verdict is Verdict.DISPUTED:
                 self._board.disputed(index, differences.get(index, "the results differ"), [worker], "settled")
+        if seen:
+            owner, hardware_class = self._tender.certified_owner(worker), self._tender.class_of(worker)
+            self.puts.append(self._verdicts.add(worker, owner, hardware_class, seen))

@@ -13,6 +13,8 @@
     given        job id ‖ assignment id      [unit, worker, owner, indices, alone] of an assignment under way
     experience   node public                 [assignments finished, lost]
     round        job id                      last round announced: those who heard it ignore lower ones
+    verdict      job id ‖ worker ‖ first u32 verdicts for tallies to come: see node/verdicts.py
+    tallied      job id ‖ worker             verdicts that tallies hold already
     term         job id                      highest term this worker has seen
     undelivered  job id ‖ assignment id      what a worker promised and has not handed over
     entry        author ‖ incarnation u32 ‖ seq u32   sealed ledger entry

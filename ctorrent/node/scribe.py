@@ -7,6 +7,7 @@ nodes meet: each pair of connected peers compares its logs now and then (ledger/
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import trio
@@ -23,13 +24,13 @@ from ctorrent.ledger.sync import Tick as SyncTick
 from ctorrent.ledger.tally import Counts, DueTally, Observation, Tallies
 from ctorrent.ledger.words import from_words, to_words
 from ctorrent.model.entry import Entry, EntryKind, SignedEntry
-from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, node_public
+from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, node_id, node_public
 from ctorrent.node import records
 from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
 from ctorrent.node.session import introduce
 from ctorrent.node.world import World
-from ctorrent.ports import Channel, Put
+from ctorrent.ports import Channel, Delete, Put
 from ctorrent.seal import Sealed
 from ctorrent.wire import codec, names
 
@@ -62,6 +63,7 @@ class Scribe:
         self.written: dict[JobId, int] = {}
         self._meet: set[NodeId] = set()
         self._tried: dict[NodeId, float] = {}
+        self._tallied: dict[JobId, dict[NodeId, int]] = {}  # verdicts of open jobs that are in tallies
         self._wake = trio.Event()
         self._authors = Patience(AUTHOR_BURST, AUTHOR_PER_S)
         self._gossiped = Patience(GOSSIP_BURST, GOSSIP_PER_S, kept=1)
@@ -100,6 +102,8 @@ class Scribe:
     def open_job(self, job: JobId, tag: Digest, ring: Ring) -> None:
         self._tallies.open(job, tag, ring)
         self.written.setdefault(job, 0)
+        held = self._world.journal.scan("tallied", job)
+        self._tallied[job] = {node_id(key[len(job) :]): int(records.load(value)) for key, value in held}
 
     def record(self, seen: Observation, owner: OwnerId, hardware_class: str) -> None:
         """Count a verdict; it becomes part of a tally soon, or at the job's end."""
@@ -108,7 +112,15 @@ class Scribe:
     async def close_job(self, job: JobId) -> int:
         """Write what is left. -> entries written for this job in all."""
         await self._write(self._tallies.close(job, self._world.clock.now()))
+        gone = [Delete(space, key) for space in ("verdict", "tallied") for key, _ in self._world.journal.scan(space, job)]
+        if gone:
+            await self._world.journal.commit(gone, durable=False)
+        self._tallied.pop(job, None)
         return self.written.pop(job, 0)
+
+    def tallied(self, job: JobId, worker: NodeId) -> int:
+        """How many verdicts on a worker this job's tallies hold."""
+        return self._tallied.get(job, {}).get(worker, 0)
 
     async def run(self) -> None:
         """Write tallies when they are due."""
@@ -120,12 +132,16 @@ class Scribe:
 
     async def _write(self, due: list[DueTally]) -> None:
         fresh: list[SignedEntry] = []
+        counts: list[Put] = []
         for vote in due:
+            tallied, worker = self._tallied.setdefault(vote.job, {}), vote.tally.worker
+            tallied[worker] = tallied.get(worker, 0) + len(vote.leaves)
+            counts.append(Put("tallied", vote.job + node_public(worker), encode(tallied[worker])))
             fresh += self._entries(vote.ring, EntryKind.TALLY, codec.encode_tally(vote.tally))
             self.written[vote.job] = self.written.get(vote.job, 0) + 1
         if not fresh:
             return
-        await self._store(fresh, durable=True)
+        await self._store(fresh, durable=True, beside=counts)
         for ring in sorted({signed.entry.ring for signed in fresh}, key=str):
             await self._gossip(ring, [signed.sealed for signed in fresh if signed.entry.ring == ring])
 
@@ -150,14 +166,14 @@ class Scribe:
         self._chained(signed)
         return signed
 
-    async def _store(self, fresh: list[SignedEntry], durable: bool) -> None:
+    async def _store(self, fresh: list[SignedEntry], durable: bool, beside: Sequence[Put] = ()) -> None:
         puts = [
             Put("entry", records.entry_key(s.entry.author, s.entry.incarnation, s.entry.seq), encode(records.pack_sealed(s.sealed)))
             for s in fresh
         ]  # fmt: skip
         if puts:
             self._stored_bytes += sum(len(put.value) for put in puts)
-            await self._world.journal.commit(puts, durable)
+            await self._world.journal.commit([*puts, *beside], durable)
 
     async def _gossip(self, ring: Ring, entries: list[Sealed]) -> None:
         batch: list[Sealed] = []

@@ -1,0 +1,54 @@
+"""Verdicts outlive the requester's crash: each is counted in exactly one tally, whenever the power goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from ctorrent.model.entry import EntryKind, Tally
+from ctorrent.node import records
+from ctorrent.testing import simulate
+from ctorrent.testing.fake_sandbox import Behaviour
+from ctorrent.testing.fake_swarm import Member, ended, open_swarm
+from ctorrent.wire import codec
+
+JOB = Path(__file__).parents[1] / "sim" / "jobs" / "mix.yaml"
+BLOCKS = 60
+
+
+def tallies(member: Member) -> list[Tally]:
+    entries = [codec.open_entry(records.unpack_sealed(records.load(v))).entry for _, v in member.journal.scan("entry")]
+    return [codec.decode_tally(entry.body) for entry in entries if entry.kind == EntryKind.TALLY]
+
+
+@pytest.mark.parametrize("after_s", [6.0, 9.0, 31.5, 40.0])
+def test_every_verdict_is_in_one_tally(after_s: float) -> None:
+    """Ann only asks; her power goes after some seconds, before or after her first tallies (which come after 30)."""
+
+    async def main(simulation: simulate.Simulation) -> None:
+        slow = Behaviour(block_s=(1.0, 2.0))
+        async with open_swarm(simulation) as swarm:
+            ann = await swarm.add("ann", work=False)
+            ben, cat = [await swarm.add(name, behaviour=slow, slots=2) for name in ("ben", "cat")]
+            for one in (ben, cat):
+                await swarm.befriend(ann, one)
+            swarm.net.mesh()
+            await trio.sleep(1)
+            job = await ann.node.door.submit(str(JOB), f"python: mix.py:mix\nblocks: {{count: {BLOCKS}}}\n", {})
+            await trio.sleep(after_s)
+            before = await ann.node.door.job(job)
+            assert 0 < before["settled"] < BLOCKS, before["settled"]
+            await swarm.crash(ann)
+            await swarm.start(ann)
+            swarm.net.mesh()
+            status = await ended(ann, job)
+            assert status["state"] == "settled" and status["cross_validated"], status
+            counted = tallies(ann)
+            for worker in (ben, cat):
+                assert sum(tally.agreed for tally in counted if tally.worker == worker.id) == BLOCKS
+            assert not sum(tally.disputed + tally.invalid for tally in counted)
+            assert not ann.journal.scan("verdict") and not ann.journal.scan("tallied") and not ann.journal.scan("given")
+
+    simulate.run(11, main)
