@@ -66,15 +66,27 @@ class Session:
     async def pump(self) -> None:
         """Carry the outbox to the channel until the session ends; then close the channel."""
         try:
-            async for message in self._pending:
-                await self.channel.send(message if isinstance(message, bytes) else codec.encode_message(message))
-        except CTorrentError:
-            pass
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._until_lost, nursery.cancel_scope)
+                await self._carry()
+                nursery.cancel_scope.cancel()
         finally:
             self.lost.set()
             self._pending.close()
             with trio.CancelScope(shield=True), trio.move_on_after(2):
                 await self.channel.aclose()
+
+    async def _carry(self) -> None:
+        try:
+            async for message in self._pending:
+                await self.channel.send(message if isinstance(message, bytes) else codec.encode_message(message))
+        except CTorrentError:
+            pass
+
+    async def _until_lost(self, scope: trio.CancelScope) -> None:
+        """Whoever ends the session does not wait for the peer to say something more."""
+        await self.lost.wait()
+        scope.cancel()
 
     def finish(self) -> None:
         """No more messages from here; what is queued still goes out."""
