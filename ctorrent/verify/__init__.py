@@ -5,6 +5,7 @@
     ballot.py   one block's replicas: which class of equal outputs has a strict majority of owners
     batch.py    what one event settled, gathered into few effects
     blame.py    when a negative vote may be cast, and when the program is to blame instead
+    waver.py    who contradicted itself: the program, or one machine
     quorum.py   the machine of one job: re-run alone, self-check, more replicas; majority, dispute, votes
 
 Papers: Anderson, "BOINC: A Platform for Volunteer Computing", 2019 (replication and validation hooks); Sarmenta,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ctorrent.errors import Malformed
 from ctorrent.model.ids import Digest, NodeId
@@ -29,12 +29,43 @@ class Replica:
         return is_failure(self.output)
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Answers, and the most of them that are equal."""
+
+    values: list[Replica]
+    most: list[Replica]
+
+    @property
+    def differ(self) -> bool:
+        return len(self.most) < len(self.values)
+
+    @property
+    def majority(self) -> bool:
+        return 2 * len(self.most) > len(self.values)
+
+    def outside(self) -> list[Replica]:
+        """Who may be the odd one out: those outside a strict majority, or all."""
+        return [r for r in self.values if r not in self.most] if self.majority else self.values
+
+
+@dataclass(slots=True)
+class Repeats:
+    """Of a disputed block: who was asked to run it again alone, and what came of it."""
+
+    asked: dict[NodeId, int] = field(default_factory=dict)
+    before: dict[NodeId, Replica] = field(default_factory=dict)  # what the answer just given is to be compared with
+    same: dict[NodeId, int] = field(default_factory=dict)  # how often each gave its answer again
+    wavered: dict[NodeId, None] = field(default_factory=dict)  # gave another, alone both times
+    changed: bool = False  # somebody's came out otherwise when run alone
+
+
 class Ballot:
     """The open vote on one block; exists from its first replica to its decision."""
 
     __slots__ = (
-        "awaiting", "changed", "checked", "checking", "differed", "fetching", "lone", "own", "recorded", "replicas",
-        "reran", "target",
+        "awaiting", "checked", "checking", "differed", "fetching", "lone", "own", "recorded", "repeats", "replicas",
+        "target",
     )  # fmt: skip
 
     def __init__(self, target: int, lone: bool) -> None:
@@ -43,8 +74,7 @@ class Ballot:
         self.lone = lone  # no other owner will come
         self.awaiting: dict[NodeId, None] = _NOBODY  # re-runs; replaced, never filled in place
         self.fetching: dict[NodeId, None] = _NOBODY  # outputs; likewise
-        self.reran = False  # asked to run it alone, once
-        self.changed = False  # the re-run gave another answer
+        self.repeats: Repeats | None = None  # of a dispute
         self.recorded = False  # as a disagreement, in the early window
         self.checking = self.checked = False  # self-check under way; over
         self.own: Replica | None = None  # what the self-check gave, twice
@@ -64,13 +94,36 @@ class Ballot:
     def by_worker(self, worker: NodeId) -> Replica | None:
         return next((r for r in self.replicas if r.worker == worker), None)
 
+    def doubted(self, values: Split, limit: int) -> list[NodeId]:
+        """Who should run it again alone: who ran it with others, and who is not of a strict majority.
+
+        limit: how often one may be asked for the latter. The coordinator's own node ran it twice already.
+        """
+        repeats, outside = self.repeats or Repeats(), values.outside()
+        own = self.own.worker if self.own else ""
+        return [
+            r.worker
+            for r in values.values
+            if r.worker not in repeats.wavered
+            and r.worker != own
+            and ((r in outside and repeats.asked.get(r.worker, 0) < limit)
+                 or (not r.alone and r.worker not in repeats.asked))
+        ]  # fmt: skip
+
+    def ask_again(self, workers: list[NodeId]) -> None:
+        repeats = self.repeats = self.repeats or Repeats()
+        for worker in workers:
+            repeats.asked[worker] = repeats.asked.get(worker, 0) + 1
+        self.awaiting = dict.fromkeys(workers)
+
     def owners(self) -> tuple[str, ...]:
         return tuple(r.owner for r in self.replicas)
 
     def unopened(self) -> list[Replica]:
-        """Replicas whose bytes are needed to compare: none while all digests are equal."""
+        """Replicas whose bytes are needed to compare: none while all digests are equal, and were before."""
         if all(r.digest == self.replicas[0].digest for r in self.replicas):
-            return []
+            before = self.repeats.before if self.repeats else {}
+            return [r for r in self.replicas if r.output is None and before.get(r.worker, r).digest != r.digest]
         return [r for r in self.replicas if r.output is None]
 
 
@@ -107,3 +160,7 @@ def first_difference(replicas: list[Replica], compare: Compare) -> Different | N
             if isinstance(found, Different):
                 return found
     return None
+
+
+def split(values: list[Replica], compare: Compare) -> Split:
+    return Split(values, largest_class(values, compare) if values else [])

@@ -33,6 +33,10 @@ class Batch:
     def vote(self, worker: NodeId, how: Verdict, index: int) -> None:
         self.votes.setdefault((worker, how), []).append(index)
 
+    def agreements(self) -> list[tuple[NodeId, int]]:
+        """Workers whose answers were agreed on, and how many."""
+        return [(worker, len(indices)) for (worker, how), indices in self.votes.items() if how is Verdict.AGREED]
+
     def effects(self) -> list[Effect]:
         voted = [Voted(worker, how, indices) for (worker, how), indices in self.votes.items()]
         return [*self.agreed.values(), *voted]

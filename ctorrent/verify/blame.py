@@ -1,7 +1,8 @@
 """Evidence before blame: when a negative vote may be cast, and when the program is to blame instead. Pure.
 
-A vote against a worker is held until (1) the first blocks of the job were compared and do not speak against the
-program, and (2) the coordinator ran blocks that this worker lost, each twice, alone: its own runs agreed with each
+Only an answer that its worker repeated, alone, is held against it (quorum.py asks; waver.py counts those who could
+not repeat theirs). A vote against a worker waits until (1) the first blocks of the job were compared and do not speak
+against the program, and (2) the coordinator ran blocks that this worker lost, each twice, alone: its own runs agreed with each
 other and with the result: once where nearly all blocks are agreed on at once, else more often. Whoever was found out
 that way needs no further check in the same job.
 One run that differs drops every vote still held: then it is the program.
@@ -9,11 +10,13 @@ One run that differs drops every vote still held: then it is the program.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
 from ctorrent.model.ids import NodeId
 from ctorrent.verify.ballot import Replica
+from ctorrent.verify.waver import Wavering
 from ctorrent.verify.words import Rules
 
 
@@ -24,10 +27,12 @@ class Held:
     indices: list[int] = field(default_factory=list)
     cases: list[tuple[int, Replica]] = field(default_factory=list)
     proofs: int = 0
+    proven: dict[int, None] = field(default_factory=dict)  # blocks
 
-    def trial(self) -> tuple[int, Replica] | None:
-        """The next block to run; the same again where it lost only one."""
-        return self.cases[min(self.proofs, len(self.cases) - 1)] if self.cases else None
+    def trial(self, again: bool) -> tuple[int, Replica] | None:
+        """The next block to run. again: the same once more where it lost no other."""
+        fresh = next((case for case in self.cases if case[0] not in self.proven), None)
+        return fresh or (self.cases[-1] if again and self.cases else None)
 
 
 class EarlyWindow:
@@ -107,7 +112,7 @@ class Blame:
 
     __slots__ = (
         "_checks", "_contradictions", "_disputes", "_disputes_of", "_failures", "_rules", "agreements", "convicted",
-        "held", "off", "window",
+        "deciding", "held", "odd", "off", "waver", "window",
     )  # fmt: skip
 
     def __init__(self, rules: Rules) -> None:
@@ -115,6 +120,9 @@ class Blame:
         self.window = EarlyWindow(rules)
         self.convicted: dict[NodeId, None] = {}
         self.held: dict[NodeId, Held] = {}
+        self.waver = Wavering(rules)
+        self.deciding = False  # somebody's guilt waits only for answers that it was asked to repeat
+        self.odd: dict[NodeId, list[tuple[int, Replica]]] = {}  # lost with an answer that was not its first
         self.off = False  # the program is suspected: nobody is voted against any more
         self._checks: dict[int, None] = {}  # self-checks under way
         self._failures = 0
@@ -129,6 +137,25 @@ class Blame:
         for worker in workers:
             self._disputes_of[worker] = self._disputes_of.get(worker, 0) + 1
 
+    def found_out(self, worker: NodeId) -> bool:
+        """Needs no more to be accused: it lies, or wavers where others do not."""
+        return worker in self.convicted or self.waver.is_unsteady(worker)
+
+    def wavered(self, worker: NodeId, owner: str) -> bool:
+        """A worker contradicted itself. True: so many owners did that it is the program."""
+        self.waver.heard(worker, owner)
+        self.waver.contradicted(owner)
+        for known in [w for w in self.odd if self.waver.is_unsteady(w)]:
+            for index, winner in self.odd.pop(known):
+                self.accuse(known, index, winner)
+        return self.waver.is_the_program(self.convicted)
+
+    def lost_wavering(self, worker: NodeId, index: int, winner: Replica) -> None:
+        """It lost a block in which it contradicted itself: nothing is held against it, unless it alone wavers."""
+        lost = self.odd.setdefault(worker, [])
+        if not self.off and len(lost) < self._rules.odd_max:
+            lost.append((index, winner))
+
     def contradicted(self) -> bool:
         """The coordinator's own runs say otherwise than a majority. True: too often to be the peers."""
         self._contradictions += 1
@@ -136,8 +163,18 @@ class Blame:
 
     def proofs_needed(self, worker: NodeId) -> int:
         others = self._disputes - self._disputes_of.get(worker, 0)
-        steady = self.agreements >= self._rules.steady_blocks and others <= self._rules.steady_share * self.agreements
+        enough = self.agreements >= self._rules.steady_blocks and others <= self._rules.steady_share * self.agreements
+        steady = enough and not self.waver.anybody
         return self._rules.proofs_steady if steady else self._rules.proofs_doubtful
+
+    def _proved(self, worker: NodeId, held: Held) -> bool:
+        return held.proofs >= self.proofs_needed(worker)
+
+    def _trial(self, worker: NodeId, held: Held) -> tuple[int, Replica] | None:
+        """Where anybody wavered one block says little, however often it is run."""
+        if worker in self.convicted or self._proved(worker, held):
+            return None
+        return held.trial(again=not self.waver.anybody)
 
     def accuse(self, worker: NodeId, index: int, winner: Replica) -> None:
         """This worker's answer lost block `index` to this one."""
@@ -175,7 +212,7 @@ class Blame:
 
     def trials(self, index: int) -> list[tuple[NodeId, Replica]]:
         """Whose guilt this block's self-check is about, and what they lost to."""
-        found = [(worker, held.trial()) for worker, held in self.held.items() if worker not in self.convicted]
+        found = [(worker, self._trial(worker, held)) for worker, held in self.held.items()]
         return [(worker, trial[1]) for worker, trial in found if trial is not None and trial[0] == index]
 
     def acquit(self, worker: NodeId, index: int) -> None:
@@ -184,19 +221,28 @@ class Blame:
         held.indices = [i for i in held.indices if i != index]
         held.cases = [case for case in held.cases if case[0] != index]
 
-    def prove(self, worker: NodeId) -> None:
-        """One block that it lost was run twice by the coordinator, who agrees with the result."""
+    def prove(self, worker: NodeId, index: int) -> None:
+        """A block that it lost was run twice by the coordinator, who agrees with the result."""
         held = self.held.get(worker)
-        if held is None or worker in self.convicted:
-            return
-        held.proofs += 1
-        if held.proofs >= self.proofs_needed(worker):
-            self.convicted[worker] = None
-            held.cases = []
+        if held is not None:
+            held.proofs += 1
+            held.proven[index] = None
+
+    def convict(self, asked: Callable[[NodeId], bool]) -> None:
+        """Those against whom there is enough proof; but who is `asked` to repeat other answers is heard first."""
+        self.deciding = False
+        for worker, held in self.held.items():
+            if worker in self.convicted or not held.proofs or not self._proved(worker, held):
+                continue
+            if asked(worker):
+                self.deciding = True
+            else:
+                self.convicted[worker] = None
+                held.cases = []
 
     def next_trials(self) -> list[int]:
         """Blocks to run, for workers whose votes are held."""
-        waiting = [held.trial() for worker, held in self.held.items() if worker not in self.convicted]
+        waiting = [self._trial(worker, held) for worker, held in self.held.items()]
         return [i for i in dict.fromkeys(trial[0] for trial in waiting if trial is not None) if self.start(i)]
 
     def release(self) -> dict[NodeId, list[int]]:
@@ -211,6 +257,7 @@ class Blame:
         self.off = True
         self.window.closed = True  # there is nothing left to judge: whatever waited for it goes on when the job does
         self.held.clear()
+        self.odd.clear()
         self._checks.clear()
 
     def withheld(self) -> dict[NodeId, int]:

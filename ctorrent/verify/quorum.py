@@ -2,12 +2,15 @@
 
     replica ──▶ OPEN ── enough owners, all equal ─────────────────────────────▶ AGREED
                  │ they differ                                                    ▲
-                 ▼                                                                │ equal: coalescing was it
-               RERUN (the same workers, alone) ───────────────────────────────────┤
+                 ▼                                                                │ equal: coalescing was it, or
+               RERUN (those who differ, alone) ───────────────────────────────────┤        somebody wavers
                  │ still                                                          │
-                 ▼                                                                │ strict majority of owners
-               SELF-CHECK (before a first negative vote) ──▶ MORE (one owner) ────┘
+                 ▼                                                                │ strict majority of owners; who
+               SELF-CHECK (before a first negative vote) ──▶ MORE (one owner) ────┘ loses was asked once more
                  │ it differs from itself: job paused           └── none within the limit: DISPUTED
+
+A worker is held to an answer only if it gave it again, alone, each time it was asked. One that gives another has
+its newest answer counted, and is not accused of that block: that is for waver.py.
 
 The usual block (two equal digests from two owners) costs two dict operations. Comparing large outputs happens inside
 handle(): about 0.1 s for 64 MiB of floats, only where digests differ.
@@ -21,7 +24,7 @@ from collections.abc import Sequence
 from ctorrent.model.ids import NodeId
 from ctorrent.model.job import Verify
 from ctorrent.model.result import Verdict, output_digest
-from ctorrent.verify.ballot import Ballot, Replica, first_difference, largest_class, verdict
+from ctorrent.verify.ballot import Ballot, Repeats, Replica, Split, first_difference, largest_class, split, verdict
 from ctorrent.verify.batch import Batch
 from ctorrent.verify.blame import Blame
 from ctorrent.verify.compare import SUPPORTED, Different, Same, same
@@ -91,9 +94,12 @@ class Quorum:
                 self._self_check_failed(index, why, out, batch)
             case _:
                 self._hear(event, out, batch)
-        if self._queued:
-            self._drain(out, batch)
         self._blame_now(out, batch)
+        if self._queued and not self._blame.deciding:
+            self._drain(out, batch)
+            self._blame_now(out, batch)
+        for worker, blocks in batch.agreements():
+            self._blame.waver.agreed(worker, blocks)
         return out + batch.effects()
 
     def _hear(self, event: Event, out: list[Effect], batch: Batch) -> None:
@@ -124,6 +130,7 @@ class Quorum:
         worker, owner, alone = event.worker, event.owner, event.alone
         ballots = self._ballots
         self._grow(event.indices)
+        self._blame.waver.heard(worker, owner)
         decided = self._decided
         for index, digest, output in zip(event.indices, event.digests, event.outputs, strict=False):
             if not 0 <= index < len(decided) or decided[index]:
@@ -145,8 +152,9 @@ class Quorum:
             if known.worker == replica.worker:
                 if ballot.awaiting.pop(replica.worker, replica) is not None:
                     return False  # nobody asked for it twice
-                ballot.changed = ballot.changed or known.digest != replica.digest
                 ballot.replicas[at] = replica
+                if ballot.repeats is not None:
+                    ballot.repeats.before[replica.worker] = known
                 return True
             if known.owner == replica.owner:
                 return False
@@ -186,7 +194,7 @@ class Quorum:
             return
         self._rerunning.pop(index, None)
         digest = replicas[0].digest
-        if all(r.digest == digest for r in replicas):
+        if ballot.repeats is None and all(r.digest == digest for r in replicas):
             self._all_equal(index, ballot, replicas, out, batch)
             return
         unopened = ballot.unopened()
@@ -194,11 +202,34 @@ class Quorum:
             ballot.fetching = {r.worker: None for r in unopened}
             out += [FetchOutput(index, r.worker, r.digest) for r in unopened]
             return
+        if ballot.repeats is not None:
+            self._heed(index, ballot, ballot.repeats)
         winners = largest_class(replicas, self._compare)
         if len(winners) == len(replicas):
             self._all_equal(index, ballot, winners, out, batch)
         else:
             self._differ(index, ballot, winners, out, batch)
+
+    def _heed(self, index: int, ballot: Ballot, repeats: Repeats) -> None:
+        """Did those who ran it again give the answer they gave before?"""
+        for worker, before in repeats.before.items():
+            now = ballot.by_worker(worker)
+            if now is None or now.failed or before.failed:
+                continue
+            found = verdict(before, now, self._compare)
+            if isinstance(found, Same):
+                repeats.same[worker] = repeats.same.get(worker, 0) + 1
+            elif not before.alone:
+                repeats.changed = True
+            else:
+                repeats.wavered[worker] = None
+                self._wavered(index, now, found.words)
+        repeats.before.clear()
+
+    def _wavered(self, index: int, replica: Replica, words: str) -> None:
+        self._note(index, f"{replica.worker} gave two answers, alone both times: {words}")
+        if self._blame.wavered(replica.worker, replica.owner):
+            self._doubt = f"result of block {index}, run twice by one worker alone: {words}"
 
     def _all_equal(
         self, index: int, ballot: Ballot, winners: list[Replica], out: list[Effect], batch: Batch
@@ -206,7 +237,7 @@ class Quorum:
         if winners[0].failed and len(winners) < 2 and not ballot.lone:
             self._ask(index, ballot, out)  # a failure that only one shows is tried elsewhere
             return
-        if ballot.changed and ballot.differed and not self._coalesce_off:
+        if ballot.repeats is not None and ballot.repeats.changed and not self._coalesce_off:
             self._coalesce_off = True
             out.append(CoalesceOff(f"block {index} came out otherwise when run alone: {ballot.differed}"))
         self._settle(index, ballot, winners, batch)
@@ -216,45 +247,44 @@ class Quorum:
             found = first_difference(ballot.replicas, self._compare)
             ballot.differed = found.words if found else "the results differ"
             self._note(index, f"differs: {ballot.differed}")
-        values = [r for r in ballot.replicas if not r.failed]
-        strife = len(largest_class(values, self._compare)) < len(values) if values else False
-        if strife and self._rerun(index, ballot, values, out):
+            self._blame.dispute(tuple(r.worker for r in ballot.replicas if not r.failed))
+        values = split([r for r in ballot.replicas if not r.failed], self._compare)
+        rest = [r for r in values.values if not self._blame.found_out(r.worker)]
+        unexplained = values if len(rest) == len(values.values) else split(rest, self._compare)
+        if unexplained.differ and self._rerun(index, ballot, unexplained, out):
             return
-        if strife:
+        if values.differ:
             self._record(index, ballot, values)
-        if self.paused or self._blame.window.waits(index) or (strife and self._check(index, ballot, values, out)):
+        if self.paused or self._blame.window.waits(index) or (unexplained.differ and self._check(index, ballot, out)):
             return
         self._count(index, ballot, winners, out, batch)
 
-    def _record(self, index: int, ballot: Ballot, values: list[Replica]) -> None:
+    def _record(self, index: int, ballot: Ballot, values: Split) -> None:
         """Tell the early window who may be the odd one out here."""
-        most = largest_class(values, self._compare)
-        suspects = values
-        if 2 * len(most) > len(values):
-            suspects = [r for r in values if r not in most]
-            self._blame.window.agreed(tuple(r.worker for r in most), first=False)
+        if values.majority:
+            self._blame.window.agreed(tuple(r.worker for r in values.most), first=False)
         self._strife = self._strife or f"result of block {index}: {ballot.differed}"
-        if not ballot.recorded:
-            ballot.recorded = True
-            self._blame.dispute(tuple(r.worker for r in values))
-        self._blame.window.differed(index, tuple(r.worker for r in suspects))
+        ballot.recorded = True
+        self._blame.window.differed(index, tuple(r.worker for r in values.outside()))
 
-    def _rerun(self, index: int, ballot: Ballot, values: list[Replica], out: list[Effect]) -> bool:
-        """The first doubt falls on running blocks together: those that did so run it alone.
+    def _rerun(self, index: int, ballot: Ballot, values: Split, out: list[Effect]) -> bool:
+        """The first doubt falls on running blocks together, the next on whether the answer is the worker's only one.
 
-        Only so many at once; the others wait, and need it no more when it turns out that one of the peers lies.
+        Who has repeated its answer once is asked again only when a majority says otherwise, since only then is that
+        answer about to be held against it. Only so many blocks at once; the others wait, and need it no more when it
+        turns out that one of the peers lies.
         """
-        together = [r.worker for r in values if not r.alone]
-        found_out = any(r.worker in self._blame.convicted for r in values)
-        if ballot.reran or ballot.checked or not together or self.paused or found_out:
+        limit = 0 if self._blame.off else self.rules.repeats if values.majority else 1
+        workers = [] if self.paused else ballot.doubted(values, limit)
+        if not workers:
             return False
-        if len(self._rerunning) >= self.rules.reruns_at_once:
+        first = ballot.repeats is None
+        if self._blame.deciding or (first and len(self._rerunning) >= self.rules.reruns_at_once):
             self._queued[index] = None
             return True
         self._rerunning[index] = None
-        ballot.reran = True
-        ballot.awaiting = dict.fromkeys(together)
-        out.append(Rerun(index, tuple(together)))
+        ballot.ask_again(workers)
+        out.append(Rerun(index, tuple(workers)))
         return True
 
     def _drain(self, out: list[Effect], batch: Batch) -> None:
@@ -266,9 +296,9 @@ class Quorum:
             if ballot is not None:
                 self._weigh(index, ballot, out, batch)
 
-    def _check(self, index: int, ballot: Ballot, values: list[Replica], out: list[Effect]) -> bool:
+    def _check(self, index: int, ballot: Ballot, out: list[Effect]) -> bool:
         """Before anybody is voted against, the coordinator runs the block twice itself."""
-        if ballot.checked or any(r.worker in self._blame.convicted for r in values) or not self._blame.start(index):
+        if ballot.checked or not self._blame.start(index):
             return False
         ballot.checking = True
         out.append(SelfCheck(index))
@@ -297,7 +327,7 @@ class Quorum:
         self._close(index)
         if cross:
             self.cross_validated += 1
-            self._blame.agreements += not ballot.recorded
+            self._blame.agreements += not ballot.differed
             self._blame.window.agreed(workers, first=not ballot.recorded)
         else:
             self.not_cross_validated += 1
@@ -309,14 +339,18 @@ class Quorum:
         batch.settle(index, kept.digest, kept.output, workers, kept.failed, cross)
 
     def _accuse(self, index: int, ballot: Ballot, winners: list[Replica]) -> None:
-        own, winner = ballot.own, winners[0]
+        own, winner, blame = ballot.own, winners[0], self._blame
+        repeats = ballot.repeats or Repeats()
         losers = [r for r in ballot.replicas if self._proves(winners, r) and (own is None or r.worker != own.worker)]
         if own is not None and not self._backs(own, winner, index):
             return
         for loser in losers:
-            self._blame.accuse(loser.worker, index, winner)
-            if own is not None:
-                self._blame.prove(loser.worker)
+            if loser.worker in repeats.wavered and not blame.found_out(loser.worker):
+                blame.lost_wavering(loser.worker, index, winner)
+            elif repeats.same.get(loser.worker, 0) >= self.rules.repeats or blame.found_out(loser.worker):
+                blame.accuse(loser.worker, index, winner)
+                if own is not None:
+                    blame.prove(loser.worker, index)
 
     def _backs(self, own: Replica, winner: Replica, index: int) -> bool:
         """Do the coordinator's own runs agree with what a majority says? Where not, it is noted against the program."""
@@ -368,14 +402,23 @@ class Quorum:
         ballot = self._ballots.get(event.index)
         if ballot is not None:
             ballot.checking, ballot.checked, ballot.own = False, True, first
-            self._add(ballot, first)
+            if not self._add(ballot, first):  # it is one of the workers too
+                self._compare_with_itself(event.index, ballot, first)
             self._weigh(event.index, ballot, out, batch)
+
+    def _compare_with_itself(self, index: int, ballot: Ballot, own: Replica) -> None:
+        known = ballot.by_worker(own.worker)
+        if known is None or not known.alone or known.failed or own.failed:
+            return
+        found = verdict(known, own, self._compare)
+        if isinstance(found, Different):
+            self._wavered(index, own, found.words)
 
     def _try(self, index: int, own: Replica) -> None:
         """Votes held for this block's proof are cast or dropped."""
         for worker, winner in self._blame.trials(index):
             if worker != own.worker and self._backs(own, winner, index):
-                self._blame.prove(worker)
+                self._blame.prove(worker, index)
             else:
                 self._blame.acquit(worker, index)
 
@@ -404,6 +447,7 @@ class Quorum:
             return
         if blame.window.closed and not was_closed:
             self._weigh_all(out, batch)
+        blame.convict(lambda worker: any(worker in self._ballots[index].awaiting for index in self._rerunning))
         for worker, indices in blame.release().items():
             for index in indices:
                 batch.vote(worker, Verdict.DISPUTED, index)

@@ -26,6 +26,13 @@ class Rules:
     self_check_tries: int = 3  # then this requester cannot check, and votes against nobody
     differences_max: int = 1000  # kept in words for the report
     log_max: int = 2000  # steps kept for story()
+    repeats: int = 2  # of a wrong answer, alone, before it may be an accusation: a program that wavers between two
+    # values in a twentieth of its runs gives the wrong one three times in one of 8,000 blocks, but in one of 400 twice
+    waver_owners: int = 2  # that contradict themselves: then it is the program; one alone may be a bad machine …
+    waver_owners_share: float = 0.1  # … as may be a few among very many, who must not stop everybody's jobs
+    waver_share: float = 0.001  # of contradictions among runs, at least: memory errors are far rarer than this
+    waver_chance: float = 1e-4  # that honest machines look as unlike as those of which one is said to waver by itself
+    odd_max: int = 64  # blocks lost by a worker that contradicted itself in them, kept in case it alone wavers
 
 
 # Events --------------------------------------------------------------------------------------------------------------
@@ -151,7 +158,7 @@ class NeedReplicas:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """The very workers that disagree run the block again, alone."""
+    """These very workers run the block again, alone, under a new assignment; each may be asked Rules.repeats times."""
 
     index: int
     workers: tuple[NodeId, ...]

@@ -15,6 +15,7 @@ from ctorrent.market.capacity import Allotment, Capacity
 from ctorrent.node import ends
 from ctorrent.node.selfrun import SelfRun
 from ctorrent.verify import words as q
+from ctorrent.verify.ballot import Ballot, Split
 from ctorrent.verify.quorum import Quorum
 
 from .story import Plan
@@ -73,18 +74,38 @@ def the_program_is_believed_deterministic() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def an_answer_needs_no_repetition() -> Iterator[None]:
+    """The requester holds a worker to an answer that it gave once."""
+
+    def hasty(self: Quorum, verify: Any, *_: Any) -> None:
+        init(self, verify, q.Rules(repeats=0))
+
+    def only_those_who_ran_it_with_others(self: Ballot, values: Split, limit: int) -> list[Any]:
+        return [] if self.repeats else [r.worker for r in values.values if not r.alone]
+
+    init = Quorum.__init__
+    with replaced(Ballot, "doubted", only_those_who_ran_it_with_others), replaced(Quorum, "__init__", hasty):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """`shows_in`: stories that can show the fault at all; the sweep need not live through the others."""
 
+    invariant: str  # how the fault's words begin
     inject: Callable[[], AbstractContextManager[None]]
     shows_in: Callable[[Plan], bool]
 
 
 MUTANTS: dict[str, Mutant] = {
-    "never ended": Mutant(lost_units_are_forgotten, lambda plan: plan.crashes),
-    "oversold": Mutant(capacity_is_lent_twice, lambda plan: plan.jobs > 1),
-    "settled twice": Mutant(a_restart_forgets_what_settled, lambda plan: plan.crashes),
-    "wrong answer": Mutant(the_first_answer_wins, lambda plan: plan.liars == "alone" and not plan.wavering),
-    "slander": Mutant(the_program_is_believed_deterministic, lambda plan: plan.wavering > 0),
+    mutant.inject.__name__: mutant
+    for mutant in (
+        Mutant("never ended", lost_units_are_forgotten, lambda plan: plan.crashes),
+        Mutant("oversold", capacity_is_lent_twice, lambda plan: plan.jobs > 1),
+        Mutant("settled twice", a_restart_forgets_what_settled, lambda plan: plan.crashes),
+        Mutant("wrong answer", the_first_answer_wins, lambda plan: plan.liars == "alone" and not plan.wavering),
+        Mutant("slander", the_program_is_believed_deterministic, lambda plan: plan.wavering > 0),
+        Mutant("slander", an_answer_needs_no_repetition, lambda plan: plan.wavering > 0),
+    )
 }

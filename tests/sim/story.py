@@ -17,6 +17,7 @@ import trio
 
 from ctorrent import canon
 from ctorrent.model.entry import EntryKind
+from ctorrent.model.ids import NodeId
 from ctorrent.model.result import output_digest
 from ctorrent.node import records
 from ctorrent.ports import Put, Write
@@ -37,12 +38,18 @@ PATIENCE_S = 1800.0  # simulated: a lease is a minute or two here, and a block h
 REPORTED = ("settled", "failed", "disputed", "cancelled", "paused")  # paused: with the reason, for a person to see
 
 
+WAVERING = (0.02, 0.05, 0.15, 0.4, 0.7, 1.0)
+LIARS = ("alone", "together", "stubborn")  # another lie each time; the same lie from each; its own, always the same
+LIES = (0.3, 1.0)  # of its blocks
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a seed drew."""
 
-    liars: str  # "none", "alone" (each its own lie), "together" (the same lie), fewer than half of the workers
+    liars: str  # fewer than half of the workers; "none", or one of LIARS
     wavering: float  # how often a run of the program gives something else: the requester is at fault, nobody else
+    narrow: bool  # and whether that is always the same other value
     rough: bool
     crashes: bool
     jobs: int
@@ -50,8 +57,9 @@ class Plan:
 
 def plan(dice: Random) -> Plan:
     return Plan(
-        liars=dice.choice(["none", "none", "alone", "together"]),
-        wavering=dice.choice([0.0] * 7 + [0.4, 0.7, 1.0]),
+        liars=dice.choice(["none", "none", "none", *LIARS]),
+        wavering=dice.choice([0.0] * 8 + list(WAVERING)),
+        narrow=dice.random() < 0.5,
         rough=dice.random() < 0.4,
         crashes=dice.random() < 0.5,
         jobs=dice.choice([1, 1, 2]),
@@ -71,17 +79,17 @@ class Story:
     ends: dict[tuple[bytes, int], list[tuple[str, bytes]]] = field(default_factory=dict)  # durable, in order
     arrived: dict[tuple[int, int], dict[str, bytes]] = field(default_factory=dict)  # (quorum, block) -> owner -> digest
     faults: list[str] = field(default_factory=list)  # broken invariants
+    hostile: list[NodeId] = field(default_factory=list)
+    caught: list[NodeId] = field(default_factory=list)  # of these, voted against
     states: list[str] = field(default_factory=list)
 
 
-def tell(seed: int, wavering: float | None = None) -> Story:
-    """Live through a seed, and judge it. wavering: instead of what the seed drew."""
+def tell(seed: int, **planned: Any) -> Story:
+    """Live through a seed, and judge it. planned: fields of the plan instead of what the seed drew."""
 
     async def main(simulation: simulate.Simulation) -> Story:
         dice = simulation.dice("story")
-        story = Story(plan(dice))
-        if wavering is not None:
-            story.plan = replace(story.plan, wavering=wavering)
+        story = Story(replace(plan(dice), **planned))
         with watched_quorums(story):
             async with open_swarm(simulation, ROUGH if story.plan.rough else CALM) as swarm:
                 await live(swarm, story, dice)
@@ -108,17 +116,20 @@ async def gather(swarm: FakeSwarm, story: Story, dice: Random) -> tuple[Member, 
     """A requester and workers, all friends, every worker with an owner of its own."""
     count = dice.randint(*WORKERS)
     hostile = 0 if story.plan.liars == "none" else dice.randint(1, (count - 1) // 2)
-    behaviours = [Behaviour(block_s=BLOCK_S)] * (count - hostile)
-    if story.plan.liars == "alone":
-        behaviours += [Behaviour(block_s=BLOCK_S, lie_alone=dice.choice([0.3, 1.0]))] * hostile
-    else:
-        behaviours += [Behaviour(block_s=BLOCK_S, lie=dice.choice([0.3, 1.0]))] * hostile
-    requester = await swarm.add("requester", sandbox=sandbox(swarm, story, "requester", behaviours[0]))
+    share = dice.choice(LIES)
+    lying = {"alone": Behaviour(BLOCK_S, lie_alone=share), "together": Behaviour(BLOCK_S, lie=share)}
+    requester = await swarm.add("requester", sandbox=sandbox(swarm, story, "requester", Behaviour(BLOCK_S)))
     workers = []
-    for number, behaviour in enumerate(behaviours):
-        worker = await swarm.add(f"worker {number}", sandbox=sandbox(swarm, story, f"worker {number}", behaviour))
+    for number in range(count):
+        name, lies = f"worker {number}", number >= count - hostile
+        behaviour = lying.get(story.plan.liars, Behaviour(BLOCK_S)) if lies else Behaviour(BLOCK_S)
+        box = sandbox(swarm, story, name, behaviour)
+        if lies and story.plan.liars == "stubborn":
+            be_stubborn(box, name, share)
+        worker = await swarm.add(name, sandbox=box)
         await swarm.befriend(requester, worker)
         workers.append(worker)
+        story.hostile += [worker.id] * lies
     swarm.net.mesh(4)
     await trio.sleep(1.0)
     return requester, workers
@@ -129,9 +140,22 @@ def sandbox(swarm: FakeSwarm, story: Story, name: str, behaviour: Behaviour) -> 
     programs = dict(PROGRAMS)
     if story.plan.wavering:
         programs["mix.py:mix"] = lambda params, seed: (
-            dice.getrandbits(32) if dice.random() < story.plan.wavering else mix(params, seed)
+            (mix(params, seed) + 1 if story.plan.narrow else dice.getrandbits(32))
+            if dice.random() < story.plan.wavering
+            else mix(params, seed)
         )
     return FakeSandbox(dice, programs, behaviour)
+
+
+def be_stubborn(box: FakeSandbox, name: str, share: float) -> None:
+    """A worker with a lie of its own for a share of the blocks, the same whenever one of them comes back."""
+    honest = box.programs["mix.py:mix"]
+
+    def lie(params: dict[str, Any], seed: int) -> Any:
+        own = Random(f"{name} {mix(params, seed)}")
+        return ["a lie", own.getrandbits(32)] if own.random() < share else honest(params, seed)
+
+    box.programs = {**box.programs, "mix.py:mix": lie}
 
 
 async def calamities(swarm: FakeSwarm, requester: Member, workers: Sequence[Member], dice: Random) -> None:
@@ -227,7 +251,7 @@ def judge(story: Story, requester: Member, workers: Sequence[Member], jobs: Sequ
         if sum(state == "settled" for state, _ in ends) > 1:
             faults.append(f"settled twice: block {index}")
     faults += wrong_answers(story, requester, jobs)
-    faults += slander(story, requester, workers)
+    faults += slander(story, requester)
 
 
 def wrong_answers(story: Story, requester: Member, jobs: Sequence[str]) -> list[str]:
@@ -244,18 +268,18 @@ def wrong_answers(story: Story, requester: Member, jobs: Sequence[str]) -> list[
     return wrong
 
 
-def slander(story: Story, requester: Member, workers: Sequence[Member]) -> list[str]:
-    """No honest worker is voted against, unless colluders outvoted it."""
-    if story.plan.liars == "together" and not story.plan.wavering:
-        return []
-    honest = {m.id for m in (requester, *workers) if not (m.sandbox.behaviour.lie or m.sandbox.behaviour.lie_alone)}
-    if story.plan.wavering:
-        honest = {m.id for m in (requester, *workers)}
+def slander(story: Story, requester: Member) -> list[str]:
+    """No honest worker is voted against. Those who lie may be: the story says which were."""
     found = []
     for _, value in requester.journal.scan("entry"):
         entry = codec.open_entry(records.unpack_sealed(records.load(value))).entry
-        if entry.kind == EntryKind.TALLY and entry.author == requester.id:
-            tally = codec.decode_tally(entry.body)
-            if tally.worker in honest and tally.disputed + tally.invalid:
-                found.append(f"slander: {tally.disputed} disputed, {tally.invalid} invalid against an honest worker")
+        if entry.kind != EntryKind.TALLY or entry.author != requester.id:
+            continue
+        tally = codec.decode_tally(entry.body)
+        if not tally.disputed + tally.invalid:
+            continue
+        if tally.worker in story.hostile:
+            story.caught.append(tally.worker)
+        else:
+            found.append(f"slander: {tally.disputed} disputed, {tally.invalid} invalid against an honest worker")
     return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
+
 import pytest
 
 from ctorrent import canon
@@ -9,6 +12,7 @@ from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.job import Equality, Verify
 from ctorrent.model.result import Failure, FailureKind, Outcome, Verdict, output_digest
 from ctorrent.verify.quorum import Quorum
+from ctorrent.verify.waver import Wavering
 from ctorrent.verify.words import (
     Abandoned,
     Agreed,
@@ -16,6 +20,7 @@ from ctorrent.verify.words import (
     CoalesceOff,
     Disputed,
     Effect,
+    Event,
     FetchOutput,
     JobNondeterministic,
     NeedReplicas,
@@ -57,6 +62,31 @@ def checked(index: int, first: object, second: object | None = None, fp: Digest 
 def agreed(indices: list[int], output: bytes, *workers: NodeId, failed: bool = False, cross: bool = True) -> Agreed:
     count = len(indices)
     return Agreed(indices, [output_digest(output)] * count, [output] * count, [workers] * count, failed, cross)
+
+
+class Steadfast(Quorum):
+    """Its workers, asked to run a block again, give the same answer at once."""
+
+    def __init__(self, policy: Verify, rules: Rules | None = None) -> None:
+        super().__init__(policy, rules)
+        self.reruns: list[Rerun] = []
+        self._answers: dict[tuple[NodeId, int], Arrived] = {}
+
+    def handle(self, event: Event, now: float = 0.0) -> list[Effect]:
+        if isinstance(event, Arrived):
+            for index, digest, output in zip(event.indices, event.digests, event.outputs, strict=True):
+                again = replace(event, indices=(index,), digests=(digest,), outputs=(output,), alone=True)
+                self._answers[event.worker, index] = again
+        effects: list[Effect] = []
+        todo = deque([event])
+        while todo:
+            for effect in super().handle(todo.popleft(), now):
+                if isinstance(effect, Rerun):
+                    self.reruns.append(effect)
+                    todo += [self._answers[worker, effect.index] for worker in effect.workers]
+                else:
+                    effects.append(effect)
+        return effects
 
 
 def steady(quorum: Quorum, first: int = 100, blocks: int = 8) -> None:
@@ -173,14 +203,15 @@ def test_a_lone_owners_failure_is_reported_as_it_is() -> None:
 # -- disputes ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_dispute_in_order_rerun_selfcheck_majority_vote() -> None:
+def test_a_dispute_in_order_rerun_selfcheck_rerun_majority_vote() -> None:
     quorum = Quorum(Verify())
     steady(quorum)
     quorum.handle(came(A, out(1), alone=False))
     assert quorum.handle(came(B, out(7), alone=False)) == [Rerun(0, (A, B))]
     assert quorum.handle(came(A, out(1))) == []
     assert quorum.handle(came(B, out(7))) == [SelfCheck(0)]
-    assert quorum.handle(checked(0, 1)) == [
+    assert quorum.handle(checked(0, 1)) == [Rerun(0, (B,))], "whose answer is about to be held against it"
+    assert quorum.handle(came(B, out(7))) == [
         agreed([0], out(1), A, ME),
         Voted(A, Verdict.AGREED, [0]),
         Voted(ME, Verdict.AGREED, [0]),
@@ -189,7 +220,7 @@ def test_a_dispute_in_order_rerun_selfcheck_majority_vote() -> None:
 
 
 def test_who_was_found_out_needs_no_further_self_check() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     steady(quorum)
     for event in (came(A, out(1)), came(B, out(7)), checked(0, 1)):
         quorum.handle(event)
@@ -215,41 +246,158 @@ def test_a_thousand_wrong_blocks_of_one_unit_are_not_all_run_again() -> None:
     quorum = Quorum(Verify())
     steady(quorum, first=5000, blocks=3000)
     many = tuple(range(1000))
-    quorum.handle(came(A, out(1), *many, alone=False))
-    seen = quorum.handle(came(B, out(7), *many, alone=False))
-    assert [type(e) for e in seen] == [Rerun] * 16
-    reruns = 16
+    seen = quorum.handle(came(A, out(1), *many, alone=False)) + quorum.handle(came(B, out(7), *many, alone=False))
+    assert [type(e) for e in seen] == [Rerun] * 16, "at once"
     for index in range(1000):  # both sides answer; the coordinator checks; a third owner gives the right answer
-        for event in (came(A, out(1), index), came(B, out(7), index), checked(index, 1), came(C, out(1), index)):
-            effects = quorum.handle(event)
-            reruns += sum(isinstance(e, Rerun) for e in effects)
-            seen += effects
-    assert reruns < 40
+        answers = came(A, out(1), index), came(B, out(7), index), checked(index, 1), came(C, out(1), index)
+        for event in (*answers, came(B, out(7), index)):
+            seen += quorum.handle(event)
+    assert sum(len(e.workers) for e in seen if isinstance(e, Rerun)) < 80
     assert quorum.open == 0
     assert sorted(i for e in seen if isinstance(e, Agreed) for i in e.indices) == list(many)
     blamed = {e.worker for e in seen if isinstance(e, Voted) and e.verdict is Verdict.DISPUTED}
     assert blamed == {B}
 
 
-def test_only_those_who_ran_it_with_others_run_it_again() -> None:
-    quorum = Quorum(Verify())
+def test_where_a_majority_agrees_only_the_odd_one_and_those_who_ran_it_with_others_run_it_again() -> None:
+    quorum = Quorum(Verify(replicas=3))
     quorum.handle(came(A, out(1), alone=True))
-    assert quorum.handle(came(B, out(2), alone=False)) == [Rerun(0, (B,))]
+    quorum.handle(came(B, out(1), alone=False))
+    assert quorum.handle(came(C, out(2), alone=True)) == [Rerun(0, (B, C))]
 
 
 def test_who_never_ran_it_again_alone_is_not_voted_against() -> None:
     quorum = Quorum(Verify())
     steady(quorum)
     quorum.handle(came(A, out(1), alone=True))
-    quorum.handle(came(B, out(2), alone=False))
+    quorum.handle(came(B, out(2), alone=True))
+    quorum.handle(came(A, out(1), alone=True))
     assert quorum.handle(RerunLost(0, B)) == [SelfCheck(0)]
-    effects = quorum.handle(checked(0, 1))
+    assert quorum.handle(checked(0, 1)) == [Rerun(0, (B,))], "a machine may have died meanwhile: once more"
+    effects = quorum.handle(RerunLost(0, B))
     assert effects[0] == agreed([0], out(1), A, ME)
     assert Verdict.DISPUTED not in [e.verdict for e in effects if isinstance(e, Voted)]
 
 
+# -- contradictions ---------------------------------------------------------------------------------------------------
+
+
+def contradict(quorum: Quorum, worker: NodeId, index: int, *others: NodeId) -> list[Effect]:
+    """A worker gives two answers to a block; the first other one answers steadily, and gives the right one."""
+    seen = quorum.handle(came(worker, out(-1), index))
+    seen += quorum.handle(came(others[0], out(index), index))
+    assert seen[-1] == Rerun(index, (worker, others[0]))
+    seen += quorum.handle(came(others[0], out(index), index))
+    return seen + quorum.handle(came(worker, out(index), index))
+
+
+def test_who_contradicts_itself_is_not_accused_and_its_newest_answer_counts() -> None:
+    quorum = Quorum(Verify())
+    steady(quorum)
+    effects = contradict(quorum, B, 0, A)
+    assert effects[1:] == [agreed([0], out(0), B, A), Voted(B, Verdict.AGREED, [0]), Voted(A, Verdict.AGREED, [0])]
+    assert quorum.story(0)[-1] == "b gave two answers, alone both times: result is -1 and 0"
+
+
+def test_who_loses_with_its_second_answer_is_not_accused_either() -> None:
+    quorum = Quorum(Verify())
+    steady(quorum)
+    quorum.handle(came(A, out(1)))
+    quorum.handle(came(B, out(7)))
+    quorum.handle(came(A, out(1)))
+    assert quorum.handle(came(B, out(8))) == [SelfCheck(0)]
+    effects = quorum.handle(checked(0, 1))
+    assert effects[0] == agreed([0], out(1), A, ME)
+    assert {e.worker for e in effects if isinstance(e, Voted)} == {A, ME}
+    assert quorum.withheld() == {}
+
+
+def test_a_tolerance_is_a_tolerance_of_ones_own_answers_too() -> None:
+    quorum = Quorum(Verify())
+    steady(quorum)
+    quorum.handle(came(A, out(1.0)))
+    quorum.handle(came(B, out(7.0)))
+    quorum.handle(came(A, out(1.0)))
+    assert quorum.handle(came(B, out(7.0 + 1e-11))) == [SelfCheck(0)]
+    assert quorum.handle(checked(0, 1.0)) == [Rerun(0, (B,))]
+    assert Voted(B, Verdict.DISPUTED, [0]) in quorum.handle(came(B, out(7.0)))
+
+
+def test_large_answers_are_fetched_to_be_compared_with_the_first() -> None:
+    quorum = Quorum(Verify())
+    one, other = out(1.0), out(2.0)
+    for worker, output in ((A, one), (B, other)):
+        quorum.handle(Arrived(worker, f"own_{worker}", F, (0,), [output_digest(output)], [None], True))
+    quorum.handle(OutputFetched(0, A, one))
+    assert quorum.handle(OutputFetched(0, B, other)) == [Rerun(0, (A, B))]
+    quorum.handle(Arrived(A, "own_a", F, (0,), [output_digest(one)], [None], True))
+    again = quorum.handle(Arrived(B, "own_b", F, (0,), [output_digest(one)], [None], True))
+    assert again == [FetchOutput(0, B, output_digest(one))], "it differs from what B said first: by how much?"
+    effects = quorum.handle(OutputFetched(0, B, one))
+    assert isinstance(effects[0], Agreed) and effects[0].workers == [(A, B)]
+    assert "gave two answers" in quorum.story(0)[-1]
+
+
+def test_two_owners_that_contradict_themselves_are_the_programs_doing() -> None:
+    quorum = Quorum(Verify())
+    steady(quorum)
+    assert not any(isinstance(e, JobNondeterministic) for e in contradict(quorum, A, 0, B))
+    assert not any(isinstance(e, JobNondeterministic) for e in contradict(quorum, A, 1, B)), "again the same"
+    words = [e.words for e in contradict(quorum, B, 2, A) if isinstance(e, JobNondeterministic)]
+    assert words == [
+        "result of block 2, run twice by one worker alone: result is -1 and 2: "
+        "use the given seed, widen rtol, or verify: {replicas: 1}"
+    ]
+
+
+def test_a_few_among_very_many_owners_do_not_stop_the_job() -> None:
+    quorum = Quorum(Verify())
+    for worker in range(100):
+        quorum.handle(came(NodeId(f"w{worker}"), out("x"), *range(1000 + worker, 1002 + worker)))
+    assert not any(isinstance(e, JobNondeterministic) for i, w in enumerate((A, B, C)) for e in contradict(quorum, w, i, D))
+
+
+def test_two_accidents_among_very_many_blocks_do_not_stop_the_job() -> None:
+    quorum = Quorum(Verify())
+    steady(quorum, blocks=5000)
+    seen = contradict(quorum, A, 0, C) + contradict(quorum, B, 1, C)
+    assert not any(isinstance(e, JobNondeterministic) for e in seen)
+
+
+def test_who_contradicts_itself_again_and_again_where_nobody_else_does_is_voted_against() -> None:
+    """It never gives an answer twice, so no block proves anything; all of them together do."""
+    quorum, seen = Quorum(Verify()), list[Effect]()
+    steady(quorum, blocks=100)
+    for index in range(20):
+        todo = deque[Event]([came(A, out(index), index), came(B, out(f"{index}"), index)])
+        todo += [came(A, out(index), index), came(B, out(f"again {index}"), index), came(C, out(index), index)]
+        while todo:
+            effects = quorum.handle(todo.popleft())
+            todo += [checked(e.index, e.index) for e in effects if isinstance(e, SelfCheck)]
+            seen += effects
+    assert not any(isinstance(e, JobNondeterministic) for e in seen)
+    against = [e for e in seen if isinstance(e, Voted) and e.verdict is Verdict.DISPUTED]
+    assert {e.worker for e in against} == {B}
+    assert sorted(i for e in against for i in e.indices) == list(range(20))
+
+
+def test_chance_decides_whether_one_wavers_by_itself() -> None:
+    def found_after(workers: int) -> int:
+        waver = Wavering(Rules())
+        for number in range(workers):
+            waver.heard(NodeId(f"w{number}"), f"own_{number}")
+            waver.agreed(NodeId(f"w{number}"), 1000)
+        for count in range(1, 100):
+            waver.contradicted("own_0")
+            if waver.is_unsteady(NodeId("w0")):
+                return count
+        return 100
+
+    assert [found_after(n) for n in (1, 2, 4, 16)] == [100, 15, 8, 5], "n × n^-c <= 1e-4, but for its own share"
+
+
 def test_no_majority_within_the_limit_is_disputed_in_words() -> None:
-    quorum = Quorum(Verify(replicas_max=3))
+    quorum = Steadfast(Verify(replicas_max=3))
     steady(quorum)
     quorum.handle(came(A, out({"loss": [0.1]})))
     quorum.handle(came(B, out({"loss": [0.2]})))
@@ -258,7 +406,7 @@ def test_no_majority_within_the_limit_is_disputed_in_words() -> None:
 
 
 def test_two_owners_alone_that_differ_are_disputed() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     steady(quorum)
     quorum.handle(came(A, out(1)))
     quorum.handle(came(B, out(2)))
@@ -268,7 +416,7 @@ def test_two_owners_alone_that_differ_are_disputed() -> None:
 
 @pytest.mark.parametrize(("fingerprint", "blamed"), [(F, True), (G, False)])
 def test_an_exact_difference_is_evidence_only_between_equal_environments(fingerprint: Digest, blamed: bool) -> None:
-    quorum = Quorum(Verify(equal=Equality.EXACT))
+    quorum = Steadfast(Verify(equal=Equality.EXACT))
     steady(quorum)
     quorum.handle(came(A, out(1.0)))
     quorum.handle(came(B, out(1.5), fp=fingerprint))
@@ -277,7 +425,7 @@ def test_an_exact_difference_is_evidence_only_between_equal_environments(fingerp
 
 
 def test_a_numeric_difference_is_evidence_across_environments() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     steady(quorum)
     quorum.handle(came(A, out(1.0)))
     quorum.handle(came(B, out(1.5), fp=G))
@@ -285,7 +433,7 @@ def test_a_numeric_difference_is_evidence_across_environments() -> None:
 
 
 def test_the_coordinators_own_node_may_lose_but_is_not_voted_against() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     steady(quorum)
     quorum.handle(came(ME, out(2), owner="own_me"))
     assert quorum.handle(came(A, out(1))) == [SelfCheck(0)]
@@ -299,7 +447,7 @@ def test_the_coordinators_own_node_may_lose_but_is_not_voted_against() -> None:
 
 
 def test_a_block_that_differs_from_itself_pauses_the_job_and_nobody_is_voted_against() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     quorum.handle(came(A, out({"loss": 0.1})))
     quorum.handle(came(B, out({"loss": 0.2})))
     effects = quorum.handle(checked(0, {"loss": 0.3}, {"loss": 0.4}))
@@ -310,7 +458,7 @@ def test_a_block_that_differs_from_itself_pauses_the_job_and_nobody_is_voted_aga
 
 def test_when_most_of_the_first_blocks_differ_the_job_pauses_with_words() -> None:
     """Different pairs of owners differ on everything: no one of them explains it."""
-    quorum = Quorum(Verify(), Rules(self_checks_at_once=0))
+    quorum = Steadfast(Verify(), Rules(self_checks_at_once=0))
     effects: list[Effect] = []
     pairs = [(A, B), (B, C), (C, D), (A, C), (A, D), (B, D), (A, B), (C, D)]
     for index, (one, other) in enumerate(pairs):
@@ -322,7 +470,7 @@ def test_when_most_of_the_first_blocks_differ_the_job_pauses_with_words() -> Non
 
 
 def test_one_bad_peer_among_many_explains_the_first_disagreements() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     seen: list[Effect] = []
     honest = (B, C, D)
     for index in range(8):
@@ -340,7 +488,7 @@ def test_one_bad_peer_among_many_explains_the_first_disagreements() -> None:
 
 
 def test_votes_wait_for_the_first_blocks() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     for event in (came(A, out(1)), came(B, out(7)), checked(0, 1), checked(0, 1), checked(0, 1)):
         assert Voted(B, Verdict.DISPUTED, [0]) not in quorum.handle(event)
     seen: list[Effect] = []
@@ -350,7 +498,7 @@ def test_votes_wait_for_the_first_blocks() -> None:
 
 
 def test_a_short_job_is_judged_by_the_blocks_it_has() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     quorum.handle(Total(1, True))
     quorum.handle(came(A, out(1)))
     quorum.handle(came(B, out(7)))
@@ -363,7 +511,7 @@ def test_a_short_job_is_judged_by_the_blocks_it_has() -> None:
 
 
 def test_a_coordinator_that_cannot_check_withholds_its_votes() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     steady(quorum)
     seen: list[Effect] = []
     for index in range(5):
@@ -376,7 +524,7 @@ def test_a_coordinator_that_cannot_check_withholds_its_votes() -> None:
 
 
 def test_majorities_that_contradict_the_coordinators_own_runs_are_the_programs_doing() -> None:
-    quorum = Quorum(Verify(replicas=3), Rules(self_checks_at_once=8))
+    quorum = Steadfast(Verify(replicas=3), Rules(self_checks_at_once=8))
     steady_indices = range(100, 108)
     for worker in (A, B, C):
         quorum.handle(came(worker, out("x"), *steady_indices))
@@ -394,7 +542,7 @@ def test_majorities_that_contradict_the_coordinators_own_runs_are_the_programs_d
 
 
 def test_a_requester_who_goes_on_gets_majorities_but_no_votes_against_anybody() -> None:
-    quorum = Quorum(Verify())
+    quorum = Steadfast(Verify())
     quorum.handle(came(A, out(1)))
     quorum.handle(came(B, out(2)))
     quorum.handle(checked(0, 3, 4))
