@@ -108,8 +108,10 @@ def announce(status: Any, as_json: bool) -> None:
     if status["testing"]:
         rows.append(("testing", show.plain(status["testing"], "bold red")))
     console.print(show.pairs(rows))
+    for note in status.get("notes") or ():
+        console.print(show.plain(f"  {note}", "yellow"))
     for failed in status.get("join_failed") or ():
-        console.print(show.plain(f"  Not joined: {failed}", "yellow"))
+        console.print(show.plain(f"  Not joined yet, and tried again until it works: {failed}", "yellow"))
     console.print(show.plain("Ctrl-C stops it. Its jobs and keys stay in the data folder.", "dim"))
 
 

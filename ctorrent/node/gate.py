@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import trio
 
@@ -19,6 +20,7 @@ from ctorrent.wire import codec, names
 log = logging.getLogger(__name__)
 
 GUESS_POINTS = 10  # of 100 for a token nobody here made: ten in a row, and the peer is refused for a while
+JOIN_AGAIN_S = 20.0  # between tries at a join that failed: a laptop that opens is found soon, one that is off costs nothing
 EXCHANGE_S = 20.0  # a dial, two introductions and one answer on a bad line
 
 
@@ -106,17 +108,28 @@ class Gate:
         return heard
 
 
-async def join_all(gate: Gate, addresses: tuple[str, ...]) -> list[str]:
-    """Join each address; -> what failed, in words."""
-    failed = []
+async def join_all(gate: Gate, addresses: Sequence[str]) -> dict[str, str]:
+    """Join each address; -> those that failed now, and why. Raises LocalError for what can never be joined."""
+    failed = {}
     for address in addresses:
         try:
             await gate.join(address)
         except LocalError:
             raise
         except CTorrentError as error:
-            failed.append(f"{address[:40]}…: {error}")
+            failed[address] = str(error)
     return failed
+
+
+async def keep_joining(gate: Gate, addresses: Sequence[str]) -> None:
+    """Try again now and then until each was joined: a friend's machine may simply be off."""
+    while addresses:
+        await trio.sleep(JOIN_AGAIN_S)
+        try:
+            addresses = list(await join_all(gate, addresses))
+        except LocalError as error:  # refused for good, such as a used invite
+            log.warning("joining: %s", error)
+            return
 
 
 async def _close(channel: Channel) -> None:

@@ -13,7 +13,7 @@ import logging
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from ctorrent.model.ids import NodeId, Ring, node_id, node_public, owner_id
 from ctorrent.node import plain, records
 from ctorrent.node.clock import MachineClock
 from ctorrent.node.doorway import Doorway
-from ctorrent.node.gate import Gate, join_all
+from ctorrent.node.gate import Gate, join_all, keep_joining
 from ctorrent.node.nosandbox import NoSandbox
 from ctorrent.node.people import People
 from ctorrent.node.requester import Requester
@@ -175,11 +175,22 @@ async def _main(settings: Settings, ready: Callable[[Plain], None] | None) -> No
             await nursery.start(serve_control, node.door, settings.data_dir / "control.sock")
             failed = await join_all(node.gate, settings.join)
             status = await node.door.status()
-            status["join_failed"] = failed
+            status["join_failed"] = [f"{address[:40]}…: {why}" for address, why in failed.items()]
+            status["notes"] = _notes(settings, status["addresses"])
+            nursery.start_soon(keep_joining, node.gate, list(failed))
             if ready is not None:
                 ready(status)
             await node.stop.wait()
             nursery.cancel_scope.cancel()
+
+
+def _notes(settings: Settings, addresses: Sequence[str]) -> list[str]:
+    """What a person should know of a start that went otherwise than by default."""
+    taken = settings.port and not any(":" in entry or "/" in entry for entry in settings.listen)
+    ports = sorted({address.split("/tcp/")[1].split("/")[0] for address in addresses if "/tcp/" in address})
+    if taken and ports and str(settings.port) not in ports:
+        return [f"Port {settings.port} is taken here: this node listens on {', '.join(ports)}."]
+    return []
 
 
 async def _on_signal(stop: trio.Event) -> None:
