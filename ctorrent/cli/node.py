@@ -111,7 +111,7 @@ def announce(status: Any, as_json: bool) -> None:
     for note in status.get("notes") or ():
         console.print(show.plain(f"  {note}", "yellow"))
     for failed in status.get("join_failed") or ():
-        console.print(show.plain(f"  Not joined yet, and tried again until it works: {failed}", "yellow"))
+        console.print(show.plain(f"  Not joined: {failed} It is tried again.", "yellow"))
     console.print(show.plain("Ctrl-C stops it. Its jobs and keys stay in the data folder.", "dim"))
 
 
