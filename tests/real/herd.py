@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,10 +64,17 @@ class Tended:
         self.port = int(self.net.status()["addresses"][0].split("/tcp/")[1].split("/")[0])
 
     def kill(self) -> None:
-        """SIGKILL: nothing of it runs another instruction."""
+        """SIGKILL: nothing of the node runs another instruction; wait until its writer has let go of the folder."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGKILL)
         self._ended()
+        until(self._is_free, f"nothing of {self.name} holds its folder")
+
+    def _is_free(self) -> bool:
+        with (self.data / "journal.sqlite.lock").open("rb") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
 
     def stop(self, how: int = signal.SIGINT) -> int:
         """Ctrl-C, and wait for its end. -> exit code."""

@@ -137,11 +137,11 @@ def test_a_worker_killed_loses_its_blocks_to_others_and_comes_back(make: Callabl
 
 def test_a_result_outlives_its_workers_and_its_requesters_death(make: Callable[..., Tended], tmp_path: Path) -> None:
     """Both die while a block is done and not handed over: its one result arrives after both are back."""
-    ann, ben = make("ann", "--no-work"), make("ben")
+    ann, ben = make("ann", "--no-work"), make("ben", "--slots", "1")
     joined(ann, ben)
     ann.keep_port()
     name = ann.net.submit(job(tmp_path, 1, 3.0, "verify: {replicas: 1}"))
-    until(lambda: ann.net.job(name)["running"], "the block runs")
+    until(lambda: ann.net.job(name)["running"] and not ben.net.status()["slots_free"], "the block runs")
     ann.kill()
     until(lambda: owed(ben), "the result waits at its worker", 20)
     ben.kill()
