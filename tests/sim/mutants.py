@@ -56,22 +56,13 @@ def the_first_answer_wins() -> AbstractContextManager[None]:
     return replaced(Quorum, "__init__", hasty)
 
 
-@contextmanager
-def the_program_is_believed_deterministic() -> Iterator[None]:
-    """The requester blames at once: it neither waits for the first blocks nor runs a disputed one twice itself."""
+def nobody_is_asked_again() -> AbstractContextManager[None]:
+    """But those who ran a disputed block together with others."""
 
-    async def no_check(self: SelfRun, record: Any, index: int, owner: Any) -> Any:
-        found = await check(self, record, index, owner)
-        if isinstance(found, q.SelfCheckFailed):
-            return found
-        return q.SelfChecked(index, found.worker, owner, found.fingerprint, (found.outputs[0],) * 2)
+    def asked(self: Ballot, values: Split, limit: int) -> list[Any]:
+        return [] if self.repeats else [r.worker for r in values.values if not r.alone]
 
-    def hasty(self: Quorum, verify: Any, *_: Any) -> None:
-        init(self, verify, q.Rules(early_share=1.1, steady_share=1.1, contradictions_max=1 << 30))
-
-    check, init = SelfRun.check, Quorum.__init__
-    with replaced(SelfRun, "check", no_check), replaced(Quorum, "__init__", hasty):
-        yield
+    return replaced(Ballot, "doubted", asked)
 
 
 @contextmanager
@@ -81,11 +72,32 @@ def an_answer_needs_no_repetition() -> Iterator[None]:
     def hasty(self: Quorum, verify: Any, *_: Any) -> None:
         init(self, verify, q.Rules(repeats=0))
 
-    def only_those_who_ran_it_with_others(self: Ballot, values: Split, limit: int) -> list[Any]:
-        return [] if self.repeats else [r.worker for r in values.values if not r.alone]
-
     init = Quorum.__init__
-    with replaced(Ballot, "doubted", only_those_who_ran_it_with_others), replaced(Quorum, "__init__", hasty):
+    with nobody_is_asked_again(), replaced(Quorum, "__init__", hasty):
+        yield
+
+
+def majorities_are_always_right() -> AbstractContextManager[None]:
+    """The requester's own runs say otherwise, and it blames whoever was outvoted."""
+    return replaced(Quorum, "_backs", lambda *_: True)
+
+
+@contextmanager
+def the_program_is_believed_deterministic() -> Iterator[None]:
+    """The requester blames at once: it does not wait for the first blocks, nor ask for a disputed one again, nor run it
+    twice itself."""
+
+    async def no_check(self: SelfRun, record: Any, index: int, owner: Any) -> Any:
+        found = await check(self, record, index, owner)
+        if isinstance(found, q.SelfCheckFailed):
+            return found
+        return q.SelfChecked(index, found.worker, owner, found.fingerprint, (found.outputs[0],) * 2)
+
+    def hasty(self: Quorum, verify: Any, *_: Any) -> None:
+        init(self, verify, q.Rules(early_share=1.1, steady_share=1.1, contradictions_max=1 << 30, repeats=0))
+
+    check, init = SelfRun.check, Quorum.__init__
+    with replaced(SelfRun, "check", no_check), nobody_is_asked_again(), replaced(Quorum, "__init__", hasty):
         yield
 
 
@@ -107,5 +119,6 @@ MUTANTS: dict[str, Mutant] = {
         Mutant("wrong answer", the_first_answer_wins, lambda plan: plan.liars == "alone" and not plan.wavering),
         Mutant("slander", the_program_is_believed_deterministic, lambda plan: plan.wavering > 0),
         Mutant("slander", an_answer_needs_no_repetition, lambda plan: plan.wavering > 0),
+        Mutant("slander", majorities_are_always_right, lambda plan: plan.liars == "together"),
     )
 }
