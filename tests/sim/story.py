@@ -95,7 +95,7 @@ def tell(seed: int, **planned: Any) -> Story:
                 await live(swarm, story, dice)
         return story
 
-    return simulate.run(seed, main, limit_s=PATIENCE_S * 2)
+    return simulate.run(seed, main, limit_s=PATIENCE_S * 3)  # two jobs that never end, and some time before
 
 
 async def live(swarm: FakeSwarm, story: Story, dice: Random) -> None:
