@@ -18,6 +18,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_an_example_is_right(path: Path) -> None:
     files = {p.relative_to(path.parent).as_posix(): p.read_bytes() for p in path.parent.rglob("*") if p.is_file()}
+    files.setdefault("text.txt", b"words that prepare.py would write\n" * 20_000)
     folder = MemoryFolder(files)
     job = parse_jobfile(path.read_text(), path.name)
     drafts = list(draft_blocks(job, folder))
