@@ -9,28 +9,31 @@ import trio
 from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation
 from ctorrent.ports import Sandbox
-from ctorrent.sandbox import docker, jail
+from ctorrent.sandbox import jail
 from ctorrent.sandbox.limits import SandboxRules
 from ctorrent.sandbox.room import remove_leftovers
 
 _HINT = "Install Docker Engine, or use Linux 5.13 or later; `ctorrent node --no-work` submits without executing."
 
 
-async def open_sandbox(data_dir: Path, rules: SandboxRules, prefer: str = "auto") -> Sandbox:
-    """The sandbox of this node. prefer: "auto", "docker" or "jail". Raises LocalError with what is missing."""
+async def open_sandbox(data_dir: Path, rules: SandboxRules, prefer: str = "auto", gpu_class: str = "") -> Sandbox:
+    """The sandbox of this node. prefer: "auto", "docker" or "jail". Raises LocalError with what is missing.
+
+    gpu_class: what of this machine's GPUs may change a result; it goes into every environment's fingerprint.
+    """
     if prefer not in ("auto", "docker", "jail"):
         raise LocalError(f"{prefer!r} is not a sandbox", "Use auto, docker or jail.")
     data_dir = _prepared(data_dir)
     reasons = []
     if prefer in ("auto", "docker"):
         try:
-            return await docker.connect(data_dir, rules)
+            return await _docker(data_dir, rules, gpu_class)
         except LocalError as error:
             reasons.append(error.message)
     if prefer in ("auto", "jail"):
         why = jail.works()
         if not why:
-            return await trio.to_thread.run_sync(jail.JailSandbox, data_dir, rules)
+            return await trio.to_thread.run_sync(jail.JailSandbox, data_dir, rules, gpu_class)
         reasons.append(why)
     raise LocalError(f"blocks cannot run here: {'; '.join(reasons)}", _HINT)
 
@@ -41,7 +44,7 @@ async def available(data_dir: Path, rules: SandboxRules | None = None) -> list[t
     data_dir = _prepared(data_dir)
     found = []
     try:
-        sandbox: Sandbox = await docker.connect(data_dir, rules)
+        sandbox: Sandbox = await _docker(data_dir, rules)
         found.append((sandbox.level, True, " ".join(sandbox.gaps)))
         await sandbox.aclose()
     except LocalError as error:
@@ -52,6 +55,13 @@ async def available(data_dir: Path, rules: SandboxRules | None = None) -> list[t
         why = " ".join(sandbox.gaps)
         return [*found, (Isolation.JAIL, True, why)]
     return [*found, (Isolation.JAIL, False, why)]
+
+
+async def _docker(data_dir: Path, rules: SandboxRules, gpu_class: str = "") -> Sandbox:
+    """A tried Docker sandbox. Its library is loaded only here: 4 MB that a node in the jail does not need."""
+    from ctorrent.sandbox import docker
+
+    return await docker.connect(data_dir, rules, gpu_class)
 
 
 def _prepared(data_dir: Path) -> Path:

@@ -38,7 +38,7 @@ def walls(root: Path, cell: Path, site: Path | None, told: dict[str, Any], insta
     if site:
         bind.append([str(site), "/site"])
     inside: dict[str, Any] = {"socket": "/ct/s", "code": "/ct/code", "site": sites, "supervisor_read": ["/ct", "/proc"]}
-    python = ["/ct-bin", *folders] if commands else description.python_paths()
+    python = ["/ct-bin", *folders] if commands else description.python_paths(masked=True)
     inside["read"] = [*python, *system, *sites, "/sys/devices/system/cpu", "/proc" if commands else "/proc/cpuinfo", *_READ_DEVICES]
     if told["gpu"]:
         bind += [[path, path] for path in (*told["devices"], *gpu.read_paths(), description.interpreter()) if not path.startswith("/proc")]

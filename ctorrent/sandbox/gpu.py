@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from docker.types import DeviceRequest
+from typing import Any
 
 from ctorrent.errors import LocalError
 
@@ -17,10 +16,12 @@ _DRIVER = Path("/proc/driver/nvidia")
 _SHARED = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 
 
-def requests(uuids: Sequence[str]) -> list[DeviceRequest]:
-    """What to ask the Docker daemon for; empty for none."""
+def requests(uuids: Sequence[str]) -> list[Any]:
+    """What to ask the Docker daemon for (docker.types.DeviceRequest); empty for none."""
     if not uuids:
         return []
+    from docker.types import DeviceRequest  # a node in the jail never loads this library
+
     return [DeviceRequest(driver="nvidia", device_ids=list(uuids), capabilities=[["gpu", "compute", "utility"]])]
 
 

@@ -17,12 +17,17 @@ from typing import Any, Dict
 
 def _import_ours(kind: str) -> Any:
     """Our package by the name of its folder, and then out of the program's way."""
+    registers = os.register_at_fork
+    # threading's hook and random's write to eighty pages of each child, for threads that are not there and a seed that
+    # is set anyway; the supervisor calls threading's where it is needed. Packages may hook as they like.
+    os.register_at_fork = lambda **_: None
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[0] = os.path.dirname(here)
     package = os.path.basename(here)
     names = ("frames", "lockdown", "walls", "runner", "canon", "seeds", "supervisor", "child") + (("command",) if kind == "command" else ())
     modules = {name: importlib.import_module(package + "." + name) for name in names}
     del sys.path[0]
+    os.register_at_fork = registers
     return modules
 
 
@@ -43,7 +48,7 @@ def child_main() -> None:
     if spec["kind"] == "python":
         ours["supervisor"].preload(spec, code)
     child = ours["child" if spec["kind"] == "python" else "command"]
-    child.main(ours["supervisor"].Birth(spec, int(sys.argv[4]), code, seeder, child.prepare(spec), int(sys.argv[5])))
+    child.main(ours["supervisor"].Birth(spec, int(sys.argv[4]), ours["supervisor"].Code(code), seeder, child.prepare(spec), int(sys.argv[5])))
 
 
 def main() -> None:
@@ -59,14 +64,15 @@ def main() -> None:
     try:
         walls = _prepare(spec, ours)
         code = _read(spec["code"])
+        read = b""
         walls |= _lock(spec, ours)
         supervise = ours["supervisor"]
         child = ours["child" if spec["kind"] == "python" else "command"]
         if spec["kind"] == "python" and not spec["gpu"]:
-            supervise.preload(spec, code)
+            read = supervise.preload(spec, code)
         ready = child.prepare(spec)
         control.sendall(frames.HELLO.pack(frames.MAGIC, frames.SUPERVISOR, walls))
-        supervise.Supervisor(spec, code, control, child.main, ready).run()
+        supervise.Supervisor(spec, supervise.Code(code, read), control, child.main, ready).run()
     except BaseException as error:
         text = ("%s: %s" % (type(error).__name__, error)).encode("utf-8", "replace")[-4000:]
         control.sendall(frames.HELLO.pack(frames.MAGIC, frames.TROUBLE, len(text)) + text)

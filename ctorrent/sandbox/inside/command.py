@@ -39,7 +39,7 @@ class Refused(Exception):
 
 def prepare(spec: Dict[str, Any]) -> Prepared:
     """In the supervisor. Children have a folder each, so each prepares its own lock."""
-    return Prepared(_lock(spec, ""), -1, b"", 0)
+    return lockdown.NOTHING
 
 
 def _lock(spec: Dict[str, Any], folder: str) -> Lock:
@@ -71,7 +71,7 @@ def main(birth: Birth) -> None:
     wire.read(size)
     cpu_s = int(min(block_s, 1e8) * spec["cpu"]) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    unit = CommandUnit(spec, wire, birth.code, folder)
+    unit = CommandUnit(spec, wire, birth.code.packed, folder)
     for position in range(count):
         unit.block(position)
     wire.put(frames.DONE, count, b"")

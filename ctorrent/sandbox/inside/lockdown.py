@@ -13,13 +13,14 @@ import os
 import platform
 import resource
 import struct
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import syscalls
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _EPERM, _ENOSYS = 1, 38
-_PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 23, 24, 38
+_SECCOMP = 277 if platform.machine() == "aarch64" else 317
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 23, 24, 38
 
 # Landlock access bits
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
@@ -48,10 +49,20 @@ class Lock(NamedTuple):
 class Prepared(NamedTuple):
     """A lock made ready: what can be done once, before many forks. The ruleset is a file descriptor."""
 
-    how: Lock
+    limits: Sequence[Tuple[int, int]]
     ruleset: int  # -1: the kernel has no Landlock
-    filter: bytes
-    steps: int
+    abi: int
+    filter: Any  # a ctypes buffer: making one costs as much as the kernel's own part
+    header: Any  # a struct sock_fprog that points to it
+    myself: Sequence[int]  # where in the filter this process's number belongs
+
+
+NOTHING = Prepared((), -1, 0, None, None, ())  # for children that prepare their own
+
+
+def die_with_parent() -> None:
+    """End this process, and no other, when the process that made it ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
 
 
 def lock(how: Lock) -> int:
@@ -62,16 +73,19 @@ def lock(how: Lock) -> int:
 def prepare(how: Lock) -> Prepared:
     """All that needs no giving up: open the paths, write the filter. Raises OSError."""
     steps = _filter(how)
-    program = b"".join(struct.pack("HBBI", *step) for step in steps)
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(program)))
+    myself = [8 * at + 4 for at, step in enumerate(steps) if step[3] == _MYSELF]
     abi = landlock_abi()
     if abi < 1 and how.need_landlock:
         raise OSError(_ENOSYS, "this kernel has no Landlock")
-    return Prepared(how, _rules(how, abi) if abi else -1, program, len(steps))
+    return Prepared(_limits(how), _rules(how, abi) if abi else -1, abi, program, header, myself)
 
 
 def apply(ready: Prepared) -> int:
     """Lock this process as prepared, by it or by its parent. -> Landlock's ABI. Raises OSError."""
-    _limit(ready.how)
+    for which, value in ready.limits:
+        resource.setrlimit(which, (value, value))
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -80,9 +94,12 @@ def apply(ready: Prepared) -> int:
         if _libc.syscall(446, ready.ruleset, 0):
             raise OSError(ctypes.get_errno(), "landlock_restrict_self")
         os.close(ready.ruleset)
-    myself = struct.pack("I", os.getpid())
-    _seccomp(ready.filter.replace(struct.pack("I", _MYSELF), myself), ready.steps)
-    return landlock_abi() if ready.ruleset >= 0 else 0
+    myself = os.getpid()
+    for at in ready.myself:
+        struct.pack_into("I", ready.filter, at, myself)
+    if _libc.syscall(_SECCOMP, 1, 1, ready.header):  # SET_MODE_FILTER, TSYNC: every thread of the process
+        raise OSError(ctypes.get_errno(), "seccomp")
+    return ready.abi
 
 
 def landlock_abi() -> int:
@@ -90,7 +107,7 @@ def landlock_abi() -> int:
     return max(0, int(_libc.syscall(444, None, 0, 1)))
 
 
-def _limit(how: Lock) -> None:
+def _limits(how: Lock) -> List[Tuple[int, int]]:
     wanted = (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_CPU, how.cpu_s),
@@ -99,11 +116,12 @@ def _limit(how: Lock) -> None:
         (resource.RLIMIT_NOFILE, how.files),
         (resource.RLIMIT_NPROC, how.processes),
     )
+    limits = []
     for which, value in wanted:
         if value is not None:
             hard = resource.getrlimit(which)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(which, (value, value))
+            limits.append((which, value if hard == resource.RLIM_INFINITY else min(value, hard)))
+    return limits
 
 
 def _drop_capabilities() -> None:
@@ -264,11 +282,3 @@ def _but(*values: int) -> List[_Step]:
 
 def _give(action: int) -> _Step:
     return (_RETURN, 0, 0, action)
-
-
-def _seccomp(program: bytes, steps: int) -> None:
-    kept = ctypes.create_string_buffer(program)
-    header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", steps, ctypes.addressof(kept)))
-    number = {"x86_64": 317, "aarch64": 277}[platform.machine()]
-    if _libc.syscall(number, 1, 1, header):  # SET_MODE_FILTER, TSYNC: every thread of the process
-        raise OSError(ctypes.get_errno(), "seccomp")

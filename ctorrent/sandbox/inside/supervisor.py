@@ -6,7 +6,6 @@ When the control connection ends the node is gone, and so is everything here. A 
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
@@ -17,19 +16,21 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from collections import OrderedDict
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
 from . import frames, reaping, scan
-from .lockdown import Lock, Prepared, lock
+from .bundle import Code, read
+from .lockdown import Lock, Prepared, die_with_parent, lock
 from .runner import bundle_of, refuse_processes
 from .seeds import Seeder
 
 _REMEMBERED = 256  # deaths nobody asked about yet: more than units at once; a node asks at once
 _GRACE_S = 0.2  # between the end of a connection and the death of its process
+_READ_BYTES_MAX = 4 << 20  # of code made ready; each child copies it, and large code has large data in it
 _BROKEN_MAX = 5  # children in a row that die of our own fault before the node is told
-_PR_SET_PDEATHSIG = 1
 _fork = os.fork  # before it is refused to programs
 
 
@@ -38,7 +39,7 @@ class Birth(NamedTuple):
 
     spec: Dict[str, Any]
     serial: int
-    code: bytes
+    code: Code
     seeder: Seeder
     ready: Prepared
     greeted: int  # write the serial here once locked: deaths from then on are the program's own
@@ -47,46 +48,49 @@ class Birth(NamedTuple):
 Child = Callable[[Birth], None]
 
 
-def preload(spec: Dict[str, Any], code: bytes) -> List[str]:
-    """Import, before any fork, what the program will import of the environment. -> names that loaded."""
+def preload(spec: Dict[str, Any], code: bytes) -> bytes:
+    """Import, before any fork, what the program will import of the environment. -> Code.read."""
     refuse_processes()
-    loaded = []
-    for name in scan.preloadable(_scan(spec, code), spec["site"]):
+    names, _, ready = _scan(spec, code).partition(b"\0")
+    for name in scan.preloadable(names, spec["site"]):
         try:
             importlib.import_module(name)
-            loaded.append(name)
         except (Exception, SystemExit):
             continue  # the block will say so, in its own words
-    return loaded
+    return ready
 
 
 def _scan(spec: Dict[str, Any], code: bytes) -> bytes:
-    """Run scan.imports in a locked process. -> names, one a line; nothing when it fails."""
+    """Have the code read in a locked process. -> names it imports, one a line, NUL, Code.read; what it got to."""
     ours, theirs = os.pipe()
     pid = _fork()
     if not pid:
         try:
             lock(Lock("python", data_bytes=256 << 20, cpu_s=5, files=16, need_landlock=spec["need_landlock"]))
-            os.write(theirs, "\n".join(scan.imports(bundle_of(code).files)).encode("ascii", "replace")[:32768])
+            with open(theirs, "wb", buffering=0) as pipe:
+                files = bundle_of(code).files
+                pipe.write("\n".join(scan.imports(files)).encode("ascii", "replace")[:32768] + b"\0")
+                if len(code) <= _READ_BYTES_MAX // 4:
+                    pipe.write(read(files))
         finally:
             os._exit(0)
     os.close(theirs)
     with open(ours, "rb") as pipe:
-        names = pipe.read(65536)
+        found = pipe.read(_READ_BYTES_MAX)
+    os.kill(pid, signal.SIGKILL)  # more than that would keep it writing
     os.waitpid(pid, 0)
-    return names
+    return found if len(found) < _READ_BYTES_MAX else found.partition(b"\0")[0]
 
 
 class Supervisor:
     """The loop. One thread; waits in one place."""
 
-    def __init__(self, spec: Dict[str, Any], code: bytes, control: socket.socket, child: Child, ready: Prepared) -> None:
+    def __init__(self, spec: Dict[str, Any], code: Code, control: socket.socket, child: Child, ready: Prepared) -> None:
         self._spec = spec
         self._code = code
         self._control = control
         self._child = child
         self._ready = ready
-        self._libc = ctypes.CDLL(None)
         self._seeder = Seeder()
         self._serial = 0
         self._broken = 0
@@ -118,7 +122,8 @@ class Supervisor:
             if any(fd == self._control.fileno() for fd, _ in ready):
                 self._obey()
             self._reap()
-            self._kill_overdue()
+            if self._asked:
+                self._kill_overdue()
 
     def _fill(self, *pipes: int) -> None:
         while len(self._living) < self._spec["ready"]:
@@ -133,8 +138,11 @@ class Supervisor:
         """In the new process. Never returns."""
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if self._spec["kind"] == "command":  # a Python block has no children; the call touches fifty pages
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if threading.active_count() > 1:  # a package started some in the supervisor; here they are not
+                threading._after_fork()  # type: ignore[attr-defined]
+            die_with_parent()
             os.setsid()
             os.dup2(raw, 1)
             os.dup2(raw, 2)
@@ -154,7 +162,7 @@ class Supervisor:
         """A new interpreter instead of a fork: CUDA, once used, does not survive one. Never returns."""
         os.set_inheritable(self._say, True)
         spec, code = os.memfd_create("spec"), os.memfd_create("code")
-        for fd, data in ((spec, json.dumps(self._spec).encode()), (code, self._code)):
+        for fd, data in ((spec, json.dumps(self._spec).encode()), (code, self._code.packed)):
             with open(os.dup(fd), "wb") as file:
                 file.write(data)
             os.set_inheritable(fd, True)
@@ -162,6 +170,8 @@ class Supervisor:
         os.execv(sys.executable, argv)
 
     def _wait_ms(self) -> Optional[int]:
+        if not self._asked:
+            return None
         waiting = [at for at, killed in self._asked.values() if not killed]
         return max(0, int((min(waiting) - time.monotonic()) * 1000) + 1) if waiting else None
 
@@ -191,8 +201,7 @@ class Supervisor:
 
     def _bury(self, pid: int, status: int) -> None:
         serial, raw = self._living.pop(pid)
-        size = os.fstat(raw).st_size
-        tail = os.pread(raw, frames.TAIL_BYTES_MAX, max(0, size - frames.TAIL_BYTES_MAX))
+        tail = _tail(raw)
         os.close(raw)
         self._listen()
         if status == frames.EXIT_NODE_GONE << 8 and serial not in self._greeted:
@@ -245,6 +254,12 @@ class Supervisor:
         for pid in self._living:
             _kill(pid)
         os._exit(0)
+
+
+def _tail(raw: int) -> bytes:
+    """The last of what was written to a file."""
+    size = os.lseek(raw, 0, os.SEEK_END)
+    return os.pread(raw, frames.TAIL_BYTES_MAX, max(0, size - frames.TAIL_BYTES_MAX)) if size else b""
 
 
 def _kill(pid: int) -> None:
