@@ -297,6 +297,8 @@ def _wrong(value: bytes, check_bytes: int) -> Failure | None:
         if len(value) <= check_bytes or value[0] in range(0xC7, 0xCA):  # small, or one array
             canon.decode(value)
             return None
+        if value[0] == 0xC6 and len(value) == 5 + int.from_bytes(value[1:5], "big"):  # bytes: nothing to walk through
+            return None
         walker = msgpack.Unpacker(max_buffer_size=len(value))
         walker.feed(value)
         walker.skip()
