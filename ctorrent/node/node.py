@@ -37,7 +37,7 @@ from ctorrent.node.selfrun import SelfRun
 from ctorrent.node.settings import Settings
 from ctorrent.node.share import Share
 from ctorrent.node.worker import Worker
-from ctorrent.node.world import World
+from ctorrent.node.world import World, gpu_class
 from ctorrent.ports import Journal, Put, Sandbox
 from ctorrent.wire import names
 
@@ -215,7 +215,7 @@ async def open_world(settings: Settings) -> AsyncIterator[tuple[World, AddEnviro
         blobs = await open_blobs(settings.data_dir / "blobs")
         machine = Machine(settings.data_dir)
         hardware = await machine.probe()
-        sandbox, add_environment = await _open_sandbox(settings)
+        sandbox, add_environment = await _open_sandbox(settings, gpu_class(hardware) if settings.gpus else "")
         try:
             async with open_network(keys.node.secret(), _net_rules(settings, journal)) as network:
                 yield World(
@@ -243,20 +243,20 @@ def _net_rules(settings: Settings, journal: Journal) -> Any:
     )  # fmt: skip
 
 
-async def _open_sandbox(settings: Settings) -> tuple[Sandbox, AddEnvironment]:
+async def _open_sandbox(settings: Settings, gpus: str) -> tuple[Sandbox, AddEnvironment]:
     from ctorrent.sandbox.choose import open_sandbox
     from ctorrent.sandbox.environment import Environments
     from ctorrent.sandbox.limits import SandboxRules
 
     rules = SandboxRules(runtime=settings.runtime)
     _share_environments(settings)
-    environments = Environments(settings.data_dir, rules)
+    environments = Environments(settings.data_dir, rules, gpu_class=gpus)
 
     async def add(name: str, packages: list[str]) -> Plain:
         return plain.environment(await environments.add(name, packages))
 
     try:
-        return await open_sandbox(settings.data_dir, rules, settings.isolation), add
+        return await open_sandbox(settings.data_dir, rules, settings.isolation, gpus), add
     except LocalError as error:
         if settings.isolation != "auto":
             raise

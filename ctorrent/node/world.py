@@ -29,5 +29,9 @@ class World:
     @property
     def hardware_class(self) -> str:
         """What floating-point results may depend on: processor, and GPU with its driver."""
-        gpus = sorted({f"{gpu.model}/{gpu.compute_capability}/{gpu.driver}" for gpu in self.hardware.gpus})
-        return ";".join([self.hardware.arch, *gpus])
+        return ";".join(part for part in (self.hardware.arch, gpu_class(self.hardware)) if part)
+
+
+def gpu_class(hardware: Hardware) -> str:
+    """Models, compute capabilities and drivers of the GPUs here; empty without any."""
+    return ";".join(sorted({f"{gpu.model}/{gpu.compute_capability}/{gpu.driver}" for gpu in hardware.gpus}))
