@@ -70,6 +70,9 @@ class Net:
         self._idle: list[_Wire] = []
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"Net({os.fspath(self.folder)!r})"
+
     def __enter__(self) -> Net:
         return self
 
@@ -267,10 +270,8 @@ class Job:
         found = self.net.answer(self.name)
         if found.get("value") is not None:
             return decode_value(found["value"])
-        raise WorkError(
-            str(found.get("why") or found.get("reason") or f"Job {self.name} has no answer yet."),
-            f"See: ctorrent status {self.name}",
-        )
+        why = str(found.get("why") or found.get("reason") or f"Job {self.name} has no answer yet").rstrip(".")
+        raise WorkError(f"{why}.", f"See: ctorrent logs {self.name}")
 
     def table(self) -> dict[str, list[Any]]:
         """Columns of all rows: index, state, every parameter, and the value's fields (or "value")."""

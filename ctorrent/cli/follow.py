@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,10 @@ def follow(job: Job, silent: bool = False) -> Plain:
         raise Detached from None
 
 
-def second_interrupt() -> bool:
-    """Does Ctrl-C come again within SECOND_S?"""
+def second_interrupt(invite: Callable[[], None]) -> bool:
+    """Does Ctrl-C come again within SECOND_S of `invite`, or while it prints: who reads it may be as quick as that."""
     try:
+        invite()
         threading.Event().wait(SECOND_S)
     except KeyboardInterrupt:
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
@@ -122,13 +123,20 @@ def results(
     job: JobName,
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = Format.TABLE,
     limit: Annotated[int, typer.Option("--limit", help="Rows of a table; csv and json print all.", min=1)] = 100,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all rows here: .csv or .json.", show_default=False)] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Print the rows of a job, also while it runs."""
+    """Print the rows of a job, or write them to a file, also while it runs."""
+    from ctorrent.cli.submit import check_output, write_rows
+
+    if output is not None:
+        check_output(output)
     with any_node(data_dir) as net:
         handle = net.attach(job)
-        if as_json or form is Format.JSON:
+        if output is not None:
+            write_rows(handle, output)
+        elif as_json or form is Format.JSON:
             show.print_json(list(handle.rows()))
         elif form is Format.CSV:
             write_csv(handle, sys.stdout)
@@ -183,14 +191,31 @@ def logs(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Print what the blocks printed: a block's number before each line."""
+    """Print what the blocks printed, then tracebacks of those that failed: a block's number before each line.
+
+    With --json: what they printed, one document to a line.
+    """
     with any_node(data_dir) as net:
-        for item in net.attach(job).logs(follow):
+        handle, said = net.attach(job), False
+        for item in handle.logs(follow):
             if as_json:
                 show.print_json(item)
                 continue
             for text in item["text"].splitlines():
                 print(f"{item['index']:>6}  {show.printable(text)}", flush=True)
+                said = True
+        if not as_json:
+            _print_tracebacks(handle, said)
+
+
+def _print_tracebacks(job: Job, said: bool) -> None:
+    """What failed blocks ended with. It is no output of theirs, but what most who read logs look for."""
+    for row in job.rows():
+        for text in str((row.get("failure") or {}).get("text", "")).splitlines():
+            print(f"{row['index']:>6}  {show.printable(text)}", flush=True)
+            said = True
+    if not said:
+        show.stderr().print(show.plain("No block has printed anything.", "dim"))
 
 
 def why(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None:
@@ -205,6 +230,17 @@ def _show_why(found: Plain) -> None:
     console.print(show.plain(f"Job {found['job']} is {found['state']}: {found['waits_for']}"))
     if "saw it" not in found["waits_for"]:
         console.print(show.plain(sentence(found)))
+    for hint in _hints(found):
+        console.print(show.plain(f"  → {hint}"))
+
+
+def _hints(found: Plain) -> list[str]:
+    """What the person who asks can do about it."""
+    if found["state"] == "paused":
+        return [f"ctorrent resume {found['job']}"]
+    if found["state"] == "waiting" and any(reason.startswith("lacks ") for reason in found["reasons"]):
+        return ["Packages are added on a machine that is to run it: ctorrent env add --help"]
+    return []
 
 
 def sentence(found: Plain) -> str:

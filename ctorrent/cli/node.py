@@ -41,8 +41,8 @@ def node(
     name: Annotated[str | None, _option("--name", panel=_ID, text="What others see it called.")] = None,
     owner_dir: Annotated[Path | None, _option("--owner-dir", panel=_ID, text="Folder of the owner key, when not your own.")] = None,
     join: Annotated[list[str] | None, _option("--join", panel=_NET, text="An invite, or a multiaddr with /p2p/ID. Repeatable.")] = None,
-    listen: Annotated[list[str] | None, _option("--listen", panel=_NET, text="Multiaddr to listen at. Default: port 4270 on every real interface. Repeatable.")] = None,
-    port: Annotated[int | None, _option("--port", panel=_NET, text="Another first choice than 4270.", min=0, max=65535)] = None,
+    listen: Annotated[list[str] | None, _option("--listen", panel=_NET, text="Address to listen at, such as 192.168.1.5 or 127.0.0.1:4300. Default: port 4270 on every real interface. Repeatable.")] = None,
+    port: Annotated[int | None, _option("--port", panel=_NET, text="Port to try first, instead of 4270; 0 takes any.", min=0, max=65535)] = None,
     lan_only: Annotated[bool | None, _option("--lan-only/--no-lan-only", panel=_NET, text="Stay in the local network.")] = None,
     mdns: Annotated[bool | None, _option("--mdns/--no-mdns", panel=_NET, text="Look for peers in the local network.")] = None,
     dht: Annotated[bool | None, _option("--dht/--no-dht", panel=_NET, text="Take part in the peer directory.")] = None,
@@ -111,7 +111,7 @@ def announce(status: Any, as_json: bool) -> None:
     for note in status.get("notes") or ():
         console.print(show.plain(f"  {note}", "yellow"))
     for failed in status.get("join_failed") or ():
-        console.print(show.plain(f"  Not joined: {failed} It is tried again.", "yellow"))
+        console.print(show.plain(f"  Not joined: {failed.rstrip('.')}. It is tried again.", "yellow"))
     console.print(show.plain("Ctrl-C stops it. Its jobs and keys stay in the data folder.", "dim"))
 
 

@@ -83,7 +83,7 @@ def _counted(status: Plain) -> str:
     words = [f"{status[word]} {word}" for word in ("settled", "provisional", "failed", "disputed") if status[word]]
     text = f"{show.number(status['blocks'], 'block')}: {', '.join(words) or 'none done'}."
     if status["cross_validated"]:
-        return f"{text} Each settled one was agreed on by {status['replicas_wanted']} or more owners."
+        return f"{text} Each settled one was agreed on by {status['replicas_wanted']} or more owners." if status["settled"] else text
     if status["replicas_wanted"] < 2:
         return f"{text} One replica was asked for: not cross-validated."
     return f"{text} One owner: not cross-validated."

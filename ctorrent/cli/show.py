@@ -126,7 +126,7 @@ def value(found: Any, width: int = 60) -> str:
     if isinstance(found, float):
         return f"{found:.6g}"
     if isinstance(found, bytes):
-        return f"{number(len(found), 'byte')}"
+        return _bytes(found, width)
     if isinstance(found, dict):
         text = ", ".join(f"{key} {value(inner, width)}" for key, inner in found.items())
     elif hasattr(found, "dtype"):
@@ -137,6 +137,18 @@ def value(found: Any, width: int = 60) -> str:
         text = str(found)
     text = " ".join(printable(text).split())
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _bytes(found: bytes, width: int) -> str:
+    """A short line of text as what it says; anything else by its length."""
+    size = number(len(found), "byte")
+    if not found or len(found) > width:
+        return size
+    try:
+        text = found.decode().strip()
+    except UnicodeDecodeError:
+        return size
+    return text if text.isprintable() and text else size
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------

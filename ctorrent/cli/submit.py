@@ -53,7 +53,9 @@ def submit(
     if local and detach:
         raise LocalError("--local nodes end with this command, so --detach would end the job.", "Leave one of the two out.")
     if output is not None:
-        _check_output(output, detach)
+        check_output(output)
+        if detach:
+            raise LocalError("--detach comes back before there are rows to write.", "Leave --output out; ctorrent results has them later.")
     wanted = {"replicas": replicas, "name": name, "ring": ring, "work": False if no_work else None}
     with _opened(local, data_dir, as_json) as net:
         job = net.start(job_file, **{key: value for key, value in wanted.items() if value is not None})
@@ -62,24 +64,22 @@ def submit(
             return
         code = see_through(job, as_json, "ends" if local else "waits" if net.embedded else "goes on")
         if output is not None and code != LEFT:
-            _write_rows(job, output)
+            write_rows(job, output)
     if code:
         raise typer.Exit(code)
 
 
-def _check_output(output: Path, detach: bool) -> None:
-    """Before the job runs: can its rows be written there?"""
+def check_output(output: Path) -> None:
+    """Before anything is asked for: can rows be written there?"""
     from ctorrent.errors import LocalError
 
     if output.suffix not in (".csv", ".json"):
         raise LocalError(f"{output} is neither .csv nor .json.", "Name the file by what is to be in it.")
     if not output.parent.is_dir():
         raise LocalError(f"There is no folder {output.parent}.", "Make it first.")
-    if detach:
-        raise LocalError("--detach comes back before there are rows to write.", "Leave --output out; ctorrent results has them later.")
 
 
-def _write_rows(job: Job, output: Path) -> None:
+def write_rows(job: Job, output: Path) -> None:
     from ctorrent.cli.jobs import write_csv
 
     with output.open("w", encoding="utf-8", newline="") as file:
@@ -153,8 +153,8 @@ def _leave(job: Job, as_json: bool, fate: Fate) -> int:
     console.print(back_to_it(job.name, fate))
     if fate == "ends":
         return LEFT
-    console.print(show.plain(f"Ctrl-C again within {follow.SECOND_S:.0f} seconds cancels it.", "yellow"))
-    if follow.second_interrupt():
+    offer = show.plain(f"Ctrl-C again within {follow.SECOND_S:.0f} seconds cancels it.", "yellow")
+    if follow.second_interrupt(lambda: console.print(offer)):
         job.cancel("cancelled from the terminal")
         console.print(show.plain(f"Job {job.name} is cancelled. What is settled stays: ctorrent results {job.name}"))
     return LEFT
@@ -173,6 +173,8 @@ class Ending:
     def code(self) -> int:
         status = self.status
         if status["failed"] or status["disputed"] or status["state"] in ("failed", "paused"):
+            return 3
+        if status["state"] == "settled" and self.why:  # every block is right, and yet there is no answer
             return 3
         return 0 if status["state"] == "settled" else 1
 
