@@ -136,10 +136,13 @@ class Doorway:
         return codec.encode_invite(await self._people.invite(addresses, uses, valid_s))
 
     async def friends(self) -> list[Plain]:
-        return [
-            dict(FriendRow(owner=owner, name=person.name, state=person.state, nodes=list(person.nodes)))
-            for owner, person in sorted(self._people.persons.items())
-        ]
+        rows = []
+        for owner, person in sorted(self._people.persons.items()):
+            known = [peer for peer in self._people.known.values() if peer.owner == owner]
+            nodes = sorted({*person.nodes, *(peer.node for peer in known)})
+            name = person.name or next((peer.name for peer in known if peer.name), "")
+            rows.append(dict(FriendRow(owner=owner, name=name, state=person.state, nodes=list(nodes))))
+        return rows
 
     async def friend_add(self, who: str) -> Plain:
         owner = self._owner_of(who)

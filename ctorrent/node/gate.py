@@ -54,8 +54,13 @@ class Gate:
     async def join(self, address: str) -> NodeId:
         """Connect to a multiaddr, or redeem an invite. Raises CTorrentError in words."""
         if not address.startswith("ctorrent1"):
+            if not address.startswith("/"):
+                raise LocalError(f"{address[:60]!r} is neither an invite nor an address", "Such as ctorrent1:… or /ip4/…/tcp/…/p2p/…")
             return await self._world.directory.connect(address)
-        invite = codec.decode_invite(address)
+        try:
+            invite = codec.decode_invite(address)
+        except Malformed as error:
+            raise LocalError(f"the invite cannot be read: {error.message}", "Copy all of its line.") from None
         await self._reach(invite)
         if self._people.is_member(invite):
             return invite.inviter  # a node that is started with the same --join again

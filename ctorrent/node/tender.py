@@ -37,6 +37,7 @@ PARTIES_MAX = 4096  # peers that asked about one job
 REASONS_KEPT, DETAIL_CHARS = 4, 80  # of a no, for `why`
 LEVELS = frozenset(level.value for level in Isolation)
 SNAPSHOT_S = 5.0  # how often standings and speeds are looked at again
+LOOKING_S = 3.0  # a first round's window and a slow dial: before that nobody can have answered
 ALONE_S = 5.0  # with peers known: how long a second owner is waited for before the job goes on with one
 RETURN_S = 30.0  # the same where one was there before: a node restarts in seconds, a worker dials again within 20
 
@@ -69,7 +70,7 @@ class Tender:
         self._shown: set[NodeId] = set()  # asked for membership only, never iterated
         self._reach: Reach | None = None
         self._patience_s = ALONE_S if record.state == "waiting" else RETURN_S  # a restarted job had workers
-        self._alone_since = world.clock.now()
+        self._alone_since = self._looking_since = world.clock.now()
         self._rounds = int(records.load(world.journal.get("round", record.id) or encode(0)))
         self._snapshot_at = 0.0
         self._unsellable = ""
@@ -234,6 +235,8 @@ class Tender:
         """One sentence on why nothing runs yet."""
         if self._auction.engaged:
             return ""
+        if not self._unsellable and self._world.clock.now() - self._looking_since < LOOKING_S:
+            return "looking for workers"
         return self._unsellable or f"waiting for workers: {self._auction.why()}"
 
     def why(self) -> WhyReport:
