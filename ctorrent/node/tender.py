@@ -235,7 +235,8 @@ class Tender:
         """One sentence on why nothing runs yet."""
         if self._auction.engaged:
             return ""
-        if not self._unsellable and self._world.clock.now() - self._looking_since < LOOKING_S:
+        answered = self._auction.reasons() or self._parties
+        if not (self._unsellable or answered) and self._world.clock.now() - self._looking_since < LOOKING_S:
             return "looking for workers"
         return self._unsellable or f"waiting for workers: {self._auction.why()}"
 
