@@ -12,7 +12,7 @@ from ctorrent.model.identity import Invite
 from ctorrent.model.ids import NodeId
 from ctorrent.model.session import FriendRequest, JoinAnswer, JoinRequest
 from ctorrent.node.people import People
-from ctorrent.node.session import introduce
+from ctorrent.node.session import hang_up, introduce
 from ctorrent.node.world import World
 from ctorrent.ports import Channel
 from ctorrent.wire import codec, names
@@ -49,7 +49,7 @@ class Gate:
         except Unavailable:
             pass
         finally:
-            await _close(channel)
+            await hang_up(channel)
 
     async def join(self, address: str) -> NodeId:
         """Connect to a multiaddr, or redeem an invite. Raises CTorrentError in words."""
@@ -71,7 +71,7 @@ class Gate:
                 await channel.send(codec.encode_message(self._people.join_request(invite)))
                 answer = codec.decode_message(await channel.receive())
             finally:
-                await _close(channel)
+                await hang_up(channel)
             if not isinstance(answer, JoinAnswer):
                 raise Malformed(f"{type(answer).__name__} instead of an answer to an invite")
             await self._people.joined(invite, answer)
@@ -107,7 +107,7 @@ class Gate:
                         await channel.send(codec.encode_message(self._people.friend_request()))
                         heard += 1
                     finally:
-                        await _close(channel)
+                        await hang_up(channel)
             except CTorrentError as error:
                 log.info("friend request to %s: %s", node, error.message)
         return heard
@@ -135,8 +135,3 @@ async def keep_joining(gate: Gate, addresses: Sequence[str]) -> None:
         except LocalError as error:  # refused for good, such as a used invite
             log.warning("joining: %s", error)
             return
-
-
-async def _close(channel: Channel) -> None:
-    with trio.CancelScope(shield=True), trio.move_on_after(2):
-        await channel.aclose()

@@ -28,7 +28,7 @@ from ctorrent.node.people import People
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.selfrun import SelfRun
-from ctorrent.node.session import Session, introduce
+from ctorrent.node.session import Session, hang_up, introduce
 from ctorrent.node.settings import Settings
 from ctorrent.node.submission import Submission
 from ctorrent.node.world import World
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 OUTPUT_BYTES_MAX = 1 << 30  # of one block, when a person asks for results
 WATCH_S = 1.0  # a status at least so often, so that clocks and ETAs move
 WATCH_MIN_S = 0.1  # and not oftener than this
-FULL_RETRY_S = 5.0
 NOT_HERE = No(NoReason.FULL, "no such open job here")
 
 
@@ -277,8 +276,7 @@ class Requester:
         finally:
             if guest is not None:
                 self._guests.leave(guest)
-            with trio.CancelScope(shield=True), trio.move_on_after(2):
-                await channel.aclose()
+            await hang_up(channel)
 
     @property
     def _sessions(self) -> int:

@@ -28,7 +28,7 @@ from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, node_id, no
 from ctorrent.node import records
 from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
-from ctorrent.node.session import introduce
+from ctorrent.node.session import hang_up, introduce
 from ctorrent.node.world import World
 from ctorrent.ports import Channel, Delete, Put
 from ctorrent.seal import Sealed
@@ -311,8 +311,7 @@ class Scribe:
                 sync = Sync(self.chain, channel.peer, rings, channel.dialled, self._world.clock.now())
                 await self._reconcile(channel, sync)
         finally:
-            with trio.CancelScope(shield=True), trio.move_on_after(2):
-                await channel.aclose()
+            await hang_up(channel)
 
     async def _reconcile(self, channel: Channel, sync: Sync) -> None:
         await self._perform(channel, sync.start())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ import trio
 from ctorrent.errors import CTorrentError, LimitExceeded, Malformed, PeerError, Unavailable
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.session import BlobHead, BlobRequest, Message
+from ctorrent.node.session import hang_up
 from ctorrent.ports import BlobStore, Channel, Directory, Streams
 from ctorrent.wire import codec, names
 
@@ -21,7 +21,6 @@ RATE_MIN_BYTES_S = 16 << 10  # below a modem's, somebody holds a place and a lin
 CHUNK_MIN_BYTES = 4 << 10  # but for the last one: each costs a write
 PEERS_MAX = 256  # whose idle channels are kept for the next fetch
 REQUEST_IDLE_S = 600.0  # a served channel that asks nothing for so long is closed
-LOCAL_FETCHES = 64  # fetches at once in all
 
 
 @dataclass(slots=True)
@@ -52,7 +51,7 @@ class Seeder:
         except (trio.TooSlowError, Unavailable, KeyError):  # KeyError: the blob was tidied away meanwhile
             pass
         finally:
-            await _close(channel)
+            await hang_up(channel)
 
     async def _answer(self, channel: Channel, request: BlobRequest) -> None:
         size = self._blobs.size(request.blob)
@@ -124,7 +123,7 @@ class Seeder:
                 if whole:
                     line.free.append(channel)
                 else:
-                    await _close(channel)
+                    await hang_up(channel)
         await self._tidy()
 
     async def _asked(self, line: _Line, source: NodeId, blob: Digest) -> tuple[Channel, Message]:
@@ -137,10 +136,10 @@ class Seeder:
                     await channel.send(codec.encode_message(BlobRequest(blob, 0)))
                     return channel, codec.decode_message(await channel.receive())
             except trio.TooSlowError:
-                await _close(channel)
+                await hang_up(channel)
                 raise Unavailable(f"{source} sent nothing for {IDLE_S:.0f} s") from None
             except BaseException as error:
-                await _close(channel)
+                await hang_up(channel)
                 if not (kept and isinstance(error, Unavailable)):  # one kept from before may have been closed since
                     raise
 
@@ -151,7 +150,7 @@ class Seeder:
             if (old := next(idle, None)) is None:
                 return
             for channel in self._lines.pop(old).free:
-                await _close(channel)
+                await hang_up(channel)
 
     async def _chunks(self, channel: Channel, size: int) -> AsyncIterator[bytes]:
         left = size
@@ -166,8 +165,3 @@ class Seeder:
             if left < 0 or len(chunk) < min(CHUNK_MIN_BYTES, left + len(chunk)):
                 raise Malformed(f"{channel.peer} sent more than the blob's size, or crumbs of it")
             yield chunk
-
-
-async def _close(channel: Channel) -> None:
-    with trio.CancelScope(shield=True), trio.move_on_after(2), contextlib.suppress(CTorrentError):
-        await channel.aclose()

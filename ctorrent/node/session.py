@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import trio
 
 from ctorrent.errors import CTorrentError, LimitExceeded, Malformed, Unavailable
@@ -13,6 +15,7 @@ from ctorrent.ports import Channel
 from ctorrent.wire import codec
 
 INTRODUCTION_S = 15.0  # two round trips on a bad line, and a node busy with something else
+HANG_UP_S = 2.0  # for what is queued to leave; the channel itself resets what stays longer
 IDLE_BYTES = 4096  # of them count as one more such message
 IDLE_BURST, IDLE_PER_S = 2000, 50.0  # messages that lead to nothing: asking for jobs that ended, late results
 OUTBOX = 4096  # messages that wait for a slow peer before it is given up; an assignment is ~1 KB
@@ -73,8 +76,7 @@ class Session:
         finally:
             self.lost.set()
             self._pending.close()
-            with trio.CancelScope(shield=True), trio.move_on_after(2):
-                await self.channel.aclose()
+            await hang_up(self.channel)
 
     async def _carry(self) -> None:
         try:
@@ -88,9 +90,11 @@ class Session:
         await self.lost.wait()
         scope.cancel()
 
-    def finish(self) -> None:
-        """No more messages from here; what is queued still goes out."""
-        self._outbox.close()
+
+async def hang_up(channel: Channel) -> None:
+    """Close a channel, also while being cancelled, and wait no longer for it than a moment."""
+    with trio.CancelScope(shield=True), trio.move_on_after(HANG_UP_S), contextlib.suppress(CTorrentError):
+        await channel.aclose()
 
 
 async def introduce(channel: Channel, people: People) -> Session:

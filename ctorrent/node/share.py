@@ -14,7 +14,7 @@ from ctorrent.market.capacity import Allotment, Capacity
 from ctorrent.market.fit import Ask, Machine, fits
 from ctorrent.market.price import Prices, price_for
 from ctorrent.model.identity import PeerIdentity
-from ctorrent.model.ids import JobId, OwnerId, RingKind
+from ctorrent.model.ids import JobId, OwnerId
 from ctorrent.model.job import Isolation, Manifest, Needs, ProgramKind
 from ctorrent.model.offer import EnvironmentInfo, Offer
 from ctorrent.model.trade import No, NoReason
@@ -83,11 +83,11 @@ class Share:
             rings=(manifest.ring,), environments=sandbox.environments(), isolation=sandbox.level, cores=cores,
             cores_free=cores, memory_bytes=capacity.memory_bytes, memory_free_bytes=capacity.memory_bytes,
             gpus=gpus, gpus_free=capacity.gpus_free, commands=sandbox.commands(),
-            price=0.0 if own else price_for(self._prices, friend or manifest.ring.kind is RingKind.FRIENDS),
+            price=self.price_for(owner),
             isolation_floor=Isolation.JAIL if trusted else Isolation.PODMAN,
         )  # fmt: skip
 
-    def price_for(self, manifest: Manifest, owner: OwnerId | None) -> float:
+    def price_for(self, owner: OwnerId | None) -> float:
         """Credits per reference core-hour for this requester."""
         return price_for(self._prices, self._people.is_friend(owner))
 

@@ -216,7 +216,7 @@ class Worker:
             job=engagement.id, worker=self._world.node, session_nonce=nonce, slots=slots,
             credit=slots * CREDIT_PER_SLOT, fingerprint=engagement.environment.fingerprint,
             isolation=self._world.sandbox.level.value, hardware_class=self._world.hardware_class,
-            speed_gflops=self._share.speed_gflops, price=self._share.price_for(engagement.job.manifest, self._owner_of(engagement)),
+            speed_gflops=self._share.speed_gflops, price=self._share.price_for(self._owner_of(engagement)),
             amendment_head=engagement.head,
         )  # fmt: skip
 

@@ -27,8 +27,6 @@ from ctorrent.store.batches import Batches, BatchRules, Failure, Ticket, encode,
 from ctorrent.store.folder import FolderLock, private_folder
 from ctorrent.store.writer import connect, unpack
 
-JOURNAL_NAME = "journal.db"
-
 
 @dataclass(frozen=True, slots=True)
 class JournalRules:

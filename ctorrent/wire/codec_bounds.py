@@ -31,7 +31,6 @@ class Bounds:
     """What a decoder accepts at most. Larger is LimitExceeded, charged to the sender."""
 
     frame_bytes: int = FRAME_BYTES_MAX
-    sealed_overhead_bytes: int = 112  # key, signature and protobuf's tags around a body
     manifest_bytes: int = 64 << 10  # a Describe must fit a frame beside its amendments
     amendment_bytes: int = 8 << 10  # a hundred of them fit a frame
     vouch_bytes: int = 1 << 10  # certificate or link: five 32-byte fields and a label
