@@ -54,6 +54,7 @@ class Program:
     entry: str = ""  # PYTHON: "search.py:score"
     argv: tuple[str, ...] = ()  # COMMAND: words; "{input}" and "{output}" are replaced by paths
     reduce: str = "table"  # "sum", "mean", "concat", "table", "best-by FIELD", or "python file.py:function"
+    outputs: str = ""  # COMMAND: what a block's file is called, "small/{stem}.mp4"; {output} ends like it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class Manifest:
     coalesce: bool = True
     keep_errors: bool = True  # on_error: keep | stop
     name: str = ""  # for people; never announced
+    lock: bytes = b""  # blob of the exact versions and hashes that `packages` was resolved to; empty: not pinned
 
 
 class AmendmentKind(Enum):

@@ -67,6 +67,7 @@ def seal_manifest(manifest: Manifest, signer: Signer) -> Sealed:
         coalesce=manifest.coalesce,
         keep_errors=manifest.keep_errors,
         name=manifest.name,
+        lock=manifest.lock,
     )
     return seal(JOB_DOMAIN, message, signer, message.requester, BOUNDS.manifest_bytes)
 
@@ -92,6 +93,7 @@ def open_manifest(sealed: Sealed) -> SignedManifest:
         coalesce=m.coalesce,
         keep_errors=m.keep_errors,
         name=text(m.name, "job name"),
+        lock=bytes(digest_of(m.lock, "lock")) if m.lock else b"",
     )
     return SignedManifest(job_id(sealed), manifest, sealed)
 
@@ -170,6 +172,7 @@ def _program_to_wire(program: Program) -> pb.Program:
         entry=program.entry,
         argv=program.argv,
         reduce=program.reduce,
+        outputs=program.outputs,
     )
 
 
@@ -183,6 +186,7 @@ def _program_from_wire(m: pb.Program) -> Program:
         entry=text(m.entry, "entry"),
         argv=words(m.argv, "arguments", BOUNDS.word_chars),
         reduce=text(m.reduce, "reduce"),
+        outputs=text(m.outputs, "outputs"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ctorrent.model import session as s
@@ -107,11 +108,22 @@ HEAD = Head(node_id(REQUESTER.public), 2, 17, d("h"))
 
 Case = tuple[Any, Callable[[], Sealed], Callable[[Sealed], Any]]
 
+PINNED = replace(
+    MANIFEST,
+    program=Program(ProgramKind.COMMAND, d("c"), argv=("ffmpeg", "-i", "{input}", "{output}"), outputs="small/{stem}.mp4"),
+    lock=d("l"),
+)
+
 SIGNED: dict[str, Case] = {
     "manifest": (MANIFEST, lambda: codec.seal_manifest(MANIFEST, REQUESTER), lambda x: codec.open_manifest(x).manifest),
     "manifest-silent": (
         SILENT,
         lambda: codec.seal_manifest(SILENT, REQUESTER),
+        lambda x: codec.open_manifest(x).manifest,
+    ),
+    "manifest-pinned": (
+        PINNED,
+        lambda: codec.seal_manifest(PINNED, REQUESTER),
         lambda x: codec.open_manifest(x).manifest,
     ),
     "amendment": (

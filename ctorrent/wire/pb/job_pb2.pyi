@@ -153,6 +153,7 @@ class Program(_message.Message):
     ENTRY_FIELD_NUMBER: _builtins.int
     ARGV_FIELD_NUMBER: _builtins.int
     REDUCE_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
     kind: Global___ProgramKind.ValueType
     """set by the requester"""
     code: _builtins.bytes
@@ -161,6 +162,8 @@ class Program(_message.Message):
     """PYTHON: "file.py:function"; set by the requester"""
     reduce: _builtins.str
     """how values become the answer; set by the requester"""
+    outputs: _builtins.str
+    """COMMAND: what a block's file is called, "small/{stem}.mp4", or empty; set by the requester"""
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """COMMAND: words; set by the requester"""
@@ -173,10 +176,11 @@ class Program(_message.Message):
         entry: _builtins.str = ...,
         argv: _abc.Iterable[_builtins.str] | None = ...,
         reduce: _builtins.str = ...,
+        outputs: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "code", b"code", "entry", b"entry", "kind", b"kind", "reduce", b"reduce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "code", b"code", "entry", b"entry", "kind", b"kind", "outputs", b"outputs", "reduce", b"reduce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -380,6 +384,7 @@ class Manifest(_message.Message):
     COALESCE_FIELD_NUMBER: _builtins.int
     KEEP_ERRORS_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    LOCK_FIELD_NUMBER: _builtins.int
     requester: _builtins.bytes
     """node key, the one that signs, 32 bytes; set by the requester"""
     nonce: _builtins.bytes
@@ -400,6 +405,8 @@ class Manifest(_message.Message):
     """a failed block does not end the job; set by the requester"""
     name: _builtins.str
     """for people; set by the requester"""
+    lock: _builtins.bytes
+    """blob of exact package versions and their hashes, 32 bytes or empty; set by the requester"""
     @_builtins.property
     def ring(self) -> _seal_pb2.Ring:
         """who may see and run it; set by the requester"""
@@ -443,10 +450,11 @@ class Manifest(_message.Message):
         coalesce: _builtins.bool = ...,
         keep_errors: _builtins.bool = ...,
         name: _builtins.str = ...,
+        lock: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "limits", b"limits", "needs", b"needs", "program", b"program", "ring", b"ring", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coalesce", b"coalesce", "draw_hash", b"draw_hash", "environment", b"environment", "issued_unix_s", b"issued_unix_s", "keep_errors", b"keep_errors", "limits", b"limits", "name", b"name", "needs", b"needs", "nonce", b"nonce", "price_max", b"price_max", "program", b"program", "requester", b"requester", "ring", b"ring", "seed", b"seed", "valid_s", b"valid_s", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coalesce", b"coalesce", "draw_hash", b"draw_hash", "environment", b"environment", "issued_unix_s", b"issued_unix_s", "keep_errors", b"keep_errors", "limits", b"limits", "lock", b"lock", "name", b"name", "needs", b"needs", "nonce", b"nonce", "price_max", b"price_max", "program", b"program", "requester", b"requester", "ring", b"ring", "seed", b"seed", "valid_s", b"valid_s", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
