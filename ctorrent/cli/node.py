@@ -55,6 +55,8 @@ def node(
     isolation: Annotated[str | None, _option("--isolation", panel=_SHARE, text="auto, docker, podman or jail.")] = None,
     runtime: Annotated[str | None, _option("--runtime", panel=_SHARE, text="Another OCI runtime, such as runsc.")] = None,
     strangers_in_jail: Annotated[bool | None, _option("--strangers-in-jail/--no-strangers-in-jail", panel=_SHARE, text="Run strangers' jobs below docker too.")] = None,
+    install: Annotated[str | None, _option("--install", panel=_SHARE, text="friends, all or off: for whose jobs missing packages are installed, as sealed wheels. Default: friends.")] = None,
+    allow_program: Annotated[list[str] | None, _option("--allow-program", panel=_SHARE, text="A program of this system that jobs may run, such as ffmpeg. Repeatable; text tools are always offered.")] = None,
     testing_lie: Annotated[float | None, typer.Option("--testing-lie", hidden=True)] = None,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     as_json: Json = False,
@@ -67,6 +69,7 @@ def node(
         "port": port, "lan_only": lan_only, "mdns": mdns, "dht": dht, "friends_only": friends_only, "work": work,
         "slots": slots, "memory_bytes": None if memory is None else parse_size(memory), "gpus": gpus, "price": price,
         "isolation": isolation, "runtime": runtime, "strangers_in_jail": strangers_in_jail, "testing_lie": testing_lie,
+        "install": install, "programs": allow_program or None,
     }  # fmt: skip
     if with_parent:
         threading.Thread(target=_leave_with_parent, daemon=True).start()

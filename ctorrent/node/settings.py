@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ import platformdirs
 from ctorrent.errors import LocalError
 
 PORT = 4270
+INSTALL = ("friends", "all", "off")
+PROGRAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")  # a name on PATH, never a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Settings:
     isolation: str = "auto"  # auto | docker | podman | jail
     runtime: str = ""  # another OCI runtime, such as runsc
     strangers_in_jail: bool = False  # the owner's word that strangers' jobs may run below docker
+    install: str = "friends"  # friends | all | off: for whose jobs packages that are missing here are installed
+    install_bytes: int = 8 * 10**9  # of one environment: torch with its CUDA libraries unpacks to about 7 GB
+    programs: tuple[str, ...] = ()  # names on this system's PATH offered to jobs, beside the usual text tools
     mdns: bool = True
     dht: bool = True
     testing: bool = False  # CTORRENT_TESTING=1
@@ -64,8 +70,13 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, Any]:
-    names = {"CTORRENT_NAME": "name", "CTORRENT_OWNER_DIR": "owner_dir", "CTORRENT_ENVIRONMENTS": "environments_dir"}
+    names = {
+        "CTORRENT_NAME": "name", "CTORRENT_OWNER_DIR": "owner_dir", "CTORRENT_ENVIRONMENTS": "environments_dir",
+        "CTORRENT_INSTALL": "install",
+    }  # fmt: skip
     found: dict[str, Any] = {field: os.environ[name] for name, field in names.items() if os.environ.get(name)}
+    if os.environ.get("CTORRENT_PROGRAMS"):
+        found["programs"] = tuple(name.strip() for name in os.environ["CTORRENT_PROGRAMS"].split(",") if name.strip())
     if os.environ.get("CTORRENT_TESTING") == "1":
         found["testing"] = True
     return found
@@ -80,12 +91,17 @@ def _checked(merged: dict[str, Any]) -> Settings:
     for name in ("data_dir", "owner_dir", "environments_dir"):
         if merged.get(name):
             merged[name] = Path(merged[name]).expanduser().absolute()
-    for name in ("listen", "join"):
+    for name in ("listen", "join", "programs"):
         merged[name] = tuple(merged.get(name) or ())
     settings = replace(Settings(), **merged)
     if not 0 <= settings.testing_lie <= 1:
         raise LocalError("testing_lie is a fraction: from 0 to 1")
-    for name in ("port", "slots", "memory_bytes", "price", "sessions_max"):
+    if settings.install not in INSTALL:
+        raise LocalError(f"install = {settings.install!r:.60} is not one of {', '.join(INSTALL)}")
+    for program in settings.programs:
+        if not PROGRAM.fullmatch(program):
+            raise LocalError(f"{program!r:.60} in programs is not a program's name", "Use a name on PATH, such as ffmpeg.")
+    for name in ("port", "slots", "memory_bytes", "price", "sessions_max", "install_bytes"):
         if not 0 <= getattr(settings, name) < (1 << 16 if name == "port" else 1 << 50):
             raise LocalError(f"{name} = {getattr(settings, name)} is out of range")
     return settings
