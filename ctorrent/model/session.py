@@ -186,6 +186,22 @@ class FriendRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Inquiry:
+    """How do you see me? Changes nothing; an invite that is asked about is not used up."""
+
+    token: bytes = b""  # of an invite; empty: none
+    port: int = 0  # of the asker, to knock at; 0: none
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    clock_unix_s: int
+    invite: str = ""  # "good", "unknown", "used up", "expired"
+    seen_at: str = ""  # the asker's IP address, as the answerer sees it
+    knock: str = ""  # "open", "refused", "silent" …; "": did not knock
+
+
+@dataclass(frozen=True, slots=True)
 class BlobRequest:
     blob: Digest
     offset: int
@@ -202,5 +218,5 @@ Message = (
     Introduction | Interest | Describe | Declined | Offered | NoThanks | Engaged | Assign | Returned | Acknowledged
     | HandBack
     | Revoke | Amended | Finished | Progress | Unknown | UnsupportedKind | JoinRequest | JoinAnswer | FriendRequest
-    | BlobRequest | BlobHead
+    | Inquiry | Findings | BlobRequest | BlobHead
 )

@@ -21,6 +21,7 @@ from ctorrent.wire.codec_result import output_from_wire, output_to_wire
 from ctorrent.wire.codec_trade import no_from_wire, no_to_wire
 from ctorrent.wire.pb import session_pb2 as pb
 
+_PORT_MAX = 65_535
 _FORBIDDEN_NAMES = ("", ".", "..")
 
 
@@ -233,6 +234,16 @@ class _Kind:
     read: Callable[[Any], Any]
 
 
+def _inquiry_from_wire(m: pb.Inquiry) -> s.Inquiry:
+    token = nonce_of(m.token, "token") if m.token else b""
+    return s.Inquiry(token, whole(m.port, "port", high=_PORT_MAX))
+
+
+def _findings_from_wire(m: pb.Findings) -> s.Findings:
+    clock = whole(m.clock_unix_s, "clock_unix_s", high=BOUNDS.time_s)
+    return s.Findings(clock, *(text(value, name) for name, value in (("invite", m.invite), ("seen_at", m.seen_at), ("knock", m.knock))))
+
+
 _KINDS = (
     _Kind(1, s.Introduction, pb.Introduction, _introduction_to_wire, _introduction_from_wire),
     _Kind(2, s.Interest, pb.Interest, lambda m: pb.Interest(job=m.job, round=m.round), _interest_from_wire),
@@ -318,6 +329,14 @@ _KINDS = (
         pb.FriendRequest,
         lambda m: pb.FriendRequest(certificate=sealed_to_wire(m.certificate), name=b.for_people(m.name, BOUNDS.label_chars)),
         lambda m: s.FriendRequest(sealed_from_wire(m.certificate), text(m.name, "name")),
+    ),
+    _Kind(35, s.Inquiry, pb.Inquiry, lambda m: pb.Inquiry(token=m.token, port=m.port), _inquiry_from_wire),
+    _Kind(
+        36,
+        s.Findings,
+        pb.Findings,
+        lambda m: pb.Findings(clock_unix_s=m.clock_unix_s, invite=m.invite, seen_at=m.seen_at, knock=m.knock),
+        _findings_from_wire,
     ),
     _Kind(
         40,

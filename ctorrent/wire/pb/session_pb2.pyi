@@ -660,6 +660,66 @@ class FriendRequest(_message.Message):
 Global___FriendRequest: _TypeAlias = FriendRequest  # noqa: Y015
 
 @_typing.final
+class Inquiry(_message.Message):
+    """Kind 35. "How do you see me?" of `ctorrent doctor`: it changes nothing and uses nothing up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    token: _builtins.bytes
+    """of an invite, 16 bytes; empty: nothing is asked about one; set by the asker"""
+    port: _builtins.int
+    """TCP port of the asker at which to knock; 0: none; set by the asker"""
+    def __init__(
+        self,
+        *,
+        token: _builtins.bytes = ...,
+        port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["port", b"port", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Inquiry: _TypeAlias = Inquiry  # noqa: Y015
+
+@_typing.final
+class Findings(_message.Message):
+    """Kind 36."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOCK_UNIX_S_FIELD_NUMBER: _builtins.int
+    INVITE_FIELD_NUMBER: _builtins.int
+    SEEN_AT_FIELD_NUMBER: _builtins.int
+    KNOCK_FIELD_NUMBER: _builtins.int
+    clock_unix_s: _builtins.int
+    """seconds since 1970 by the answerer's clock; set by the answerer"""
+    invite: _builtins.str
+    """"", "good", "unknown", "used up" or "expired"; set by the answerer"""
+    seen_at: _builtins.str
+    """the asker's IP address as the answerer sees it; set by the answerer"""
+    knock: _builtins.str
+    """"", or a word of net/knock.py: "open", "refused", "silent" …; set by the answerer"""
+    def __init__(
+        self,
+        *,
+        clock_unix_s: _builtins.int = ...,
+        invite: _builtins.str = ...,
+        seen_at: _builtins.str = ...,
+        knock: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_unix_s", b"clock_unix_s", "invite", b"invite", "knock", b"knock", "seen_at", b"seen_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Findings: _TypeAlias = Findings  # noqa: Y015
+
+@_typing.final
 class BlobRequest(_message.Message):
     """Kind 40. "Send me this blob." """
 
