@@ -46,11 +46,12 @@ def node(
     lan_only: Annotated[bool | None, _option("--lan-only/--no-lan-only", panel=_NET, text="Stay in the local network.")] = None,
     mdns: Annotated[bool | None, _option("--mdns/--no-mdns", panel=_NET, text="Look for peers in the local network.")] = None,
     dht: Annotated[bool | None, _option("--dht/--no-dht", panel=_NET, text="Take part in the peer directory.")] = None,
-    friends_only: Annotated[bool | None, _option("--friends-only/--no-friends-only", panel=_SHARE, text="Work for friends alone.")] = None,
+    friends_only: Annotated[bool | None, _option("--friends-only/--no-friends-only", panel=_SHARE, text="Work for friends alone, and tell nobody else of your own jobs. With --no-: work for strangers too.")] = None,
+    work_for: Annotated[str | None, _option("--work-for", panel=_SHARE, text="friends, swarm or all: whose jobs run here. Default: friends.")] = None,
     work: Annotated[bool | None, _option("--work/--no-work", panel=_SHARE, text="Run blocks here.")] = None,
     slots: Annotated[int | None, _option("--slots", panel=_SHARE, text="Blocks at once. Default: half the cores.", min=1)] = None,
     memory: Annotated[str | None, _option("--memory", panel=_SHARE, text='For all blocks together, such as "4 GB". Default: half.')] = None,
-    gpus: Annotated[bool | None, _option("--gpus/--no-gpus", panel=_SHARE, text="Let blocks use the GPUs.")] = None,
+    gpus: Annotated[bool | None, _option("--gpus/--no-gpus", panel=_SHARE, text="Lend the GPUs too.")] = None,
     price: Annotated[float | None, _option("--price", panel=_SHARE, text="Credits per core-hour asked of strangers.", min=0)] = None,
     isolation: Annotated[str | None, _option("--isolation", panel=_SHARE, text="auto, docker, podman or jail.")] = None,
     runtime: Annotated[str | None, _option("--runtime", panel=_SHARE, text="Another OCI runtime, such as runsc.")] = None,
@@ -64,9 +65,12 @@ def node(
     """Run a node: it shares this machine, and takes your jobs to its peers. Ctrl-C ends it."""
     if testing_lie and os.environ.get("CTORRENT_TESTING") != "1":
         raise LocalError("--testing-lie makes a node answer wrongly, for tests only.", "Set CTORRENT_TESTING=1 where lying is what you test.")
+    from ctorrent.node.choices import parse_size
+
     flags = {
         "data_dir": data_dir, "name": name, "owner_dir": owner_dir, "join": join or None, "listen": listen or None,
         "port": port, "lan_only": lan_only, "mdns": mdns, "dht": dht, "friends_only": friends_only, "work": work,
+        "work_for": "all" if friends_only is False and work_for is None else work_for,
         "slots": slots, "memory_bytes": None if memory is None else parse_size(memory), "gpus": gpus, "price": price,
         "isolation": isolation, "runtime": runtime, "strangers_in_jail": strangers_in_jail, "testing_lie": testing_lie,
         "install": install, "programs": allow_program or None,
@@ -116,20 +120,3 @@ def announce(status: Any, as_json: bool) -> None:
     for failed in status.get("join_failed") or ():
         console.print(show.plain(f"  Not joined: {failed.rstrip('.')}. It is tried again.", "yellow"))
     console.print(show.plain("Ctrl-C stops it. Its jobs and keys stay in the data folder.", "dim"))
-
-
-def parse_size(text: str) -> int:
-    """Bytes of "4 GB", "512 MiB", "1e9". Raises LocalError."""
-    powers = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-    word = text.strip().upper()
-    digits = word.rstrip("KMGTIB ")
-    unit = word[len(digits) :].strip()
-    step = 1024 if unit.endswith("IB") else 1000
-    power = powers.get(unit.removesuffix("B").removesuffix("I"))
-    try:
-        count = float(digits)
-    except ValueError:
-        count = 0.0
-    if power is None or unit == "IB" or not 0 < count < 1e18:
-        raise LocalError(f"{text!r} is not an amount of memory.", 'Write it as "4 GB" or "512 MiB".')
-    return int(count * step**power)

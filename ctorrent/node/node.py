@@ -215,7 +215,7 @@ async def open_world(settings: Settings) -> AsyncIterator[tuple[World, AddEnviro
         blobs = await open_blobs(settings.data_dir / "blobs")
         machine = Machine(settings.data_dir)
         hardware = await machine.probe()
-        sandbox, add_environment = await _open_sandbox(settings, gpu_class(hardware) if settings.gpus else "")
+        sandbox, add_environment = await _open_sandbox(settings, gpu_class(hardware))
         try:
             async with open_network(keys.node.secret(), _net_rules(settings, journal)) as network:
                 yield World(

@@ -1,26 +1,37 @@
-"""What a person chose, gathered once: defaults, then `settings.toml` in the data folder, then environment, then flags."""
+"""What a person chose, gathered once. Later sources win: the defaults, then `settings.toml` in the data folder, then the
+environment (CTORRENT_<NAME IN CAPITALS>), then flags."""
 
 from __future__ import annotations
 
 import os
 import re
 import tomllib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from ctorrent.errors import LocalError
+from ctorrent.node import choices
 
 PORT = 4270
-INSTALL = ("friends", "all", "off")
+FILE_NAME = "settings.toml"
+GB = 10**9
 PROGRAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")  # a name on PATH, never a path
+
+
+def _one_of(default: str, *others: str) -> Any:
+    return field(default=default, metadata={"choices": (default, *others)})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every choice a node has. Sizes in bytes, durations in seconds."""
+    """Every choice a node has. Durations in seconds; a name that ends in _bytes takes "4 GB" too.
+
+    A field added here is at once a key of settings.toml, a CTORRENT_ variable, and a line of `ctorrent config show`.
+    """
 
     data_dir: Path = Path(platformdirs.user_data_dir("ctorrent"))
     owner_dir: Path | None = None  # None: the person's own folder, shared by all their nodes on this machine
@@ -29,99 +40,115 @@ class Settings:
     port: int = PORT
     join: tuple[str, ...] = ()  # invites or multiaddrs
     name: str = ""
-    friends_only: bool = False  # neither announces to nor works for swarms and strangers
+    friends_only: bool = False  # neither announces to nor hears of swarms and strangers
     lan_only: bool = False
     work: bool = True
+    work_for: str = _one_of("friends", "swarm", "all")  # whose jobs run here; one's own always do
     slots: int = 0  # 0: half the cores, at least one
     memory_bytes: int = 0  # 0: half of what the machine has
-    gpus: bool = True
+    disk_bytes: int = 20 * GB  # for what others' jobs, and answers to one's own, put into the data folder
+    gpus: bool = False  # lend them; one's own jobs may use them either way
     price: float = 0.0  # credits per reference core-hour asked of others than friends
-    isolation: str = "auto"  # auto | docker | podman | jail
+    isolation: str = _one_of("auto", "docker", "podman", "jail")
     runtime: str = ""  # another OCI runtime, such as runsc
     strangers_in_jail: bool = False  # the owner's word that strangers' jobs may run below docker
-    install: str = "friends"  # friends | all | off: for whose jobs packages that are missing here are installed
-    install_bytes: int = 8 * 10**9  # of one environment: torch with its CUDA libraries unpacks to about 7 GB
+    install: str = _one_of("friends", "all", "off")  # for whose jobs packages that are missing here are installed
+    install_bytes: int = 8 * GB  # of one environment: torch with its CUDA libraries unpacks to about 7 GB
     programs: tuple[str, ...] = ()  # names on this system's PATH offered to jobs, beside the usual text tools
     mdns: bool = True
     dht: bool = True
+    keep_days: float = 30.0  # a finished job and its answer; 0: until it is removed by hand
+    drain_s: float = 120.0  # `ctorrent stop` lets what runs go on for so long
+    log_bytes: int = 10_000_000  # of one node log; five are kept
     testing: bool = False  # CTORRENT_TESTING=1
     testing_lie: float = 0.0  # fraction of blocks this node answers wrongly
     sessions_max: int = 64  # channels a requester serves at once: ~100 KB each, and more would only queue
 
 
-def load(flags: dict[str, Any]) -> Settings:
+NOT_IN_FILE = ("data_dir", "testing", "testing_lie")  # the file lies in the first; the others are for tests
+_PATHS = ("data_dir", "owner_dir", "environments_dir")
+_OTHER_VARIABLES = {"data_dir": "CTORRENT_DATA", "environments_dir": "CTORRENT_ENVIRONMENTS"}
+_RANGED = ("port", "slots", "memory_bytes", "disk_bytes", "install_bytes", "price", "sessions_max", "keep_days", "drain_s", "log_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One setting: its value and who set it, in words a person reads."""
+
+    value: Any
+    source: str  # "default", the settings file's path, "$CTORRENT_…", or "flag"
+
+
+def names() -> tuple[str, ...]:
+    """Every setting, as the file calls it."""
+    return tuple(one.name for one in fields(Settings))
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return _OTHER_VARIABLES.get(name, f"CTORRENT_{name.upper()}")
+
+
+def settings_file(flags: Mapping[str, Any]) -> Path:
+    """The one file of settings, there or not."""
+    folder = flags.get("data_dir") or os.environ.get("CTORRENT_DATA") or Settings().data_dir
+    return Path(folder).expanduser().absolute() / FILE_NAME
+
+
+def load(flags: Mapping[str, Any]) -> Settings:
     """Settings from all their sources. Raises LocalError that names the source and the field."""
-    chosen = {name: value for name, value in flags.items() if value is not None}
-    data_dir = Path(chosen.get("data_dir") or os.environ.get("CTORRENT_DATA") or Settings().data_dir)
-    merged = _file(data_dir / "settings.toml") | _environment() | chosen | {"data_dir": data_dir}
-    settings = _checked(merged)
+    merged = {name: one.value for name, one in gather(flags).items()}
+    settings = replace(Settings(), **merged)
     if settings.testing_lie and not settings.testing:
         raise LocalError("--testing-lie is for tests only", "Set CTORRENT_TESTING=1 where lying is what you test.")
     return settings
 
 
-def _file(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:  # not TOML, or not text
-        raise LocalError(f"{path} cannot be read: {error}", "Mend it or move it away.") from None
-
-
-def _environment() -> dict[str, Any]:
-    names = {
-        "CTORRENT_NAME": "name", "CTORRENT_OWNER_DIR": "owner_dir", "CTORRENT_ENVIRONMENTS": "environments_dir",
-        "CTORRENT_INSTALL": "install",
-    }  # fmt: skip
-    found: dict[str, Any] = {field: os.environ[name] for name, field in names.items() if os.environ.get(name)}
-    if os.environ.get("CTORRENT_PROGRAMS"):
-        found["programs"] = tuple(name.strip() for name in os.environ["CTORRENT_PROGRAMS"].split(",") if name.strip())
-    if os.environ.get("CTORRENT_TESTING") == "1":
-        found["testing"] = True
+def gather(flags: Mapping[str, Any]) -> dict[str, Chosen]:
+    """Every setting with its source, checked one by one. Raises LocalError as load() does."""
+    path = settings_file(flags)
+    found = {one.name: Chosen(getattr(Settings(), one.name), "default") for one in fields(Settings)}
+    for name, value in read_file(path).items():
+        found[name] = Chosen(checked(name, value, f"in {path}"), str(path))
+    for name in names():
+        text = os.environ.get(variable(name), "")
+        if text and not (name == "testing" and text != "1"):
+            found[name] = Chosen(checked(name, text, f"in ${variable(name)}"), f"${variable(name)}")
+    for name, value in flags.items():
+        if value is not None:
+            found[name] = Chosen(checked(name, value, "of a flag"), "flag")
+    found["data_dir"] = Chosen(path.parent, found["data_dir"].source)
     return found
 
 
-def _checked(merged: dict[str, Any]) -> Settings:
-    known = {field.name for field in fields(Settings)}
-    for name, value in merged.items():
-        if name not in known:
-            raise LocalError(f"there is no setting {name!r}", f"Settings are: {', '.join(sorted(known))}.")
-        _check_type(name, value)
-    for name in ("data_dir", "owner_dir", "environments_dir"):
-        if merged.get(name):
-            merged[name] = Path(merged[name]).expanduser().absolute()
-    for name in ("listen", "join", "programs"):
-        merged[name] = tuple(merged.get(name) or ())
-    settings = replace(Settings(), **merged)
-    if not 0 <= settings.testing_lie <= 1:
-        raise LocalError("testing_lie is a fraction: from 0 to 1")
-    if settings.install not in INSTALL:
-        raise LocalError(f"install = {settings.install!r:.60} is not one of {', '.join(INSTALL)}")
-    for program in settings.programs:
+def read_file(path: Path) -> dict[str, Any]:
+    """What the settings file says, unchecked; nothing where there is none. Raises LocalError that names the line."""
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:  # not TOML, or not text
+        raise LocalError(f"{path} cannot be read: {error}.", "Mend that line, or move the file away: the defaults hold then.") from None
+
+
+def checked(name: str, value: Any, where: str) -> Any:
+    """A value of the type and range that its setting has, from a text too. Raises LocalError with what would be right."""
+    kind = choices.kind_of(_field(name, where), getattr(Settings(), name))
+    made = choices.fitting(name, value, kind, where)
+    if name in _PATHS and made:
+        made = Path(made).expanduser().absolute()
+    if name in _RANGED and not 0 <= made < (1 << 16 if name == "port" else 1 << 50):
+        raise LocalError(f"{name} = {made} is out of range ({where})", f"It is from 0 to {(1 << 16) - 1 if name == 'port' else 1 << 50}.")
+    if name == "testing_lie" and not 0 <= made <= 1:
+        raise LocalError(f"testing_lie is a fraction: from 0 to 1 ({where})")
+    for program in made if name == "programs" else ():
         if not PROGRAM.fullmatch(program):
-            raise LocalError(f"{program!r:.60} in programs is not a program's name", "Use a name on PATH, such as ffmpeg.")
-    for name in ("port", "slots", "memory_bytes", "price", "sessions_max", "install_bytes"):
-        if not 0 <= getattr(settings, name) < (1 << 16 if name == "port" else 1 << 50):
-            raise LocalError(f"{name} = {getattr(settings, name)} is out of range")
-    return settings
+            raise LocalError(f"{program!r:.60} in programs is not a program's name ({where})", "Use a name on PATH, such as ffmpeg.")
+    return made
 
 
-def _check_type(name: str, value: Any) -> None:
-    """A settings file may hold anything. Raises LocalError that says what the field takes."""
-    default = getattr(Settings(), name)
-    kinds: tuple[type, ...]
-    match default:
-        case bool():
-            kinds, words = (bool,), "true or false"
-        case int():
-            kinds, words = (int,), "a whole number"
-        case float():
-            kinds, words = (int, float), "a number"
-        case tuple():
-            kinds, words = (list, tuple), "a list of texts"
-        case _:
-            kinds, words = (str, Path, type(None)), "a text"
-    fits = isinstance(value, kinds) and (kinds == (bool,) or not isinstance(value, bool))
-    if not fits or (isinstance(value, (list, tuple)) and not all(isinstance(item, str) for item in value)):
-        raise LocalError(f"{name} = {value!r:.60} is not {words}", "Mend settings.toml in the data folder, or the flag.")
+def _field(name: str, where: str) -> Any:
+    for one in fields(Settings):
+        if one.name == name:
+            return one
+    raise choices.no_such(name, names(), where)

@@ -22,6 +22,7 @@ from ctorrent.node.people import People
 from ctorrent.node.settings import Settings
 from ctorrent.node.world import World
 
+_FOR = {"friends": "friends", "swarm": "swarms"}
 JOBS_MAX = 16  # cells kept warm at once: a bare one is ~15 MB, one with numpy ~40 MB
 
 
@@ -33,7 +34,7 @@ class Share:
         hardware = world.hardware
         self.slots = (settings.slots or max(1, hardware.cores // 2)) if settings.work else 0
         memory = settings.memory_bytes or hardware.memory_bytes // 2
-        self._capacity = Capacity(self.slots, memory, hardware.gpus if settings.gpus else ())
+        self._capacity = Capacity(self.slots, memory, hardware.gpus)
         self._prices = Prices(settings.price or Prices().core_hour)
         self._jobs: dict[JobId, Allotment | None] = {}
         self._freed = trio.Condition()
@@ -52,7 +53,7 @@ class Share:
         capacity, world = self._capacity, self._world
         return Offer(
             node=world.node, slots=self.slots, slots_free=self.slots_free, memory_bytes=capacity.memory_bytes,
-            gpus_free=len(capacity.gpus_free), isolation=world.sandbox.level, price=self._settings.price,
+            gpus_free=len(capacity.gpus_free) if self._settings.gpus else 0, isolation=world.sandbox.level, price=self._settings.price,
             speed_gflops=self.speed_gflops, hardware=world.hardware,
         )  # fmt: skip
 
@@ -63,11 +64,21 @@ class Share:
         own = requester.node == self._world.node
         if not own and not self._people.serves(manifest.ring, requester.owner):
             return (No(NoReason.RING),)
+        if not own and not self._works_for(requester):
+            return (No(NoReason.RING, f"it works for its owner's {_FOR[self._settings.work_for]} only"),)
         if not self._settings.work:
             return (No(NoReason.ABSTAINS),)
         if len(self._jobs) >= JOBS_MAX:
             return (No(NoReason.BUSY, f"{JOBS_MAX} jobs"),)
         return fits(_ask(manifest), self._machine(manifest, requester.owner, own))
+
+    def _works_for(self, requester: PeerIdentity) -> bool:
+        """The owner's word on whose jobs run here at all, whatever ring they were announced to."""
+        if self._people.is_friend(requester.owner):
+            return True
+        if self._settings.friends_only or self._settings.work_for == "friends":
+            return False
+        return self._settings.work_for == "all" or any(root in self._people.swarms for root in requester.swarms)
 
     def environment_for(self, manifest: Manifest) -> EnvironmentInfo | tuple[No, ...]:
         """The same for a job of this node's own, whether it shares or not: for checks and reducers."""
@@ -78,11 +89,11 @@ class Share:
         friend = own or self._people.is_friend(owner)
         cores = hardware.cores if own and not self._settings.work else capacity.cores
         trusted = friend or self._settings.strangers_in_jail
-        gpus = hardware.gpus if self._settings.gpus else ()
+        lent = self._settings.gpus or own or owner == self._world.owner
         return Machine(
             rings=(manifest.ring,), environments=sandbox.environments(), isolation=sandbox.level, cores=cores,
             cores_free=cores, memory_bytes=capacity.memory_bytes, memory_free_bytes=capacity.memory_bytes,
-            gpus=gpus, gpus_free=capacity.gpus_free, commands=sandbox.commands(),
+            gpus=hardware.gpus if lent else (), gpus_free=capacity.gpus_free if lent else (), commands=sandbox.commands(),
             price=self.price_for(owner),
             isolation_floor=Isolation.JAIL if trusted else Isolation.PODMAN,
         )  # fmt: skip

@@ -85,11 +85,12 @@ class FakeSwarm:
         self, name: str, owner: str = "", *, behaviour: Behaviour = HONEST, hardware: Hardware | None = None,
         sandbox: FakeSandbox | None = None, **settings: Any,
     ) -> Member:  # fmt: skip
-        """Make a machine and start its node. settings: fields of node.settings.Settings."""
+        """Make a machine and start its node. settings: fields of node.settings.Settings; it works for strangers too."""
+        chosen = {"name": name, "testing": True, "work_for": "all", "gpus": True} | settings
         member = Member(
             name=name,
             keys=keys(name, owner),
-            settings=Settings(data_dir=Path("/nowhere") / name, name=name, testing=True, **settings),
+            settings=Settings(data_dir=Path("/nowhere") / name, **chosen),
             sandbox=sandbox or FakeSandbox(self.simulation.dice(f"{name} sandbox"), behaviour=behaviour),
             hardware=FakeHardware(hardware or machine()),
             clock=FakeClock(self.simulation.dice(f"{name} clock")),

@@ -162,7 +162,7 @@ async def standing(folder: Path, **settings: Any) -> AsyncIterator[Node]:
     """A real node in this process, until the block ends."""
     chosen: dict[str, Any] = {
         "listen": ("127.0.0.1",), "port": 0, "mdns": False, "dht": False, "isolation": "jail", "slots": 2,
-        "name": folder.name, "testing": True,
+        "name": folder.name, "testing": True, "work_for": "all",
     }  # fmt: skip
     made = Settings(data_dir=folder / "data", owner_dir=folder / "owner", **(chosen | settings))
     await trio.Path(made.data_dir).mkdir(mode=0o700, parents=True)

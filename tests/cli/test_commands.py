@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from ctorrent import canon
 from ctorrent.cli import checkup, jobs, main, node, people, show
+from ctorrent.node.choices import parse_size
 from tests.cli.conftest import Ran
 from tests.client.small_door import LIAR, NODE, SmallDoor, job_status, report
 
@@ -262,13 +263,13 @@ def test_lying_is_refused_outside_tests(monkeypatch: pytest.MonkeyPatch, capsys:
 
 @pytest.mark.parametrize(("text", "size"), [("4 GB", 4 * 10**9), ("512MiB", 512 << 20), ("1e9", 10**9), ("1.5 gib", 3 << 29), ("2k", 2000)])
 def test_sizes_are_read(text: str, size: int) -> None:
-    assert node.parse_size(text) == size
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1 GB", "4 XB", "4 iB", "nan", "inf", "1e30", "four"])
 def test_wrong_sizes_are_refused(text: str) -> None:
-    with pytest.raises(main.LocalError, match="not an amount of memory"):
-        node.parse_size(text)
+    with pytest.raises(main.LocalError, match="not an amount of bytes"):
+        parse_size(text)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("30min", 1800), ("12h", 43200), ("7d", 604800), (" 2 h ", 7200)])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from ctorrent.errors import LocalError
-from ctorrent.node.settings import load
+from ctorrent.node.settings import Settings, gather, load, names, variable
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CTORRENT_")]:
+        monkeypatch.delenv(name)
 
 
 def test_flags_win_over_environment_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,6 +22,42 @@ def test_flags_win_over_environment_and_file(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("CTORRENT_NAME", "environment")
     found = load({"data_dir": tmp_path, "slots": 4, "port": None})
     assert (found.name, found.slots, found.price, found.listen, found.port) == ("environment", 4, 2, ("127.0.0.1",), 4270)
+    told = {name: one.source for name, one in gather({"data_dir": tmp_path, "slots": 4}).items()}
+    file = str(tmp_path / "settings.toml")
+    assert [told[name] for name in ("name", "slots", "price", "port")] == ["$CTORRENT_NAME", "flag", file, "default"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("slots", "3", 3),
+        ("mdns", "no", False),
+        ("gpus", "1", True),
+        ("memory_bytes", "4 GB", 4 * 10**9),
+        ("disk_bytes", "512MiB", 512 << 20),
+        ("price", "2", 2),
+        ("price", "1e-2", 0.01),
+        ("listen", "127.0.0.1, 10.0.0.1", ("127.0.0.1", "10.0.0.1")),
+        ("programs", '["ffmpeg"]', ("ffmpeg",)),
+        ("work_for", "all", "all"),
+        ("name", "4", "4"),
+        ("owner_dir", "/tmp/owner folder", Path("/tmp/owner folder")),
+        ("environments_dir", "/tmp/e", Path("/tmp/e")),
+    ],
+)
+def test_every_kind_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object) -> None:
+    monkeypatch.setenv(variable(name), text)
+    assert getattr(load({"data_dir": tmp_path}), name) == value
+
+
+def test_every_field_has_a_variable_that_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Settings()
+    for name in set(names()) - {"data_dir", "testing"}:
+        if isinstance(getattr(plain, name), (bool, int, float)):
+            monkeypatch.setenv(variable(name), "wrong!")
+            with pytest.raises(LocalError, match=r"\$" + variable(name)):
+                load({"data_dir": tmp_path})
+            monkeypatch.delenv(variable(name))
 
 
 @pytest.mark.parametrize(
@@ -30,8 +73,15 @@ def test_flags_win_over_environment_and_file(tmp_path: Path, monkeypatch: pytest
         ("join = [1]", "join = [1] is not a list of texts"),
         ("price = nan", "price = nan is out of range"),
         ("testing_lie = 2.0", "testing_lie is a fraction"),
+        ('install = "some"', "install = 'some' is not one of friends, all, off"),
+        ('work_for = "me"', "work_for = 'me' is not one of friends, swarm, all"),
+        ('disk_bytes = "much"', "disk_bytes = 'much' is not an amount of bytes"),
+        ('programs = ["../sh"]', "is not a program's name"),
         ("colour = 1", "there is no setting 'colour'"),
+        ("slotz = 1", "Did you mean slots?"),
+        ("memory = 1", "Did you mean memory_bytes?"),
         ("= 1", "settings.toml cannot be read"),
+        ("slots = 1\nport = = 2", "line 2"),
     ],
 )
 def test_a_wrong_value_is_told_by_its_name(tmp_path: Path, text: str, words: str) -> None:
