@@ -92,6 +92,9 @@ class Directory(Protocol):
     def charge(self, peer: NodeId, points: int, why: str) -> None:
         """Count misbehaviour; at a stated sum the peer is disconnected and refused for a while."""
 
+    async def knock(self, peer: NodeId, port: int) -> str:
+        """Does the machine of a connected peer take TCP connections at `port`? -> a word of net/knock.py; "" if it is not tried."""
+
     async def changes(self) -> AsyncIterator[Contact]:
         """Every connect and disconnect from now on."""
         yield Contact(NodeId(""), (), "", False)

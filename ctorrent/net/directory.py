@@ -23,6 +23,7 @@ from ctorrent.net.cures.identify import agent_of
 from ctorrent.net.cures.swarm import dial
 from ctorrent.net.cures.yamux import Abuse
 from ctorrent.net.host import Host, peer_id_in, peer_id_of
+from ctorrent.net.knock import knock
 from ctorrent.net.records import own_record, read_record
 from ctorrent.net.rules import NetRules
 from ctorrent.net.standing import Standing
@@ -42,6 +43,7 @@ class NetDirectory:
         self._standing = Standing(rules.directory)
         self._book = Contacts(rules.directory)
         self._intents: dict[NodeId, str] = {}  # how a dial under way came about
+        self._knocking = trio.Lock()
         self._host: Host | None = None
         self._nursery: trio.Nursery | None = None
         self.find: Finder | None = None
@@ -100,6 +102,15 @@ class NetDirectory:
         if self._standing.charge(peer, points, why, trio.current_time()):
             _log.warning("%s is refused for a while: %s", peer, why)
             self._drop(peer)
+
+    async def knock(self, peer: NodeId, port: int) -> str:
+        """See ports.Directory. Only where the peer itself calls from, and one at a time: no tool to search a network with."""
+        contact = self._book.get(peer)
+        if contact is None or not contact.seen_at or self._knocking.locked():
+            await trio.lowlevel.checkpoint()
+            return ""
+        async with self._knocking:
+            return (await knock(contact.seen_at, port)).outcome
 
     def changes(self) -> AsyncIterator[Contact]:
         return self._book.changes(self._with_latency)

@@ -10,7 +10,7 @@ import trio
 from ctorrent.errors import CTorrentError, LocalError, Malformed, Unavailable
 from ctorrent.model.identity import Invite
 from ctorrent.model.ids import NodeId
-from ctorrent.model.session import FriendRequest, JoinAnswer, JoinRequest
+from ctorrent.model.session import Findings, FriendRequest, Inquiry, JoinAnswer, JoinRequest
 from ctorrent.node.people import People
 from ctorrent.node.session import hang_up, introduce
 from ctorrent.node.world import World
@@ -44,6 +44,9 @@ class Gate:
                     await channel.receive()  # the other side closes when it has read the answer
                 elif isinstance(message, FriendRequest):
                     await self._people.asked(channel.peer, message)
+                elif isinstance(message, Inquiry):
+                    await channel.send(codec.encode_message(await self._found(channel.peer, message)))
+                    await channel.receive()
                 else:
                     raise Malformed(f"{type(message).__name__} on a join channel")
         except Unavailable:
@@ -51,9 +54,18 @@ class Gate:
         finally:
             await hang_up(channel)
 
+    async def _found(self, peer: NodeId, asked: Inquiry) -> Findings:
+        """How this node sees another that asks."""
+        state = self._people.invite_state(asked.token) if asked.token else ""
+        if state == "unknown":
+            self._world.directory.charge(peer, GUESS_POINTS, "asks for an invite that was never made")
+        contact = self._world.directory.contact(peer)
+        knock = await self._world.directory.knock(peer, asked.port) if asked.port else ""
+        return Findings(self._world.clock.unix(), state, contact.seen_at if contact else "", knock)
+
     async def join(self, address: str) -> NodeId:
         """Connect to a multiaddr, or redeem an invite. Raises CTorrentError in words."""
-        if not address.startswith("ctorrent1"):
+        if address[:9].lower() != "ctorrent1":  # a QR code holds it in capitals
             if not address.startswith("/"):
                 raise LocalError(f"{address[:60]!r} is neither an invite nor an address", "Such as ctorrent1:… or /ip4/…/tcp/…/p2p/…")
             return await self._world.directory.connect(address)

@@ -218,6 +218,16 @@ class People:
         """Was there ever an invite with this token? One that is used up is no guess."""
         return self._journal.get("invite", token) is not None
 
+    def invite_state(self, token: bytes) -> str:
+        """"good", "used up", "expired", or "unknown": no such invite was made here."""
+        record = self._journal.get("invite", token)
+        if record is None:
+            return "unknown"
+        uses, expires = records.load(record)
+        if expires < self._clock.unix():
+            return "expired"
+        return "good" if uses > 0 else "used up"
+
     def is_member(self, invite: Invite) -> bool:
         """Was this swarm entered before, and is its inviter a friend still?"""
         return invite.swarm in self.swarms and self.is_friend(invite.owner)
