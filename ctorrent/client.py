@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import os
 import pathlib
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from types import TracebackType
 from typing import Any
 
-from ctorrent import canon, errors
-from ctorrent.door import FRAME_BYTES_MAX, POINTER, SOCKET, Plain
-from ctorrent.errors import CTorrentError, LocalError, Unavailable, Unsupported, WorkError
+from ctorrent import canon
+from ctorrent.channel import Wire, dial
+from ctorrent.door import Plain
+from ctorrent.errors import CTorrentError, LocalError, Unavailable, WorkError
 
 DATA_VARIABLE = "CTORRENT_DATA"
-ANSWER_BYTES_MAX = 256 << 20  # of one answer in parts: a page of results ends long before, a single row may be large
-CONNECT_S = 5.0  # a node accepts in milliseconds; one that is stopped (SIGSTOP) never does
 ENDED = frozenset({"settled", "failed", "cancelled"})
 
 
@@ -67,7 +65,7 @@ class Net:
         self.folder = folder
         self.embedded = on_close is not None
         self._on_close = on_close
-        self._idle: list[_Wire] = []
+        self._idle: list[Wire] = []
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -130,6 +128,10 @@ class Net:
 
     def answer(self, job: str) -> Plain:
         return self._map("answer", job)
+
+    def timeline(self, job: str) -> Plain:
+        """Who computed what when: status.Timeline."""
+        return self._map("timeline", job)
 
     def logs(self, job: str, follow: bool = False) -> Iterator[Plain]:
         return self._stream("logs", job, follow)
@@ -222,13 +224,13 @@ class Net:
             while "item" in (answer := wire.receive()):
                 yield answer["item"]
 
-    def _take(self) -> _Wire:
+    def _take(self) -> Wire:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return _Wire(_open(self.folder))
+        return Wire(dial(self.folder))
 
-    def _give(self, wire: _Wire) -> None:
+    def _give(self, wire: Wire) -> None:
         with self._lock:
             if not wire.broken:
                 self._idle.append(wire)
@@ -340,98 +342,3 @@ def _read(path: pathlib.Path) -> str:
         raise LocalError(f"{path} is not UTF-8 text.", "A job file is YAML text.") from None
     except OSError as error:
         raise LocalError(f"{path} cannot be read: {error.strerror}.", "Give the path of a job file.") from None
-
-
-# -- wires ------------------------------------------------------------------------------------------------------------
-
-
-class _Wire:
-    """One connection with one request at a time. Frames: see node/control.py."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        self._id = 0
-        self.broken = False
-
-    def close(self) -> None:
-        self.broken = True
-        self._socket.close()
-
-    def ask(self, method: str, args: tuple[Any, ...]) -> None:
-        self._id += 1
-        body = canon.encode({"id": self._id, "method": method, "args": list(args), "kwargs": {}})
-        if len(body) > FRAME_BYTES_MAX:
-            raise LocalError(f"This is {len(body)} bytes long: at most {FRAME_BYTES_MAX} fit into one request.")
-        try:
-            self._socket.sendall(len(body).to_bytes(4, "big") + body)
-        except OSError as error:
-            raise self._lost(error) from None
-
-    def receive(self) -> Plain:
-        """The next item or the result; raises the node's error as what it is."""
-        answer = self._next()
-        if "part" in answer:
-            answer = self._joined(answer)
-        if "error" in answer:
-            raise rebuilt(answer["error"])
-        return answer
-
-    def _joined(self, answer: Plain) -> Plain:
-        whole = bytearray()
-        while "part" in answer:
-            whole += answer["part"]
-            if len(whole) > ANSWER_BYTES_MAX:
-                self.close()
-                raise LocalError(f"The node's answer is longer than {ANSWER_BYTES_MAX >> 20} MiB.", "Ask for fewer rows.")
-            answer = self._next()
-        return dict(canon.decode(bytes(whole)))
-
-    def _next(self) -> Plain:
-        size = int.from_bytes(self._exactly(4), "big")
-        if size > FRAME_BYTES_MAX:
-            self.close()
-            raise Unsupported("The node's control channel speaks another format.", "Use one version for both.")
-        return dict(canon.decode(self._exactly(size)))
-
-    def _exactly(self, size: int) -> bytes:
-        data = bytearray(size)
-        view, have = memoryview(data), 0
-        while have < size:
-            try:
-                more = self._socket.recv_into(view[have:])
-            except OSError as error:
-                raise self._lost(error) from None
-            if not more:
-                raise self._lost(None)
-            have += more
-        return bytes(data)
-
-    def _lost(self, error: OSError | None) -> CTorrentError:
-        self.close()
-        cause = f" ({error.strerror})" if error is not None and error.strerror else ""
-        return Unavailable(f"The node ended{cause}.", "Start it again (ctorrent node); its jobs go on where they were.")
-
-
-def _open(folder: pathlib.Path) -> socket.socket:
-    """A connection to the node of this folder. Raises Unavailable."""
-    pointer = folder / POINTER
-    path = folder / SOCKET
-    with suppress(OSError):
-        path = pathlib.Path(pointer.read_text())
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(CONNECT_S)
-    try:
-        connection.connect(os.fspath(path))
-    except OSError:  # not there, refused, too long a path: nobody listens
-        connection.close()
-        raise Unavailable(f"No node runs with the data folder {folder}.", "Start one: ctorrent node") from None
-    connection.settimeout(None)
-    return connection
-
-
-def rebuilt(fields: Plain) -> CTorrentError:
-    """The error class that was named, if it is one of ours."""
-    kind = getattr(errors, str(fields.get("kind")), CTorrentError)
-    if not (isinstance(kind, type) and issubclass(kind, CTorrentError)):
-        kind = CTorrentError
-    return kind(str(fields.get("message", "")), str(fields.get("hint", "")))

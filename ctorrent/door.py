@@ -6,6 +6,7 @@ as it likes and none needs another's types. Shapes of the maps are in model/stat
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -39,6 +40,9 @@ class Door(Protocol):
 
     async def answer(self, job: str) -> Plain:
         """The reduced answer: value (canonical bytes) or why there is none yet."""
+
+    async def timeline(self, job: str) -> Plain:
+        """Who computed what when, block times and failures, of bounded size: status.Timeline."""
 
     async def logs(self, job: str, follow: bool = False) -> AsyncIterator[Plain]:
         """{"index", "worker", "text"} as blocks print."""
@@ -87,6 +91,16 @@ class Door(Protocol):
 
 SOCKET = "control.sock"  # in the data folder
 POINTER = "control.path"  # or, where that path is too long for a socket, a file that holds the socket's path
+LOOPBACK = "control.tcp"  # or, on a system without such sockets: "PORT SECRET", a port of 127.0.0.1 and what both sides know
+NONCE_BYTES = 32  # of randomness from each side before the first frame there, and of each side's proof
 FRAME_BYTES_MAX = 16 << 20  # of one frame on the control channel; longer answers come in parts
 METHODS = frozenset(name for name, member in vars(Door).items() if callable(member) and not name.startswith("_"))
 STREAMS = frozenset({"watch", "logs"})  # answered item by item
+
+
+def proof(secret: bytes, side: bytes, client: bytes, node: bytes) -> bytes:
+    """What shows that a side ("client" or "node") knows `secret`, on the connection with these two nonces alone.
+
+    client -> node: nonce; node -> client: nonce, proof; client -> node: proof. Then frames.
+    """
+    return hmac.digest(secret, b"ctorrent/control/1 " + side + b" " + client + node, "sha256")

@@ -1,0 +1,152 @@
+"""The client's end of a node's control channel: find where the node listens, ask, hear. Standard library only.
+
+A unix socket in the data folder; on systems without such sockets, a port of this machine's loopback whose secret only
+this user can read (door.proof). Frames: see node/control.py.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import secrets
+import socket
+from contextlib import suppress
+from typing import Any
+
+from ctorrent import canon, errors
+from ctorrent.door import FRAME_BYTES_MAX, LOOPBACK, NONCE_BYTES, POINTER, SOCKET, Plain, proof
+from ctorrent.errors import CTorrentError, LocalError, Unavailable, Unsupported
+
+ANSWER_BYTES_MAX = 256 << 20  # of one answer in parts: a page of results ends long before, a single row may be large
+CONNECT_S = 5.0  # a node accepts in milliseconds; one that is stopped (SIGSTOP) never does
+
+
+class Wire:
+    """One connection with one request at a time. Frames: see node/control.py."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._id = 0
+        self.broken = False
+
+    def close(self) -> None:
+        self.broken = True
+        self._socket.close()
+
+    def ask(self, method: str, args: tuple[Any, ...]) -> None:
+        self._id += 1
+        body = canon.encode({"id": self._id, "method": method, "args": list(args), "kwargs": {}})
+        if len(body) > FRAME_BYTES_MAX:
+            raise LocalError(f"This is {len(body)} bytes long: at most {FRAME_BYTES_MAX} fit into one request.")
+        try:
+            self._socket.sendall(len(body).to_bytes(4, "big") + body)
+        except OSError as error:
+            raise self._lost(error) from None
+
+    def receive(self) -> Plain:
+        """The next item or the result; raises the node's error as what it is."""
+        answer = self._next()
+        if "part" in answer:
+            answer = self._joined(answer)
+        if "error" in answer:
+            raise rebuilt(answer["error"])
+        return answer
+
+    def _joined(self, answer: Plain) -> Plain:
+        whole = bytearray()
+        while "part" in answer:
+            whole += answer["part"]
+            if len(whole) > ANSWER_BYTES_MAX:
+                self.close()
+                raise LocalError(f"The node's answer is longer than {ANSWER_BYTES_MAX >> 20} MiB.", "Ask for fewer rows.")
+            answer = self._next()
+        return dict(canon.decode(bytes(whole)))
+
+    def _next(self) -> Plain:
+        size = int.from_bytes(self._exactly(4), "big")
+        if size > FRAME_BYTES_MAX:
+            self.close()
+            raise Unsupported("The node's control channel speaks another format.", "Use one version for both.")
+        return dict(canon.decode(self._exactly(size)))
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray(size)
+        view, have = memoryview(data), 0
+        while have < size:
+            try:
+                more = self._socket.recv_into(view[have:])
+            except OSError as error:
+                raise self._lost(error) from None
+            if not more:
+                raise self._lost(None)
+            have += more
+        return bytes(data)
+
+    def _lost(self, error: OSError | None) -> CTorrentError:
+        self.close()
+        cause = f" ({error.strerror})" if error is not None and error.strerror else ""
+        return Unavailable(f"The node ended{cause}.", "Start it again (ctorrent node); its jobs go on where they were.")
+
+
+
+def dial(folder: pathlib.Path) -> socket.socket:
+    """A connection to the node of this folder. Raises Unavailable."""
+    connection = _at_port(folder / LOOPBACK) if (folder / LOOPBACK).exists() else _at_socket(folder)
+    if connection is None:  # not there, refused, too long a path, not our node: nobody of ours listens
+        raise Unavailable(f"No node runs with the data folder {folder}.", "Start one: ctorrent node")
+    connection.settimeout(None)
+    return connection
+
+
+def _at_socket(folder: pathlib.Path) -> socket.socket | None:
+    if not hasattr(socket, "AF_UNIX"):
+        return None
+    path = folder / SOCKET
+    with suppress(OSError):
+        path = pathlib.Path((folder / POINTER).read_text())
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(CONNECT_S)
+    try:
+        connection.connect(os.fspath(path))
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def _at_port(path: pathlib.Path) -> socket.socket | None:
+    """Each side shows that it read the file: another program may have taken the port of a node that died."""
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    connection.settimeout(CONNECT_S)
+    try:
+        port, secret = path.read_text().split()
+        key, mine = bytes.fromhex(secret), secrets.token_bytes(NONCE_BYTES)
+        connection.connect(("127.0.0.1", int(port)))
+        connection.sendall(mine)
+        theirs, shown = _take(connection, NONCE_BYTES), _take(connection, NONCE_BYTES)
+        if not secrets.compare_digest(shown, proof(key, b"node", mine, theirs)):
+            raise ConnectionError("it does not know the secret")
+        connection.sendall(proof(key, b"client", mine, theirs))
+    except (OSError, ValueError, OverflowError):  # gone, refused, or the file is half written or not ours
+        connection.close()
+        return None
+    return connection
+
+
+def _take(connection: socket.socket, size: int) -> bytes:
+    """Exactly `size` bytes. Raises ConnectionError when they end before."""
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            raise ConnectionError("ended early")
+        data += more
+    return data
+
+
+def rebuilt(fields: Plain) -> CTorrentError:
+    """The error class that was named, if it is one of ours."""
+    kind = getattr(errors, str(fields.get("kind")), CTorrentError)
+    if not (isinstance(kind, type) and issubclass(kind, CTorrentError)):
+        kind = CTorrentError
+    return kind(str(fields.get("message", "")), str(fields.get("hint", "")))
