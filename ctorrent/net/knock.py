@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ async def knock(host: str, port: int, limit_s: float = KNOCK_S) -> Knock:
         try:
             await connection.connect(address)
         except OSError as error:
-            return Knock(_MEANINGS.get(error.errno or 0, "failed"), error.strerror or str(error), str(address[0]))
+            words = os.strerror(error.errno) if error.errno else str(error)
+            return Knock(_MEANINGS.get(error.errno or 0, "failed"), words, str(address[0]))
         return Knock("open", "", str(address[0]))
     return Knock("silent", f"no answer within {limit_s:.0f} s", str(address[0]))
