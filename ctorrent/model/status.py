@@ -22,6 +22,7 @@ class NodeStatus(TypedDict):
     slots_free: int
     peers: int
     jobs_open: int
+    draining: bool  # it is being stopped: what runs ends, and nothing new is taken
     testing: str  # what testing settings are on, "" normally
 
 
@@ -86,6 +87,37 @@ class JobReport(TypedDict):
     coalesce: bool
 
 
+class TimelineWorker(TypedDict):
+    number: int  # spans name it by this
+    node: str
+    name: str
+    owner: str
+    local: bool
+    isolation: str
+    done: int  # replicas returned
+    agreed: int
+    disputed: int
+    invalid: int
+    busy_s: float  # wall seconds inside its sandbox
+    cpu_s: float  # processor seconds, as it claims
+    price: float  # credits per reference core-hour, as it bid
+    gflops: float  # of one slot, as it claims
+    busy: list[float]  # busy seconds of each column of time, from the job's start
+
+
+class Timeline(TypedDict):
+    """What the plots of a report are drawn from; of bounded size."""
+
+    workers: list[TimelineWorker]
+    column_s: float  # width of a column of `busy`
+    spans: list[list[float]]  # [worker's number, first index, blocks, began_s, ended_s, disputed] of the first units
+    complete: bool  # no unit is missing from spans
+    times: list[list[float]]  # [from_s, to_s, replicas]: the histogram of block times
+    shortest_s: float
+    longest_s: float
+    failures: list[list[object]]  # [index, why] of the first blocks that failed
+
+
 class BlockRow(TypedDict):
     index: int
     seed: int
@@ -97,6 +129,7 @@ class BlockRow(TypedDict):
     workers: list[str]
     agreed: int
     seconds: float  # wall, of the replica whose output was kept
+    output: str | None  # where `outputs` of the job file puts this block's file: relative, forward slashes, checked
 
 
 class PeerRow(TypedDict):

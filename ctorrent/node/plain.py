@@ -12,6 +12,7 @@ from ctorrent.model.block import Block
 from ctorrent.model.entry import EntryKind, SignedEntry
 from ctorrent.model.ids import NodeId
 from ctorrent.model.offer import EnvironmentInfo, Hardware, Offer
+from ctorrent.model.output_name import output_name
 from ctorrent.model.result import FailureKind
 from ctorrent.model.status import BlockRow, LedgerRow, ReputationRow
 from ctorrent.node.jobbook import End
@@ -68,11 +69,11 @@ def decode_offer(raw: bytes) -> dict[str, Any]:
     return kept
 
 
-def row(block: Block, end: End | None, value: bytes | None) -> BlockRow:
-    """One block with how it ended. `value`: the canonical value, read from where it lies."""
+def row(block: Block, end: End | None, value: bytes | None, outputs: str = "") -> BlockRow:
+    """One block with how it ended. `value`: the canonical value, read from where it lies; outputs: the job's template."""
     found = BlockRow(
         index=block.index, seed=block.seed, params=block.params, state=end.state if end else "waiting", workers=[],
-        agreed=0, seconds=0.0,
+        agreed=0, seconds=0.0, output=output_of(block, outputs),
     )  # fmt: skip
     if end is None:
         return found
@@ -85,6 +86,17 @@ def row(block: Block, end: End | None, value: bytes | None) -> BlockRow:
     if end.words:
         found["words"] = end.words
     return found
+
+
+def output_of(block: Block, template: str) -> str | None:
+    """What a block's file is called, as the job file says; None where it does not, or cannot."""
+    if not template:
+        return None
+    try:
+        params = decode(block.params)
+        return output_name(template, block.index, block.seed, params, block.inputs[0].name if block.inputs else "")
+    except (CanonError, ValueError, TypeError):
+        return None
 
 
 def ledger_row(position: int, signed: SignedEntry) -> LedgerRow:

@@ -2,9 +2,14 @@
 
     tree      YAML text -> spots: values that know their line and field, so that every error can name both
     kinds     what a field may hold: sizes, seconds, choices …; each kind reads, and describes itself
+    values    what travels to the program as it is
+    ranges    {from, to, steps} -> values
+    block_fields   `blocks:` -> where blocks come from
+    fields    the table of all fields
     jobfile   the table of fields -> JobFile
     blocks    JobFile -> drafts of blocks, lazily, in order
     code      the code bundle: the program's file, what it imports beside it, and `files`
+    outputs   every block's file has a name, and no two the same
     manifest  JobFile -> Manifest
     schema    the same table as a JSON schema
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ctorrent import canon
 from ctorrent.model.block import Block, InputRef, block_seed
-from ctorrent.plan.fields import BLOCKS_MAX
+from ctorrent.plan.block_fields import BLOCKS_MAX, REPEAT
 from ctorrent.plan.folder import Folder, size_of
 from ctorrent.plan.jobfile import JobFile
 from ctorrent.plan.source import Count, Globs, Grid, Items, Split
@@ -41,6 +41,9 @@ class Piece:
         return self.head + folder.read(self.path, self.offset_bytes, self.size_bytes)
 
 
+Part = tuple[dict[str, Any], tuple[Piece, ...]]  # params and inputs of a block
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A block before its inputs have digests."""
@@ -58,7 +61,7 @@ class Draft:
 
 def draft_blocks(job: JobFile, folder: Folder) -> Iterator[Draft]:
     """Every block of a job, in order. Raises JobFileError for files that are missing, empty or cannot be cut."""
-    parts: Iterator[tuple[dict[str, Any], tuple[Piece, ...]]]
+    parts: Iterator[Part]
     match job.source:
         case Count(count):
             parts = (({}, ()) for _ in range(count))
@@ -70,10 +73,17 @@ def draft_blocks(job: JobFile, folder: Folder) -> Iterator[Draft]:
             parts = _globbed(job, folder, patterns)
         case Split() as split:
             parts = _split(job, folder, split)
-    for index, (params, pieces) in enumerate(parts):
+    for index, (params, pieces) in enumerate(_repeated(parts, job.repeat)):
         if index >= BLOCKS_MAX:
             raise job.wrong("blocks", f"makes more than {BLOCKS_MAX} blocks", "Let each block do more.")
         yield Draft(index, _encoded(job, index, {**job.params, **params}), pieces)
+
+
+def _repeated(parts: Iterator[Part], times: int) -> Iterator[Part]:
+    """Each part so often, one after the other, the param `repeat` telling the runs apart; 0: as it is."""
+    if not times:
+        return parts
+    return (({**params, REPEAT: run}, pieces) for params, pieces in parts for run in range(times))
 
 
 def _encoded(job: JobFile, index: int, params: dict[str, Any]) -> bytes:
@@ -90,7 +100,7 @@ def _encoded(job: JobFile, index: int, params: dict[str, Any]) -> bytes:
 # Files ---------------------------------------------------------------------------------------------------------------
 
 
-def _globbed(job: JobFile, folder: Folder, patterns: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], tuple[Piece, ...]]]:
+def _globbed(job: JobFile, folder: Folder, patterns: tuple[str, ...]) -> Iterator[Part]:
     found: dict[str, int] = {}
     for pattern in patterns:
         matches = folder.glob(pattern)
@@ -101,7 +111,7 @@ def _globbed(job: JobFile, folder: Folder, patterns: tuple[str, ...]) -> Iterato
         yield {"file": path}, (Piece(_base(path), path, 0, found[path], whole=True),)
 
 
-def _split(job: JobFile, folder: Folder, split: Split) -> Iterator[tuple[dict[str, Any], tuple[Piece, ...]]]:
+def _split(job: JobFile, folder: Folder, split: Split) -> Iterator[Part]:
     total = size_of(folder, split.file)
     if total is None:
         raise job.wrong("blocks", f"there is no file {split.file}")

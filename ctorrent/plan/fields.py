@@ -5,22 +5,37 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ctorrent import canon
 from ctorrent.model.job import Equality, Isolation
-from ctorrent.plan.folder import is_pattern
-from ctorrent.plan.kinds import Field, Kind, choice, entries_of, number, section, several, size, span, text, whole
-from ctorrent.plan.source import Count, Globs, Grid, Items, Source, Split
+from ctorrent.model.output_name import TEMPLATE_CHARS_MAX, check_name, split_template
+from ctorrent.plan.block_fields import BLOCKS_MAX, BLOCKS_SCHEMA, SOURCES
+from ctorrent.plan.kinds import (
+    Field,
+    Kind,
+    choice,
+    entries_of,
+    number,
+    one_or_more,
+    section,
+    several,
+    size,
+    span,
+    text,
+    whole,
+)
 from ctorrent.plan.tree import Spot, nearest
+from ctorrent.plan.values import GIVEN, PARAMS_SCHEMA, read_params
 
-BLOCKS_MAX = 1_000_000  # each costs 8 us to name and a hundred bytes to keep
 ENTRY = '"file.py:function"'
 RINGS = ("friends", "swarm", "public")
 BUILT_IN = ("sum", "mean", "concat", "table", "best-by FIELD")
-GIVEN = ("index", "seed", "params", "inputs")  # every block has these names already
+WORDS_MAX, WORD_CHARS_MAX = 256, 4096  # of a command: a script in a word is no file
 _ENTRY = r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*"
-_REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*((?:(?:==|>=|<=|~=|!=|<|>)\s*[\w.*+!-]+\s*,?\s*)*)")
+_REQUIREMENT = r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*((?:(?:==|>=|<=|~=|!=|<|>)\s*[\w.*+!-]+\s*,?\s*)*)"
 _PYTHON = r"(?:3\.\d{1,2}(?:\.\d{1,3})?|(?:(?:>=|<=|==|<|>)\s*3(?:\.\d{1,3}){0,2}\s*,?\s*)+)"
 _EMPTY_BRACES = 'a word in braces must be quoted: "{input}"'
+_PACKAGE = text(200, _REQUIREMENT, "a package such as scikit-learn or numpy>=1.26")
+_PROGRAM = text(100, r"[A-Za-z0-9_.+-]+", "awk")
+_NAMES_MAX = 256  # packages and programs; an announcement holds fewer still
 
 
 def _entry(spot: Spot) -> str:
@@ -33,10 +48,9 @@ def _entry(spot: Spot) -> str:
 def _requirements(spot: Spot) -> tuple[str, ...]:
     """Names as PEP 503 has them, sorted, none twice."""
     found = {}
-    for word in several(text(200, such_as="scikit-learn or numpy>=1.26"), 256, one_too=True).read(spot):
-        match = _REQUIREMENT.fullmatch(word)
-        if match is None:
-            raise spot.wrong(f"{word!r:.60} is not a package such as scikit-learn or numpy>=1.26")
+    for word in several(_PACKAGE, _NAMES_MAX, one_too=True).read(spot):
+        match = re.fullmatch(_REQUIREMENT, word)
+        assert match is not None
         name = re.sub(r"[-_.]+", "-", match[1]).lower()
         if name in found:
             raise spot.wrong(f"{name} is there twice")
@@ -45,7 +59,7 @@ def _requirements(spot: Spot) -> tuple[str, ...]:
 
 
 def _programs(spot: Spot) -> tuple[str, ...]:
-    return tuple(sorted(set(several(text(100, r"[A-Za-z0-9_.+-]+", "awk"), 256, one_too=True).read(spot))))
+    return tuple(sorted(set(several(_PROGRAM, _NAMES_MAX, one_too=True).read(spot))))
 
 
 def _argv(spot: Spot) -> tuple[str, ...]:
@@ -55,162 +69,63 @@ def _argv(spot: Spot) -> tuple[str, ...]:
         if isinstance(word.value, dict):
             raise word.wrong(_EMPTY_BRACES)
         if isinstance(word.value, list) or word.value is None:
-            raise word.wrong(f"must be a word, not {word.kind()}")
-    if len(spot.value) > 256 or any(len(word.raw) > 4096 or "\0" in word.raw for word in spot.value):
-        raise spot.wrong("has at most 256 words of at most 4096 characters")
+            raise word.wrong(f"must be a word, not {word.kind()}", 'An empty word is "".' if word.value is None else "")
+    if len(spot.value) > WORDS_MAX or any(len(word.raw) > WORD_CHARS_MAX or "\0" in word.raw for word in spot.value):
+        raise spot.wrong(f"has at most {WORDS_MAX} words of at most {WORD_CHARS_MAX} characters")
     return tuple(word.raw for word in spot.value)
 
 
-def _params(spot: Spot) -> dict[str, Any]:
-    if not isinstance(spot.value, dict):
-        raise spot.wrong("must be a map, such as {points: 1000000}")
-    return {name: _value(value, name) for name, value in spot.value.items()}
-
-
-def _value(spot: Spot, name: str = "") -> Any:
-    """A value that travels to the program: encodable, and not in the way of what every block has."""
-    if name in GIVEN:
-        raise spot.wrong(f"{name} is given to every block already", "Take another name.")
-    plain = spot.plain()
+def _outputs(spot: Spot) -> str:
+    """A template whose fields, whatever they hold, leave a path below the folder."""
+    template: str = text(TEMPLATE_CHARS_MAX, such_as='"small/{stem}.mp4"').read(spot)
     try:
-        canon.encode(plain)
-    except canon.CanonError as error:
-        raise spot.wrong(str(error).replace("result", "the value", 1)) from None
-    return plain
+        check_name("".join(before + ("x" if name else "") for before, name, _ in split_template(template)))
+    except ValueError as error:
+        raise spot.wrong(f"{template!r:.100} {error}", 'Such as "small/{stem}.mp4", or "frame{index:04}.png".') from None
+    return template
 
 
-_ANY: dict[str, Any] = {}
-_NAMES = {"type": "array", "items": {"type": "string"}}
+# A field, the attribute it fills, what it may hold, a sentence, right values. ------------------------------------------
 
 NEEDS = {
-    "cpu": Field("cpu", whole(1, 4096), "whole cores of one slot"),
-    "memory": Field("memory_bytes", size(), 'memory of one slot, such as "2 GB"'),
-    "gpu": Field("gpu", whole(0, 64), "whole GPUs of one slot"),
-    "gpu_memory": Field("gpu_memory_bytes", size(), 'memory of each GPU, at least, such as "8 GB"'),
+    "cpu": Field("cpu", whole(1, 4096), "whole cores of one slot; 1 unless said", (2,)),
+    "memory": Field("memory_bytes", size(), 'memory of one slot, such as "2 GB"; 512 MiB unless said', ("2 GB", "512 MiB")),
+    "gpu": Field("gpu", whole(0, 64), "whole GPUs of one slot", (1,)),
+    "gpu_memory": Field("gpu_memory_bytes", size(), 'memory of each GPU, at least, such as "8 GB"', ("8 GB",)),
     "compute_capability": Field(
-        "compute_capability", text(10, r"\d{1,2}\.\d", "8.0"), "CUDA compute capability, at least, such as 8.0"
+        "compute_capability", text(10, r"\d{1,2}\.\d", "8.0", numbers=True), "CUDA compute capability, at least, such as 8.0", ("8.0",)
     ),
     "isolation": Field(
-        "isolation", choice({i.name.lower(): i for i in Isolation}), "the least that stands between a block and the machine"
+        "isolation", choice({i.name.lower(): i for i in Isolation}), "the least that stands between a block and the machine; jail unless said"
     ),
-    "packages": Field("packages", Kind(_requirements, _NAMES), "Python packages, such as [scikit-learn, numpy>=1.26]"),
-    "programs": Field("programs", Kind(_programs, _NAMES), "commands that must be there, such as [awk]"),
-    "image": Field(
-        "image", text(300, r"[\w./:-]+@sha256:[0-9a-f]{64}", '"name@sha256:…"'), "a container image, by digest"
+    "packages": Field(
+        "packages", Kind(_requirements, one_or_more(_PACKAGE.schema, _NAMES_MAX)), "Python packages that blocks import", (["scikit-learn", "numpy>=1.26"],)
     ),
-    "python": Field("python", text(60, _PYTHON, '"3.11" or ">=3.11,<3.13"'), 'Python version or range, such as "3.11"'),
+    "programs": Field("programs", Kind(_programs, one_or_more(_PROGRAM.schema, _NAMES_MAX)), "commands that must be there", (["ffmpeg"],)),
+    "image": Field("image", text(300, r"[\w./:-]+@sha256:[0-9a-f]{64}", '"name@sha256:…"'), "a container image, by digest"),
+    "python": Field("python", text(60, _PYTHON, '"3.11" or ">=3.11,<3.13"', numbers=True), "Python version or range", ("3.11", ">=3.11,<3.13")),
     "arch": Field("arch", choice({"x86_64": "x86_64", "aarch64": "aarch64"}), "processor"),
 }
 VERIFY = {
-    "replicas": Field("replicas", whole(1, 64), "how many owners must agree on each block"),
-    "replicas_max": Field("replicas_max", whole(1, 64), "with no majority by then a block is reported disputed"),
-    "equal": Field("equal", choice({e.name.lower(): e for e in (Equality.AUTO, Equality.EXACT, Equality.NUMERIC)}), "what agreeing means"),
-    "rtol": Field("rtol", number(0, 1), "relative tolerance of floats"),
-    "atol": Field("atol", number(), "absolute tolerance of floats"),
-    "nan": Field("nan_equal", choice({"equal": True, "different": False}), "whether NaN agrees with NaN"),
+    "replicas": Field("replicas", whole(1, 64), "how many owners must agree on each block; 2 unless said", (1, 2, 3)),
+    "replicas_max": Field("replicas_max", whole(1, 64), "with no majority by then a block is reported disputed; 5 unless said", (5,)),
+    "equal": Field(
+        "equal",
+        choice({e.name.lower(): e for e in (Equality.AUTO, Equality.EXACT, Equality.NUMERIC)}),
+        "what agreeing means; auto: floats within rtol and atol, everything else exactly",
+    ),
+    "rtol": Field("rtol", number(0, 1), "relative tolerance of floats; 1e-6 unless said", (1e-6,)),
+    "atol": Field("atol", number(), "absolute tolerance of floats; 1e-9 unless said", (1e-9,)),
+    "nan": Field("nan_equal", choice({"equal": True, "different": False}), "whether NaN agrees with NaN; equal unless said"),
 }
 LIMITS = {
-    "seconds": Field("block_s", span(), "wall clock of one block"),
-    "output": Field("output_bytes", size(1 << 40), "output of one block"),
-    "log": Field("log_bytes", size(1 << 30), "stdout and stderr of one block"),
-    "scratch": Field("scratch_bytes", size(1 << 45), "files one block may write"),
-    "job_seconds": Field("job_s", span(), 'wall clock of the whole job, such as "2 h"'),
-    "attempts": Field("attempts", whole(1, 100), "how often a lost replica is tried again"),
+    "seconds": Field("block_s", span(), "wall clock of one block; 300 unless said", (60, "5 min")),
+    "output": Field("output_bytes", size(1 << 40), "output of one block; 64 MiB unless said", ("64 MiB",)),
+    "log": Field("log_bytes", size(1 << 30), "stdout and stderr of one block; 1 MiB unless said", ("1 MiB",)),
+    "scratch": Field("scratch_bytes", size(1 << 45), "files one block may write; 256 MiB unless said", ("1 GB",)),
+    "job_seconds": Field("job_s", span(), "wall clock of the whole job; 7 d unless said", ("2 h",)),
+    "attempts": Field("attempts", whole(1, 100), "how often a lost replica is tried again; 5 unless said", (5,)),
 }
-
-
-# Blocks --------------------------------------------------------------------------------------------------------------
-
-
-def _count(spot: Spot, python: bool) -> Source:
-    return Count(whole(1, BLOCKS_MAX).read(spot))
-
-
-def _items(spot: Spot, python: bool) -> Source:
-    if not isinstance(spot.value, list) or not spot.value:
-        raise spot.wrong("must be a list of at least one item")
-    _few(len(spot.value), spot)
-    for item in spot.value:
-        if isinstance(item.value, dict):
-            _params(item)
-    return Items(tuple(_value(item) for item in spot.value))
-
-
-def _grid(spot: Spot, python: bool) -> Source:
-    if not isinstance(spot.value, dict) or not spot.value:
-        raise spot.wrong("must be a map of lists, such as {C: [0.1, 1, 10], gamma: [1e-3, 1e-2]}")
-    axes = {}
-    total = 1
-    for name, axis in spot.value.items():
-        values = axis.value if isinstance(axis.value, list) else [axis]
-        if not values:
-            raise axis.wrong("must have at least one value")
-        axes[name] = tuple(_value(value, name) for value in values)
-        total *= len(values)
-    _few(total, spot)
-    return Grid(axes)
-
-
-def _files(spot: Spot, python: bool) -> Source:
-    patterns: tuple[str, ...] = several(text(1000, such_as="data/*.txt"), 1000, one_too=True).read(spot)
-    for pattern in patterns:
-        if not is_pattern(pattern):
-            raise spot.wrong(f"{pattern} must be a pattern such as data/*.txt or data/**/*.txt, below the job file's folder")
-    return Globs(patterns)
-
-
-_SPLITS = ("lines", "csv", "bytes")
-_PART_BYTES = 1 << 20  # part sizes when none is given: a part as params must fit blocks.PARAMS_BYTES_MAX
-_PART_LINES, _PART_PARAMS = 10_000, 100
-_SPLIT_FIELDS = {
-    "file": Field("file", text(1000, such_as="data.csv"), "which file"),
-    "by": Field("by", choice({word: word for word in _SPLITS}), "lines, csv (rows under a header) or bytes"),
-    "size": Field("size", Kind(lambda spot: spot, {"type": ["integer", "string"]}), "lines, rows or bytes of a part"),
-    "as": Field(
-        "as_params",
-        choice({"params": True, "file": False}),
-        "params: the part comes as `lines` or `rows`; file: as an input file",
-    ),
-}
-
-
-def _split(spot: Spot, python: bool) -> Source:
-    got = section(_SPLIT_FIELDS, need=("file", "by")).read(spot)
-    by: str = got["by"]
-    as_params = got.get("as_params", python and by != "bytes")
-    if as_params and (by == "bytes" or not python):
-        raise spot.wrong("as: params is for python programs, and for lines and csv")
-    part = _PART_BYTES if by == "bytes" else _PART_PARAMS if as_params else _PART_LINES
-    given: Spot | None = got.get("size")
-    if given is not None:
-        part = (size() if by == "bytes" else whole(1, 1 << 40)).read(given)
-        if part < 1:
-            raise given.wrong("must be above 0")
-    return Split(got["file"], by, part, as_params)
-
-
-_SOURCES = {"count": _count, "items": _items, "grid": _grid, "files": _files, "split": _split}
-
-
-def _few(total: int, spot: Spot) -> None:
-    if total > BLOCKS_MAX:
-        raise spot.wrong(f"makes {total} blocks: at most {BLOCKS_MAX}", "Let each block do more.")
-
-
-def read_blocks(spot: Spot, python: bool) -> Source:
-    """Where blocks come from. A bare number is a count; {file: …, split: lines} is a split."""
-    if not isinstance(spot.value, dict):
-        if isinstance(spot.value, int | float) and not isinstance(spot.value, bool):
-            return _count(spot, python)
-        raise spot.wrong(f"must be a map with one of {', '.join(_SOURCES)}, such as {{count: 10}}, not {spot.kind()}")
-    if "file" in spot.value:
-        renamed = {"by" if name == "split" else name: value for name, value in spot.value.items()}
-        return _split(Spot(spot.file, spot.line, spot.field, renamed), python)
-    entries = entries_of(spot, _SOURCES)
-    if len(entries) != 1:
-        raise spot.wrong(f"must have exactly one of {', '.join(_SOURCES)}")
-    ((name, entry),) = entries.items()
-    return _SOURCES[name](entry, python)
 
 
 def read_reduce(spot: Spot) -> str:
@@ -233,43 +148,54 @@ def read_reduce(spot: Spot) -> str:
     )
 
 
-_BLOCKS_SCHEMA: dict[str, Any] = {
+_REDUCE_SCHEMA: dict[str, Any] = {
     "anyOf": [
-        {"type": "integer", "minimum": 1, "maximum": BLOCKS_MAX},
-        *(
-            {"type": "object", "properties": {name: shape}, "required": [name], "additionalProperties": False}
-            for name, shape in {
-                "count": {"type": "integer", "minimum": 1, "maximum": BLOCKS_MAX},
-                "items": {"type": "array", "minItems": 1},
-                "grid": {"type": "object", "minProperties": 1},
-                "files": {"type": ["string", "array"]},
-                "split": section(_SPLIT_FIELDS, need=("file", "by")).schema,
-            }.items()
-        ),
-        {"type": "object", "required": ["file", "split"]},
+        {"enum": ["sum", "mean", "concat", "table"]},
+        {"type": "string", "maxLength": 200, "pattern": rf"^\s*(sum|mean|concat|table|best-by\s+\S.*|python\s+{_ENTRY})\s*$"},
+        {"type": "object", "properties": {"python": {"type": "string", "pattern": f"^{_ENTRY}$"}}, "required": ["python"], "additionalProperties": False},
     ]
 }
-_REDUCE_SCHEMA: dict[str, Any] = {"type": ["string", "object"]}
 
 
 def _never(spot: Spot) -> Any:
     raise AssertionError("blocks and reduce are read by functions of their own")
 
 
+_WORD = {"type": ["string", "number", "boolean"], "maxLength": WORD_CHARS_MAX}
+_ARGV_SCHEMA = {"type": "array", "minItems": 1, "maxItems": WORDS_MAX, "items": _WORD}
+_OUTPUTS_SCHEMA = {"type": "string", "maxLength": TEMPLATE_CHARS_MAX, "pattern": r"^\s*[^\s./\\][^\\:*?\"<>|]*$"}
 FIELDS = {
-    "python": Field("entry", Kind(_entry, {"type": "string", "pattern": f"^{_ENTRY}$"}), f"the program: {ENTRY}"),
-    "command": Field("argv", Kind(_argv, {"type": "array", "minItems": 1}), 'the program: [wc, -w, "{input}"]'),
-    "blocks": Field("source", Kind(_never, _BLOCKS_SCHEMA), "what each block gets"),
-    "params": Field("params", Kind(_params, {"type": "object"}), "given to every block by name"),
-    "reduce": Field("reduce", Kind(_never, _REDUCE_SCHEMA), f"how values become the answer: {', '.join(BUILT_IN)}, or {{python: {ENTRY}}}"),
-    "verify": Field("verify", section(VERIFY), "how many must agree, and what agreeing means"),
-    "needs": Field("needs", section(NEEDS), "what a machine must have"),
-    "limits": Field("limits", section(LIMITS), "what a block and the job may use"),
-    "ring": Field("ring", choice({word: word for word in RINGS}), "who may see and run it"),
-    "seed": Field("seed", whole(0, (1 << 64) - 1), "makes random draws repeatable"),
-    "name": Field("name", text(), "for people; never announced"),
-    "on_error": Field("keep_errors", choice({"keep": True, "stop": False}), "what one failed block means for the others"),
-    "coalesce": Field("coalesce", choice({"auto": True, "off": False}), "whether blocks may share a process"),
-    "price": Field("price_max", number(), "most credits per reference core-hour"),
-    "files": Field("files", several(text(1000, such_as="model.json"), 1000, one_too=True), "files and folders the program reads"),
+    "python": Field("entry", Kind(_entry, text(200, _ENTRY).schema), f"the program, as {ENTRY}; its function gets what it asks for by name", ("search.py:score",)),
+    "command": Field(
+        "argv", Kind(_argv, _ARGV_SCHEMA), 'the program, word by word; "{input}", "{output}", "{index}", "{seed}" and "{any param}" are filled in',
+        (["wc", "-w", "{input}"], ["ffmpeg", "-i", "{input}", "{output}"]),
+    ),
+    "blocks": Field("source", Kind(_never, BLOCKS_SCHEMA), "what each block gets: a count, items, a grid, files, or parts of a file"),
+    "params": Field("params", Kind(read_params, PARAMS_SCHEMA), "given to every block by name", ({"points": 1_000_000},)),
+    "reduce": Field(
+        "reduce", Kind(_never, _REDUCE_SCHEMA), f"how values become the answer: {', '.join(BUILT_IN)}, or {{python: {ENTRY}}}; table unless said",
+        ("table", "best-by accuracy", {"python": "merge.py:merge"}),
+    ),
+    "outputs": Field(
+        "outputs", Kind(_outputs, _OUTPUTS_SCHEMA),
+        "what a block's file is called in the results; {stem}, {name} and {ext} are of its input, {index:04} fills up with zeros, any param has its field",
+        ("small/{stem}.mp4", "frame{index:04}.png"),
+    ),
+    "verify": Field("verify", section(VERIFY), "how many must agree, and what agreeing means", ({"replicas": 1},)),
+    "needs": Field("needs", section(NEEDS), "what a machine must have", ({"packages": ["scikit-learn"]},)),
+    "limits": Field("limits", section(LIMITS), "what a block and the job may use", ({"seconds": 60},)),
+    "ring": Field("ring", choice({word: word for word in RINGS}), "who may see and run it; friends unless said"),
+    "seed": Field("seed", whole(0, (1 << 64) - 1), "makes random draws repeatable; drawn anew unless said", (1,)),
+    "name": Field("name", text(), "for people; never announced; the folder's name unless said"),
+    "on_error": Field("keep_errors", choice({"keep": True, "stop": False}), "what one failed block means for the others; keep unless said"),
+    "coalesce": Field("coalesce", choice({"auto": True, "off": False}), "whether blocks may share a process; auto unless said"),
+    "price": Field("price_max", number(), "most credits per reference core-hour", (0.5,)),
+    "files": Field("files", several(text(1000, such_as="model.json"), 1000, one_too=True), "files and folders the program reads or imports", (["model/", "contacts.csv"],)),
+}  # fmt: skip
+# Where a field belongs that is often put at the top.
+HOMES = {
+    **{name: home for home, fields in (("needs", NEEDS), ("verify", VERIFY), ("limits", LIMITS)) for name in fields if name not in FIELDS},
+    **dict.fromkeys((*(name for name in SOURCES if name not in FIELDS), "repeat"), "blocks"),
 }
+
+__all__ = ["BLOCKS_MAX", "ENTRY", "FIELDS", "GIVEN", "HOMES", "LIMITS", "NEEDS", "RINGS", "VERIFY", "read_reduce"]

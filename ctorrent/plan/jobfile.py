@@ -16,9 +16,10 @@ from typing import Any
 
 from ctorrent.errors import JobFileError
 from ctorrent.model.job import Environment, Limits, Needs, ProgramKind, Verify
-from ctorrent.plan.fields import ENTRY, FIELDS, RINGS, read_blocks, read_reduce
+from ctorrent.plan.block_fields import REPEAT, read_blocks
+from ctorrent.plan.fields import ENTRY, FIELDS, HOMES, RINGS, read_reduce
 from ctorrent.plan.kinds import entries_of
-from ctorrent.plan.source import Source
+from ctorrent.plan.source import Grid, Items, Source
 from ctorrent.plan.tree import Spot, parse
 
 _PACKAGES_CHARS_MAX = 1000  # they ride in an announcement of 2 KiB
@@ -47,6 +48,8 @@ class JobFile:
     coalesce: bool = True
     price_max: float = 0.0
     files: tuple[str, ...] = ()  # beside the job file, for the code bundle
+    repeat: int = 0  # how often each part is run, told apart by the param `repeat`; 0: once, and without it
+    outputs: str = ""  # template of what a block's file is called (model/output_name.py)
     spots: Mapping[str, Spot] = field(default_factory=dict)  # top-level fields, for errors found later
 
     def wrong(self, name: str, what: str, hint: str = "") -> JobFileError:
@@ -60,17 +63,19 @@ def parse_jobfile(text: str, file: str = "job.yaml") -> JobFile:
     root = parse(text, file)
     if root.value is None:
         raise root.wrong("is empty", 'The least is: {python: "file.py:function", blocks: {count: 10}}')
-    spots = entries_of(root, FIELDS)
+    spots = entries_of(root, FIELDS, HOMES)
     kind = _program_kind(root, spots)
     read = {FIELDS[n].to: FIELDS[n].kind.read(s) for n, s in spots.items() if n not in ("blocks", "reduce")}
     if "blocks" not in spots:
         raise root.wrong("needs the field blocks", "Such as {count: 10}, {items: [a, b]}, {grid: {x: [1, 2]}} or {files: data/*.txt}.")
     wanted = read.pop("needs", {})
     environment = Environment(**{name: wanted.pop(name) for name in _ENVIRONMENT if name in wanted})
+    source, repeat = read_blocks(spots["blocks"], python=kind is ProgramKind.PYTHON)
     job = JobFile(
         file=file,
         kind=kind,
-        source=read_blocks(spots["blocks"], python=kind is ProgramKind.PYTHON),
+        source=source,
+        repeat=repeat,
         reduce=read_reduce(spots["reduce"]) if "reduce" in spots else "table",
         environment=environment,
         needs=Needs(**wanted),
@@ -101,7 +106,18 @@ def _checked(job: JobFile) -> JobFile:
         raise job.wrong("needs", "names more packages and programs than an announcement can carry", "Use an image.")
     if job.needs.gpu == 0 and (job.needs.gpu_memory_bytes or job.needs.compute_capability):
         raise job.wrong("needs", "gpu_memory and compute_capability ask for a device: add gpu: 1")
+    if job.repeat and REPEAT in _names_given(job):
+        raise job.wrong("blocks", "repeat gives every block a param of that name, and there is one already", "Take another name for that one.")
+    if job.outputs and job.argv and not any("{output}" in word for word in job.argv):
+        raise job.wrong("outputs", 'names the file that the command writes to "{output}", which it does not', 'Such as command: [convert, "{input}", "{output}"].')
     return job
+
+
+def _names_given(job: JobFile) -> set[str]:
+    """Names of params that some block has."""
+    axes = set(job.source.axes) if isinstance(job.source, Grid) else set()
+    items = job.source.items if isinstance(job.source, Items) else ()
+    return {*job.params, *axes, *(name for item in items if isinstance(item, dict) for name in item)}
 
 
 def override(job: JobFile, options: Mapping[str, Any]) -> JobFile:

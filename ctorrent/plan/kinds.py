@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from ctorrent.plan.tree import Spot, nearest
@@ -13,6 +14,10 @@ from ctorrent.plan.tree import Spot, nearest
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _SPANS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _MEASURE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+SPAN_S_MAX = 1e9  # thirty years
+_DIGITS_MAX = 30  # of a size or a time: a million of them would take seconds to read
+_SIZE_PATTERN = r"^\s*[0-9]{1,30}(\.[0-9]{1,30})?\s*(([kKmMgGtT][iI]?)?[bB]|[kKmMgGtT])?\s*$"
+_SPAN_PATTERN = r"^\s*[0-9]{1,30}(\.[0-9]{1,30})?\s*([sS]|[mM][iI][nN]|[hH]|[dD])?\s*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,12 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the job file. `to`: the model's attribute; `doc`: a sentence for people."""
+    """One field of the job file. `to`: the model's attribute; `doc`: a sentence for people; `like`: right values."""
 
     to: str
     kind: Kind
     doc: str
+    like: tuple[Any, ...] = ()
 
 
 def whole(low: int, high: int) -> Kind:
@@ -40,7 +46,7 @@ def whole(low: int, high: int) -> Kind:
         if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
             value = int(value)  # 1e6 is a way to write a million
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise spot.wrong(f"must be a whole number from {low} to {high}, not {_shown(spot)}")
+            raise spot.wrong(f"must be a whole number from {low} to {high}, not {spot.shown()}")
         return value
 
     return Kind(read, {"type": "integer", "minimum": low, "maximum": high})
@@ -52,87 +58,103 @@ def number(low: float = 0.0, high: float = 1e15) -> Kind:
     def read(spot: Spot) -> float:
         value = spot.value
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise spot.wrong(f"must be a number, not {_shown(spot)}")
+            raise spot.wrong(f"must be a number, not {spot.shown()}")
         if not low <= value <= high:
-            raise spot.wrong(f"must be from {low:g} to {high:g}, not {_shown(spot)}")
+            raise spot.wrong(f"must be from {low:g} to {high:g}, not {spot.shown()}")
         return float(value)
 
     return Kind(read, {"type": "number", "minimum": low, "maximum": high})
 
 
 def size(high: int = 1 << 50) -> Kind:
-    """Bytes: a whole number, or text such as "2 GB" (10^9) or "512 MiB" (2^20)."""
+    """Bytes: a number, or text such as "2 GB" (10^9) or "512 MiB" (2^20)."""
 
     def read(spot: Spot) -> int:
-        found = None if isinstance(spot.value, list | dict | bool) else _MEASURE.fullmatch(spot.raw)
-        unit = _SIZES.get((found[2] or "B").upper()) if found else None
-        if found is None or unit is None:
-            raise spot.wrong(f'must be a size such as "500 MB", "2 GB" or "512 MiB", not {_shown(spot)}')
-        value = int(float(found[1]) * unit) if "." in found[1] else int(found[1]) * unit
-        if value > high:
-            raise spot.wrong(f"must be at most {high} bytes, not {_shown(spot)}")
-        return value
+        found = _measured(spot, {**_SIZES, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}, "B", str.upper)
+        if found is None:
+            raise spot.wrong(f'must be a size such as "500 MB", "2 GB" or "512 MiB", not {spot.shown()}')
+        if found > high:
+            raise spot.wrong(f"must be at most {high} bytes, not {spot.shown()}")
+        return int(found)
 
-    return Kind(read, {"type": ["integer", "string"], "pattern": r"^\s*[0-9.]+\s*([KMGT]i?)?B?\s*$"})
+    return Kind(read, {"type": ["number", "string"], "minimum": 0, "maximum": high, "pattern": _SIZE_PATTERN})
 
 
 def span() -> Kind:
     """Seconds above zero: a number, or text such as "90 s", "5 min", "2 h", "3 d"."""
 
     def read(spot: Spot) -> float:
-        found = None if isinstance(spot.value, list | dict | bool) else _MEASURE.fullmatch(spot.raw)
-        unit = _SPANS.get((found[2] or "s").lower()) if found else None
-        if found is None or unit is None or not 0 < float(found[1]) * unit <= 1e9:
-            raise spot.wrong(f'must be seconds above 0, or text such as "5 min", "2 h" or "3 d", not {_shown(spot)}')
-        return float(found[1]) * unit
+        found = _measured(spot, _SPANS, "s", str.lower)
+        if found is None or not 0 < found <= SPAN_S_MAX:
+            raise spot.wrong(f'must be seconds above 0, or text such as "5 min", "2 h" or "3 d", not {spot.shown()}')
+        return float(found)
 
-    return Kind(read, {"type": ["number", "string"], "pattern": r"^\s*[0-9.]+\s*(s|min|h|d)?\s*$"})
+    return Kind(read, {"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": SPAN_S_MAX, "pattern": _SPAN_PATTERN})
 
 
-def text(limit: int = 200, pattern: str = "", such_as: str = "") -> Kind:
-    """One line of text, as typed: `3.10` stays "3.10"."""
+def _measured(spot: Spot, units: Mapping[str, int], usual: str, fold: Callable[[str], str]) -> Fraction | None:
+    """A number, or a number and its unit, counted in the smallest; None when it is neither."""
+    if isinstance(spot.value, bool | list | dict) or spot.value is None:
+        return None
+    if isinstance(spot.value, int | float):
+        return Fraction(spot.value) if math.isfinite(spot.value) and spot.value >= 0 else None
+    found = _MEASURE.fullmatch(spot.raw)
+    unit = units.get(fold(found[2] or usual)) if found else None
+    if found is None or unit is None or max(map(len, found[1].split("."))) > _DIGITS_MAX:
+        return None
+    return Fraction(found[1]) * unit
+
+
+def text(limit: int = 200, pattern: str = "", such_as: str = "", numbers: bool = False) -> Kind:
+    """One line of text, as typed: `3.10` stays "3.10". numbers: what fits the pattern may be typed as a number."""
 
     def read(spot: Spot) -> str:
         if isinstance(spot.value, list | dict) or spot.value is None:
-            raise spot.wrong(f"must be text{_example(such_as)}, not {_shown(spot)}")
+            raise spot.wrong(f"must be text{_example(such_as)}, not {spot.shown()}")
         value = spot.raw.strip()
-        if not value or len(value) > limit or "\n" in value or not value.isprintable():
+        if not value or len(spot.raw) > limit or "\n" in value or not value.isprintable():
             raise spot.wrong(f"must be one line of 1 to {limit} characters{_example(such_as)}")
         if pattern and not re.fullmatch(pattern, value):
             raise spot.wrong(f"must be{_example(such_as).removeprefix(' such as')}, not {value!r:.60}")
         return value
 
-    schema: dict[str, Any] = {"type": ["string", "number"] if not pattern else "string", "maxLength": limit}
-    return Kind(read, schema | ({"pattern": f"^{pattern}$"} if pattern else {}))
+    types: list[str] = ["string", *(["number"] if numbers or not pattern else []), *([] if pattern else ["boolean"])]
+    shape = rf"^\s*(?:{pattern})\s*$" if pattern else r"\S"
+    return Kind(read, {"type": types if len(types) > 1 else "string", "maxLength": limit, "pattern": shape})
 
 
 def choice(options: Mapping[str, Any]) -> Kind:
-    """One word of a few; true and false are spelled as words too."""
+    """One word of a few, in lower case."""
 
     def read(spot: Spot) -> Any:
-        word = spot.raw.strip().lower()
+        word = spot.raw.strip()
         if isinstance(spot.value, list | dict) or word not in options:
-            shown = _shown(spot)
-            raise spot.wrong(f"must be {' or '.join(options)}, not {shown}")
+            near = f"; {nearest(word.lower(), options)}" if nearest(word.lower(), options).startswith("did") else ""
+            raise spot.wrong(f"must be {' or '.join(options)}, not {spot.shown()}{near}")
         return options[word]
 
-    return Kind(read, {"enum": [{"true": True, "false": False}.get(word, word) for word in options]})
+    return Kind(read, {"enum": list(options)})
 
 
-def several(each: Kind, limit: int, one_too: bool = False) -> Kind:
+def several(each: Kind, limit: int, one_too: bool = False, least: int = 0) -> Kind:
     """A list; with `one_too`, a single value stands for a list of it."""
 
     def read(spot: Spot) -> tuple[Any, ...]:
         if isinstance(spot.value, list):
-            if len(spot.value) > limit:
-                raise spot.wrong(f"has {len(spot.value)} items: at most {limit}")
+            if not least <= len(spot.value) <= limit:
+                raise spot.wrong(f"has {len(spot.value)} items: {f'at least {least}' if len(spot.value) < least else f'at most {limit}'}")
             return tuple(each.read(item) for item in spot.value)
         if one_too and spot.value is not None:
             return (each.read(spot),)
-        raise spot.wrong(f"must be a list, such as [a, b], not {_shown(spot)}")
+        raise spot.wrong(f"must be a list, such as [a, b], not {spot.shown()}")
 
-    listed: dict[str, Any] = {"type": "array", "items": dict(each.schema), "maxItems": limit}
-    return Kind(read, {"anyOf": [listed, dict(each.schema)]} if one_too else listed)
+    listed: dict[str, Any] = {"type": "array", "items": dict(each.schema), "maxItems": limit, "minItems": least}
+    return Kind(read, one_or_more(each.schema, limit, least) if one_too else listed)
+
+
+def one_or_more(each: Mapping[str, Any], limit: int, least: int = 0) -> dict[str, Any]:
+    """The schema of one value, or of a list of such."""
+    return {"anyOf": [{"type": "array", "items": dict(each), "maxItems": limit, "minItems": least}, dict(each)]}
 
 
 def section(fields: Mapping[str, Field], need: tuple[str, ...] = ()) -> Kind:
@@ -145,27 +167,28 @@ def section(fields: Mapping[str, Field], need: tuple[str, ...] = ()) -> Kind:
                 raise spot.wrong(f"needs the field {name}: {fields[name].doc}")
         return {fields[name].to: fields[name].kind.read(entry) for name, entry in entries.items()}
 
-    properties = {name: {**each.kind.schema, "description": each.doc} for name, each in fields.items()}
+    properties = {name: shape(each) for name, each in fields.items()}
     schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     return Kind(read, schema | ({"required": list(need)} if need else {}))
 
 
-def entries_of(spot: Spot, known: Mapping[str, Any]) -> dict[str, Spot]:
-    """The map at a spot, every key of it known."""
+def shape(field: Field) -> dict[str, Any]:
+    """What an editor is told of a field."""
+    return {**field.kind.schema, "description": field.doc, **({"examples": list(field.like)} if field.like else {})}
+
+
+def entries_of(spot: Spot, known: Iterable[str], homes: Mapping[str, str] | None = None) -> dict[str, Spot]:
+    """The map at a spot, every key of it known. homes: where a field belongs that is often put here."""
+    names = tuple(known)
     if not isinstance(spot.value, dict):
-        raise spot.wrong(f"must be a map of {', '.join(known)}, not {_shown(spot)}")
+        raise spot.wrong(f"must be a map of {', '.join(names)}, not {spot.shown()}")
     entries: dict[str, Spot] = spot.value
     for name, entry in entries.items():
-        if name not in known:
-            raise entry.wrong(f"is not a field; {nearest(name, known)}")
+        if name not in names:
+            home = (homes or {}).get(name)
+            near = f"it belongs into {home}: {home}: {{{name}: …}}" if home else nearest(name, names)
+            raise entry.wrong(f"is not a field{' here' if home else ''}; {near}")
     return entries
-
-
-def _shown(spot: Spot) -> str:
-    """A value as the reader typed it, or what it is."""
-    if isinstance(spot.value, list | dict) or spot.value is None:
-        return spot.kind()
-    return repr(spot.raw[:40]) if isinstance(spot.value, str) else spot.raw[:40]
 
 
 def _example(such_as: str) -> str:

@@ -30,7 +30,7 @@ def draft_manifest(job: JobFile, given: Circumstances) -> Manifest:
         requester=given.requester,
         nonce=given.nonce,
         ring=given.ring,
-        program=Program(job.kind, given.code, job.entry, job.argv, job.reduce),
+        program=Program(job.kind, given.code, job.entry, job.argv, job.reduce, job.outputs),
         seed=given.seed if job.seed is None else job.seed,
         draw_hash=given.draw_hash,
         issued_unix_s=given.issued_unix_s,

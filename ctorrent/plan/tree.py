@@ -47,6 +47,12 @@ class Spot:
             return [spot.plain() for spot in self.value]
         return self.value
 
+    def shown(self) -> str:
+        """The value as it was typed, or what it is."""
+        if isinstance(self.value, list | dict) or self.value is None:
+            return self.kind()
+        return repr(self.raw[:40]) if isinstance(self.value, str) else self.raw[:40]
+
     def kind(self) -> str:
         """What it is, in words."""
         if isinstance(self.value, bool):

@@ -55,6 +55,7 @@ def describe(spec: CellSpec, rules: SandboxRules) -> dict[str, Any]:
     return {
         "kind": "python" if python else "command",
         "argv": list(spec.program.argv),
+        "outputs": spec.program.outputs,
         "ready": max(1, spec.slots) + rules.spare,
         "cpu": max(1, spec.needs.cpu),
         "memory_bytes": None if spec.gpus else spec.needs.memory_bytes,  # CUDA maps more than any machine has
@@ -90,9 +91,9 @@ def system_paths() -> list[str]:
 
 
 def install_inside(data_dir: Path) -> Path:
-    """Copy sandbox/inside/ and canon.py where a sandbox may read them. -> the folder that holds the package."""
+    """Copy sandbox/inside/ and what it shares with us where a sandbox may read it. -> the folder that holds the package."""
     here = Path(__file__).parent
-    files = [*sorted((here / "inside").glob("*.py")), here.parent / "canon.py"]
+    files = [*sorted((here / "inside").glob("*.py")), here.parent / "canon.py", here.parent / "model" / "output_name.py"]
     contents = {file.name: file.read_bytes() for file in files}
     mark = hashlib.sha256(b"".join(name.encode() + b"\0" + data for name, data in contents.items())).hexdigest()[:16]
     target = data_dir / "inside" / mark

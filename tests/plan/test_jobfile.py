@@ -122,7 +122,7 @@ WRONG = [
     (START + "needs: {cpu: 1.5}", "needs.cpu: must be a whole number"),
     (START + "needs: {gpu_memory: 8 GB}", "needs: gpu_memory and compute_capability ask for a device: add gpu: 1"),
     (START + "needs: {compute_capability: eight, gpu: 1}", "needs.compute_capability: must be 8.0, not 'eight'"),
-    (START + "needs: {packages: [a b]}", "needs.packages: 'a b' is not a package"),
+    (START + "needs: {packages: [a b]}", "needs.packages[0]: must be a package such as scikit-learn or numpy>=1.26, not 'a b'"),
     (START + "needs: {packages: [numpy, NumPy]}", "needs.packages: numpy is there twice"),
     (START + "needs: {image: ubuntu}", "needs.image: must be"),
     (START + "needs: {python: two}", "needs.python: must be"),

@@ -1,4 +1,4 @@
-"""What runs inside a sandbox. Copied there as a package of its own, with `canon.py` beside it.
+"""What runs inside a sandbox. Copied there as a package of its own, with `canon.py` and `output_name.py` beside it.
 
 Python 3.9 and later, standard library only, nothing of the rest of ctorrent: the other side may be another Python.
 

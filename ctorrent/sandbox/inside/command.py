@@ -2,7 +2,8 @@
 
 The runner locks itself first; the program and its children inherit the lock: execute only read-only paths, write only
 the folder, no network, no more processes than allowed. The runner outlives the program and ends all that is left.
-A program without {output} answers with the map of the files it made; with it, with that file or folder.
+A program without {output} answers with the map of the files it made; with it, with that file or folder. The last
+part of {output} is the block's own name by the job's template, since programs look at a file's ending.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import stat
 import subprocess
 import time
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from . import child, frames, lockdown, reaping, runner
 from .child import Log, Wire
@@ -25,6 +26,7 @@ from .lockdown import Lock, Prepared
 from .supervisor import Birth
 
 _canon: Any = importlib.import_module(".canon", __package__)
+_names: Any = importlib.import_module(".output_name", __package__)
 
 _LOOK_S = 0.05  # how often the folder's size is looked at where no file system caps it
 _FILES_MAX = 1000  # of a result: a map of more belongs into one archive
@@ -102,8 +104,10 @@ class CommandUnit:
         wall = time.perf_counter()
         try:
             os.mkdir(work)
-            inputs = self._inputs(count, work)
-            body = self._run(work, index, seed, runner.decoded(params), inputs)
+            names, inputs = self._inputs(count, work)
+            given = runner.decoded(params)
+            output = self._output(work, index, seed, given, names)
+            body = self._run(work, output, {**given, "index": index, "seed": seed, "output": output}, inputs)
             kind = frames.VALUE
         except Refused as refused:
             kind, body = frames.FAILURE, frames.failed(*refused.args)
@@ -118,13 +122,14 @@ class CommandUnit:
         wire.put(kind, position, body, (cpu, time.perf_counter() - wall, after.ru_maxrss * 1024))
         wire.flush()
 
-    def _inputs(self, count: int, work: str) -> List[str]:
-        """Inputs as files of the work folder, and the code bundle beside them. -> their paths."""
-        paths = []
+    def _inputs(self, count: int, work: str) -> Tuple[List[str], List[str]]:
+        """Inputs as files of the work folder, and the code bundle beside them. -> what they are called, their paths."""
+        names, paths = [], []
         for number in range(count):
             name_size, size = frames.FILE.unpack(self._wire.read(frames.FILE.size))
             name = self._wire.read(name_size).decode("utf-8", "replace")
             path = os.path.join(work, "input%d%s" % (number, _suffix(name)))
+            names.append(name)
             paths.append(path)
             self._copy(path, size)
         for name, content in runner.bundle_of(self._code).files.items():
@@ -134,7 +139,7 @@ class CommandUnit:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as file:
                 file.write(content)
-        return paths
+        return names, paths
 
     def _copy(self, path: str, size: int) -> None:
         """From the connection to a file, in parts. The whole is read even when the disk is full: the next block follows."""
@@ -151,12 +156,23 @@ class CommandUnit:
         if failure is not None:
             raise failure
 
-    def _run(self, work: str, index: int, seed: int, params: Dict[str, Any], inputs: List[str]) -> bytes:
-        output = os.path.join(work, "output")
-        words = {**params, "index": index, "seed": seed, "output": output}
+    def _output(self, work: str, index: int, seed: int, params: Dict[str, Any], names: List[str]) -> str:
+        """The path that {output} stands for. Only the last part of a templated name: folders are the requester's."""
+        template = self._spec["outputs"]
+        if not template:
+            return os.path.join(work, "output")
+        try:
+            name: str = _names.output_name(template, index, seed, params, names[0] if names else "")
+        except ValueError as error:
+            raise Refused(frames.EXCEPTION, "ValueError", "outputs: %r %s" % (template[:200], error)) from None
+        folder = os.path.join(work, ".output")
+        os.mkdir(folder)
+        return os.path.join(folder, os.path.basename(name))
+
+    def _run(self, work: str, output: str, words: Dict[str, Any], inputs: List[str]) -> bytes:
         argv = filled(self._spec["argv"], words, inputs)
         there = _files(work)
-        status = self._execute(argv, work, index, seed)
+        status = self._execute(argv, work, words["index"], words["seed"])
         if status:
             raise self._failed(status)
         if any("{output}" in word for word in self._spec["argv"]):
