@@ -136,12 +136,15 @@ class Handout:
             self._copy_stragglers(now, out)
 
     def _look_for_owners(self, now: float, out: list[Effect]) -> None:
-        """Replicas that no engaged owner may run wait a while for another owner, then quorum is told."""
+        """Replicas beyond the policy's count that no engaged owner may run wait a while, then quorum is told.
+
+        Those of the policy wait for as long as it takes: how many owners must agree is the requester's word alone.
+        """
         owners = {w.owner: None for w in self.workers.values() if w.here and not w.avoided}
         patience = max(self._rules.other_owner_s, self.wait_s) if self.others else 0.0
         lonely: list[int] = []
         for queues in (self.blocks.urgent, self.blocks.queues):
-            for key in [k for k, queue in queues.items() if queue and k and all(o in k for o in owners)]:
+            for key in [k for k, queue in queues.items() if queue and self._is_extra(k) and all(o in k for o in owners)]:
                 if not owners or now - self._stuck.setdefault(key, now) < patience:
                     continue
                 lonely += self._drop(queues, key)
@@ -149,6 +152,10 @@ class Handout:
         self._stuck = {k: t for k, t in self._stuck.items() if k in waiting and all(o in k for o in owners)}
         if lonely:
             out.append(NoReplica(lonely))
+
+    def _is_extra(self, key: Owners) -> bool:
+        """Did as many owners run what waits there as the policy asks for?"""
+        return len(key) >= self._terms.replicas
 
     def _drop(self, queues: Queues, key: Owners) -> list[int]:
         blocks, out = self.blocks, []

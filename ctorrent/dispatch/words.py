@@ -158,9 +158,9 @@ class CoalesceOff:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Is any owner but the engaged one within reach? False: do not wait for a second.
+    """Is any owner but the engaged one within reach? False: do not wait for one more than the policy asks for.
 
-    wait_s: how long a replica waits for one, where that is longer than Rules.other_owner_s: known ones are away.
+    wait_s: how long such a replica waits for one, where that is longer than Rules.other_owner_s: known ones are away.
     """
 
     others: bool
@@ -251,7 +251,7 @@ class RerunLost:
 
 @dataclass(frozen=True, slots=True)
 class NoReplica:
-    """No other owner is there to run one more replica of these: tell quorum, which decides with what it has."""
+    """No other owner is there to run one replica of these more than the policy asks for: quorum decides with what it has."""
 
     indices: Sequence[int]
 

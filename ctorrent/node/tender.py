@@ -34,12 +34,12 @@ from ctorrent.wire import codec, names
 SLOTS_WANTED_MAX = 256  # more workers than this a single coordinator hardly feeds
 CREDIT_PER_SLOT_MAX = 4  # units under way: one runs, one has its inputs, one travels each way; leases grow with it
 PARTIES_MAX = 4096  # peers that asked about one job
-REASONS_KEPT, DETAIL_CHARS = 4, 80  # of a no, for `why`
+REASONS_KEPT, DETAIL_CHARS = 4, 300  # of a no, for `why`
 LEVELS = frozenset(level.value for level in Isolation)
 SNAPSHOT_S = 5.0  # how often standings and speeds are looked at again
 LOOKING_S = 3.0  # a first round's window and a slow dial: before that nobody can have answered
-ALONE_S = 5.0  # with peers known: how long a second owner is waited for before the job goes on with one
-RETURN_S = 30.0  # the same where one was there before: a node restarts in seconds, a worker dials again within 20
+ALONE_S = 5.0  # with peers known: how long one more owner than the policy asks for is waited for; then it is said, too
+RETURN_S = 30.0  # the same where another was there before: a node restarts in seconds, a worker dials again within 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class Tender:
         self._rounds = int(records.load(world.journal.get("round", record.id) or encode(0)))
         self._snapshot_at = 0.0
         self._unsellable = ""
+        self._fewer_since: float | None = None  # fewer owners take part than must agree
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -213,9 +214,10 @@ class Tender:
         if line is None:
             level = Isolation(party.bid.isolation) if party.bid.isolation in LEVELS else Isolation.NONE
             name = party.identity.name or node[-8:]
-            board.workers[node] = WorkerLine(node, name, party.owner, level, node == self._world.node)
-        else:
-            line.state = "engaged"
+            line = WorkerLine(node, name, party.owner, level, node == self._world.node, number=len(board.workers))
+            board.workers[node] = line
+        line.state, line.price, line.gflops = "engaged", party.bid.price, party.bid.speed_gflops
+        board.changed.add(node)
 
     def reach(self, now: float) -> Reach | None:
         """Is there more than one owner, or may there be soon? None while that has not changed."""
@@ -232,13 +234,24 @@ class Tender:
         return found
 
     def waits_for(self) -> str:
-        """One sentence on why nothing runs yet."""
+        """One sentence on why nothing runs yet, or why what runs cannot settle."""
         if self._auction.engaged:
-            return ""
+            return self._owners_lack()
         answered = self._auction.reasons() or self._parties
         if not (self._unsellable or answered) and self._world.clock.now() - self._looking_since < LOOKING_S:
             return "looking for workers"
         return self._unsellable or f"waiting for workers: {self._auction.why()}"
+
+    def _owners_lack(self) -> str:
+        """For whom the job waits where fewer owners take part than its policy asks for: that number is never lowered."""
+        wanted = self._record.job.manifest.verify.replicas
+        owners = {self._parties[node].owner for node in self._auction.engaged if node in self._parties}
+        if len(owners) >= wanted:
+            self._fewer_since = None
+            return ""
+        now = self._world.clock.now()
+        self._fewer_since = now if self._fewer_since is None else self._fewer_since
+        return lacking(wanted, len(owners), self._world.owner in owners) if now - self._fewer_since >= ALONE_S else ""
 
     def why(self) -> WhyReport:
         """Who saw the job and why they do not take it."""
@@ -269,3 +282,13 @@ class Tender:
                 standings[node] = rank.Standing(0.0, 0.0, *self._experience.of(node))
         claimed = {node: party.bid.speed_gflops for node, party in self._parties.items() if party.bid}
         return m.Snapshot(standings, rank.observed_speeds(measured, claimed, rank.Rules()))
+
+
+def lacking(wanted: int, owners: int, own: bool) -> str:
+    """What a job says while fewer owners take part than must agree on each block. own: this person is one of them."""
+    whom = "a second owner" if wanted == 2 else "one more owner" if wanted - owners == 1 else f"{wanted - owners} more owners"
+    here = "only yours is here" if own and owners == 1 else f"{owners} {'is' if owners == 1 else 'are'} here"
+    return (
+        f"waits for {whom}: every block is to be run by {wanted} owners and {here}. "
+        "Invite one (ctorrent invite), or submit it with --replicas 1"
+    )

@@ -146,7 +146,7 @@ class SocketCell:
         limits = self._spec.limits
         why = failure(cut, ending, limits.block_s, limits.output_bytes)
         log = sitting.log + (b"" if ending.tail in sitting.log else ending.tail)
-        return Outcome(None, why, Usage(), log[: limits.log_bytes])
+        return Outcome(None, why, Usage(wall_s=sitting.ran_s, gpu_s=sitting.ran_s * len(self._spec.gpus)), log[: limits.log_bytes])
 
     async def _end(self, serial: int, now: bool) -> Ending | None:
         """How did that process end? None when its supervisor is dead too, and took the answer along."""

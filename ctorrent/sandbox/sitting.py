@@ -60,6 +60,7 @@ class Sitting:
         self._unit: Sequence[BlockInput] = ()
         self.outcomes: list[Outcome] = []
         self.log = b""  # of the block that was running at the end
+        self.ran_s = 0.0  # and how long it had run
         self.serial = 0
 
     async def greet(self) -> None:
@@ -94,11 +95,14 @@ class Sitting:
             while True:
                 await self._take_frame()
         except _Stop as stop:
-            self.log = bytes(self._logs)
-            return stop.cut
+            return self._ended(stop.cut)
         except (EOFError, OSError):
-            self.log = bytes(self._logs)
-            return Cut.EOF
+            return self._ended(Cut.EOF)
+
+    def _ended(self, cut: Cut) -> Cut:
+        self.log = bytes(self._logs)
+        self.ran_s = max(0.0, trio.current_time() - self._deadline + self._limits.block_s)
+        return cut
 
     async def _take_frame(self) -> None:
         """One frame from the buffer, or wait for more."""

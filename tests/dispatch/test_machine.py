@@ -272,24 +272,44 @@ def test_near_the_end_an_idle_worker_gets_a_copy_and_the_loser_is_told_to_stop()
     assert effects == [Revoke(slow.unit, A, "all its blocks are decided"), JobDone(8, 0, 0, 0)]
 
 
-def test_one_owner_alone_waits_a_while_and_then_quorum_is_told() -> None:
+def test_one_owner_alone_waits_and_the_number_is_never_lowered() -> None:
     job = Job(2)
+    job.tell(Reach(False))
     job.join(A, credit=4)
-    told: list[tuple[float, list[int]]] = []
-    while not told and job.now < 60:
+    while job.now < 3600:
+        wake = job.machine.next_wakeup or job.now + 60
+        assert not [e for e in job.tell(Tick(), max(0.5, wake - job.now)) if isinstance(e, NoReplica)]
+        for unit in list(job.machine._units.flying.values()):
+            job.tell(UnitReturned(unit.id, 0.1))
+    assert {e.worker for e in job.join(B, credit=4) if isinstance(e, Assign)} == {B}, "whenever it comes"
+
+
+def test_one_more_than_the_policy_asks_for_waits_a_while_and_then_quorum_is_told() -> None:
+    job, (when, indices), rules = disputed_by_two(Reach(True)), (0.0, [-1]), Rules()
+    began = job.now
+    while indices == [-1] and job.now < began + 60:
         wake = job.machine.next_wakeup
         assert wake is not None
-        told = [(job.now, list(e.indices)) for e in job.tell(Tick(), wake - job.now) if isinstance(e, NoReplica)]
-    (when, indices), rules = told[0], Rules()
-    assert indices == [0, 1]
+        for effect in job.tell(Tick(), wake - job.now):
+            if isinstance(effect, NoReplica):
+                when, indices = job.now - began, list(effect.indices)
+    assert indices == [0]
     assert rules.other_owner_s <= when <= rules.other_owner_s + 2 * rules.look_s
 
 
-def test_where_nobody_else_is_within_reach_nobody_waits() -> None:
+def test_where_nobody_else_is_within_reach_nobody_waits_for_one_more() -> None:
+    job = disputed_by_two(Reach(False))
+    assert NoReplica([0]) in job.tell(Tick(), 0.6)
+
+
+def disputed_by_two(reach: Reach) -> Job:
+    """A job of one block that two owners ran, with a third wanted."""
     job = Job(1)
-    job.tell(Reach(False))
-    effects = job.join(A) + job.tell(Tick(), 0.6)
-    assert NoReplica([0]) in effects
+    job.tell(reach)
+    for name in (A, B):
+        job.tell(UnitReturned(assigned(job.join(name)).unit, 0.1))
+    job.tell(MoreReplicas(0, 1, True, ("own_a", "own_b")))
+    return job
 
 
 def test_a_second_owner_that_comes_in_time_is_used() -> None:

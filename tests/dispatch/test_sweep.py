@@ -116,6 +116,7 @@ MUTANTS: list[tuple[str, type, str, Callable[..., Any], dict[str, Any]]] = [
     ("what is lost stays lost", Blocks, "lost", _drops_lost_blocks, {}),
     ("credit is not obeyed", Worker, "ready", _ignores_credit, {}),
     ("nobody notices that one owner is alone", Handout, "_look_for_owners", _waits_for_ever_for_another_owner, {}),
+    ("the number of replicas is lowered where owners lack", Handout, "_is_extra", lambda self, key: bool(key), {}),
     ("a unit stays in flight when it returned", Dispatch, "_returned", _believes_returns_twice, {}),
 ]
 

@@ -22,6 +22,7 @@ KINDS = ("honest", "honest", "honest", "slow", "crash", "vanish", "liar", "collu
 PROGRAMS = ("steady", "steady", "steady", "steady", "random", "coalescing", "failing")
 LYING = ("liar", "colluder")
 TIME_MAX_S = 5_000.0
+RELIEF_S = 2_000.0  # then honest owners come where a block lacks some, as many as the policy asks for
 
 
 @dataclass
@@ -105,7 +106,10 @@ class World:
         self.ask(q.Total(self.blocks, True))
         for worker in self.workers.values():
             self.at(self.rng.random() * 4 if worker.name != "me" else 0.0, ("join", worker))
+        self._relief = [FakeWorker(NodeId(f"r{n}"), f"own_r{n}", "honest", 0.0, 0.1) for n in range(self.replicas)]
         while self.now < TIME_MAX_S and not self._over():
+            if self.now >= RELIEF_S and self._relief and self._lacks_owners():
+                self._relieve()
             wake = self.dispatch.next_wakeup
             if self._queue and (wake is None or self._queue[0][0] <= wake):
                 self.now, _, what = heapq.heappop(self._queue)
@@ -117,6 +121,16 @@ class World:
                 break
             self.dispatch.check()
         return self
+
+    def _lacks_owners(self) -> bool:
+        blocks = self.dispatch.blocks
+        return any(not blocks.final[i] and len(blocks.ran[i]) < self.replicas for i in range(self.blocks))
+
+    def _relieve(self) -> None:
+        come, self._relief = self._relief, []
+        for worker in come:
+            self.workers[worker.name] = worker
+            self._happen("join", worker)
 
     def _over(self) -> bool:
         return bool(self.paused) or (self.done is not None and not self._queue)
@@ -177,6 +191,8 @@ class World:
             case d.RerunLost(index, worker):
                 self.ask(q.RerunLost(index, worker))
             case d.NoReplica(indices):
+                ran = self.dispatch.blocks.ran
+                self.faults += [f"block {i} was given up below the policy" for i in indices if len(ran[i]) < self.replicas]
                 self.ask(q.NoReplica(indices))
             case d.BlockFailed(index, _):
                 self.ask(q.Abandoned((index,)))

@@ -86,11 +86,20 @@ def test_a_liar_and_one_honest_node_settle_nothing_wrong(make: Callable[..., Ten
     assert status["state"] == "failed" and set(against(ann)) <= {eve.id}
 
 
-def test_one_owner_is_said_to_be_not_cross_validated(make: Callable[..., Tended], tmp_path: Path) -> None:
+def test_one_owner_is_enough_only_for_a_job_that_says_so(make: Callable[..., Tended], tmp_path: Path) -> None:
     ann = make("ann")
     ann.start()
-    name = ann.net.submit(job(tmp_path, 4))
-    status = ended(ann.net, name)
+    waits = ann.net.submit(job(tmp_path, 4))
+    words = until(lambda: ann.net.job(waits)["reason"], "the job says for whom it waits")
+    assert words.startswith("waits for a second owner: every block is to be run by 2 owners and only yours is here."), words
+    assert "ctorrent invite" in words and "--replicas 1" in words
+    assert ann.net.why(waits)["waits_for"] == words
+    status = ended(ann.net, ann.net.submit(job(tmp_path, 4), options={"replicas": 1}))
     assert status["state"] == "settled" and not status["cross_validated"], status
-    assert {row["agreed"] for row in rows(ann.net, name)} == {1}
     assert ann.net.ledger() == [], "nobody vouched for anything"
+    until(lambda: ann.net.job(waits)["replicas_done"] == 4, "what one owner can do is done")
+    assert ann.net.job(waits)["settled"] == 0, "and the number of owners is never lowered"
+    bob = make("bob", "--join", ann.net.invite(1, 3600))
+    bob.start()
+    status = ended(ann.net, waits)
+    assert status["state"] == "settled" and status["cross_validated"] and not status["reason"], status

@@ -195,6 +195,7 @@ def main(birth: Birth) -> None:
     spec = birth.spec
     sock = connected(spec)
     lockdown.apply(birth.ready)
+    runner.refuse_network()  # after our own connection was made
     wire = Wire(sock)
     unit = Unit(spec, wire, birth.seeder)
     unit.prepare(birth.code)

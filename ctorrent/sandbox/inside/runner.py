@@ -21,7 +21,12 @@ from .bundle import Bundle, Code, unpacked
 _canon: Any = importlib.import_module(".canon", __package__)
 
 ONE_PROCESS = "a block is one process: use n_jobs=1 and more blocks"
+NO_NETWORK = "a block has no network: give it data as inputs or files"
+OWN_FILES = "a block reads only what its job names, and writes no files: return what is to be kept"
+REFUSED = "a block may not do this"
 _FORKS = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve")
+_NO_FILE = (1, 2, 13, 30)  # not permitted, not there, access denied, read-only: which of them depends on the walls
+_LOOKUPS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
 _Failure = Tuple[int, str, str]
 
 
@@ -35,6 +40,25 @@ def refuse_processes() -> None:
     for name in _FORKS:
         setattr(os, name, refuse)
     _posixsubprocess.fork_exec = refuse
+
+
+def refuse_network() -> None:
+    """The same for sockets. Those that exist may be wrapped: a pair of them is how a program wakes itself."""
+    import socket
+
+    make = socket.socket.__init__
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(1, NO_NETWORK)
+
+    def wrap(self: Any, *given: Any, **named: Any) -> None:
+        if len(given) < 4 and named.get("fileno") is None:
+            refuse()
+        make(self, *given, **named)
+
+    socket.socket.__init__ = wrap  # type: ignore[method-assign]
+    for name in _LOOKUPS:  # else a name is looked up for seconds, and "not known" is all that is said
+        setattr(socket, name, refuse)
 
 
 class Runner:
@@ -137,9 +161,18 @@ def explain(error: BaseException) -> _Failure:
         return frames.MEMORY, name, text
     if isinstance(error, (_canon.CanonError, Unencodable)):
         return frames.OUTPUT, "not encodable", str(error)[:2000]
+    if isinstance(error, OSError) and error.errno in _NO_FILE and error.filename is not None:
+        text = _with_reason(text, OWN_FILES)
     if isinstance(error, PermissionError) and error.errno in (1, 13):
-        return frames.FORBIDDEN, name, text
+        return frames.FORBIDDEN, name, text if error.filename is not None else _with_reason(text, REFUSED)
     return frames.EXCEPTION, name, text
+
+
+def _with_reason(text: str, reason: str) -> str:
+    """The kernel says "not permitted" only. On the last line: it is the one that lists of failures show."""
+    if any(said in text for said in (ONE_PROCESS, NO_NETWORK)):
+        return text
+    return "%s (%s)\n" % (text.rstrip("\n"), reason)
 
 
 def _program_traceback(error: BaseException) -> str:
