@@ -189,8 +189,12 @@ class Net:
     def environment_add(self, name: str, packages: list[str]) -> Plain:
         return self._map("environment_add", name, packages)
 
+    def drain(self) -> Plain:
+        """End the node when what it runs has ended, as door.Door.drain() says; again: how far that is."""
+        return self._map("drain")
+
     def stop(self) -> None:
-        """End the node."""
+        """End the node now."""
         with suppress(Unavailable):  # it may be gone before its answer is
             self._call("stop")
 

@@ -84,12 +84,20 @@ class Door(Protocol):
 
     async def environment_add(self, name: str, packages: list[str]) -> Plain: ...
 
-    async def stop(self) -> None: ...
+    async def drain(self) -> Plain:
+        """Take no more blocks, end what runs within `left_s`, deliver what is owed, then stop: {"running", "owed", "left_s"}.
+
+        Again: how far that is.
+        """
+
+    async def stop(self) -> None:
+        """Stop now: what runs here is given back, results stay in the journal."""
 
 
 # How the door is reached from outside the node's process: node/control.py serves it, client.py and web/ speak it.
 
 SOCKET = "control.sock"  # in the data folder
+CONSENT = "consent.json"  # what the owner agreed to share; without it a node that a command started works for nobody else
 POINTER = "control.path"  # or, where that path is too long for a socket, a file that holds the socket's path
 LOOPBACK = "control.tcp"  # or, on a system without such sockets: "PORT SECRET", a port of 127.0.0.1 and what both sides know
 NONCE_BYTES = 32  # of randomness from each side before the first frame there, and of each side's proof

@@ -356,13 +356,13 @@ class Coordination:
         """The worker broke its own commitment or returned other blocks: an invalid replica."""
         self._drop(given)
         self.world.directory.charge(given.worker, 20, why)
-        self.board.voted(given.worker, Verdict.INVALID, len(given.indices))
+        self.board.voted(given.worker, Verdict.INVALID, given.indices)
         self._on_dispatch(self._dispatch.handle(d.Spoiled(given.number, why), now))
 
     def _drop(self, given: Given, returned: bool = False) -> None:
         self._out.drop(given)
         if returned:
-            self.board.returned(given.worker, list(given.indices), given.wall_s())
+            self.board.returned(given, self.world.clock.now())
         else:
             self.board.over(given.worker, list(given.indices))
 

@@ -12,6 +12,7 @@ from ctorrent.errors import LocalError, PeerError
 from ctorrent.model.ids import NodeId, OwnerId, node_public
 from ctorrent.model.status import FriendRow, NodeStatus, PeerRow
 from ctorrent.node import plain, records
+from ctorrent.node.drain import Drain
 from ctorrent.node.gate import Gate
 from ctorrent.node.people import People
 from ctorrent.node.requester import Requester
@@ -29,11 +30,12 @@ class Doorway:
 
     def __init__(
         self, settings: Settings, world: World, people: People, gate: Gate, scribe: Scribe, requester: Requester,
-        share: Share, add_environment: Callable[[str, list[str]], Awaitable[Plain]], stop: trio.Event,
+        share: Share, add_environment: Callable[[str, list[str]], Awaitable[Plain]], stop: trio.Event, drain: Drain,
     ) -> None:  # fmt: skip
         self._settings, self._world, self._people, self._gate = settings, world, people, gate
         self._scribe, self._requester, self._share = scribe, requester, share
         self._add_environment, self._stop = add_environment, stop
+        self._drain = drain
 
     # -- this node ----------------------------------------------------------------------------------------------------
 
@@ -46,7 +48,7 @@ class Doorway:
             data_dir=str(settings.data_dir), addresses=list(world.directory.addresses()),
             isolation=world.sandbox.level.name.lower(), gaps=list(world.sandbox.gaps), shares=settings.work,
             slots=self._share.slots, slots_free=self._share.slots_free, peers=connected,
-            jobs_open=self._requester.open_count(), testing=testing,
+            jobs_open=self._requester.open_count(), testing=testing, draining=self._drain.begun,
         ))  # fmt: skip
 
     async def hardware(self, measure: bool = False) -> Plain:
@@ -62,6 +64,9 @@ class Doorway:
 
     async def environment_add(self, name: str, packages: list[str]) -> Plain:
         return await self._add_environment(name, packages)
+
+    async def drain(self) -> Plain:
+        return self._drain.begin()
 
     async def stop(self) -> None:
         self._stop.set()
@@ -86,6 +91,9 @@ class Doorway:
 
     async def answer(self, job: str) -> Plain:
         return await self._requester.answer(job)
+
+    async def timeline(self, job: str) -> Plain:
+        return dict(self._requester.timeline(job))
 
     async def logs(self, job: str, follow: bool = False) -> AsyncIterator[Plain]:
         async for piece in self._requester.logs(job, follow):

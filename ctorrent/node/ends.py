@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ctorrent.ledger.tally import Observation
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.result import Verdict
+from ctorrent.node import seen
 from ctorrent.node.jobbook import End, JobRecord, load_ends
 from ctorrent.node.progress import Progress
 from ctorrent.node.returned import Given, Replica, replicas
@@ -31,6 +32,7 @@ class Ends:
     def before(self) -> dict[str, list[int]]:
         """What a life before a restart decided: state -> indices. The board counts it, and the time since."""
         self._verdicts.before()
+        seen.load(self._world.journal, self._record.id, self._board)
         found: dict[str, list[int]] = {}
         for index, end in load_ends(self._world.journal, self._record.id):
             found.setdefault(end.state, []).append(index)
@@ -41,6 +43,8 @@ class Ends:
 
     def take(self) -> tuple[list[Write], list[Digest]]:
         """Records for the next commit, and the blobs they name."""
+        if self.puts:  # what it came from goes with what was decided, in one commit
+            self.puts += seen.puts(self._record.id, self._board)
         taken = self.puts, self.blobs
         self.puts, self.blobs = [], []
         return taken
@@ -68,6 +72,8 @@ class Ends:
                 self.blobs.append(Digest(end.blob))
             self.puts.append(end.put(self._record.id, index))
             seconds += end.seconds
+            if effect.failed:
+                self._board.failed(index, end.failure_text)
         self._board.settled(now, len(effect.indices), state, seconds)
         return state
 
@@ -75,20 +81,21 @@ class Ends:
         """A block that nobody can settle: attempts used up, or disputed."""
         self.puts.append(end.put(self._record.id, index))
         self._board.settled(now, 1, end.state, 0.0)
+        self._board.failed(index, end.words)
 
     def voted(self, effect: q.Voted, differences: Mapping[int, str]) -> None:
         """Count verdicts for the ledger, each with the signed commitment it stands on."""
         worker, verdict = effect.worker, effect.verdict
-        seen: list[Observation] = []
+        votes: list[Observation] = []
         for index in effect.indices:
             kept = self._kept.get((index, worker))
             if kept is None:
                 continue  # the requester's own self-check: nobody's result
-            self._board.voted(worker, verdict, 1)
+            self._board.voted(worker, verdict, [index])
             block = self._record.digests[index]
-            seen.append(Observation(self._record.id, worker, block, kept.assignment, kept.commitment, verdict))
+            votes.append(Observation(self._record.id, worker, block, kept.assignment, kept.commitment, verdict))
             if verdict is Verdict.DISPUTED:
                 self._board.disputed(index, differences.get(index, "the results differ"), [worker], "settled")
-        if seen:
+        if votes:
             owner, hardware_class = self._tender.certified_owner(worker), self._tender.class_of(worker)
-            self.puts.append(self._verdicts.add(worker, owner, hardware_class, seen))
+            self.puts.append(self._verdicts.add(worker, owner, hardware_class, votes))

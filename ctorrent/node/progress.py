@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ctorrent.model.ids import NodeId
@@ -10,9 +11,13 @@ from ctorrent.model.job import Isolation
 from ctorrent.model.result import Verdict
 from ctorrent.model.status import Dispute, JobReport, JobStatus, WorkerStatus
 from ctorrent.node.jobbook import End, JobRecord
+from ctorrent.node.returned import Given
+from ctorrent.node.timeline import Timeline
 from ctorrent.node.world import World
 
 DISPUTES_MAX = 100  # shown in a report; all are counted
+FAILURES_MAX = 50  # likewise
+FAILURE_CHARS = 400  # of one: its last lines
 RUNNING_SHOWN = 8
 RATE_WINDOW_S = 20.0  # the ETA follows what happened lately
 
@@ -31,6 +36,10 @@ class WorkerLine:
     done: int = 0
     verdicts: dict[Verdict, int] = field(default_factory=dict)
     busy_s: float = 0.0
+    cpu_s: float = 0.0
+    price: float = 0.0  # credits per reference core-hour, as it bid
+    gflops: float = 0.0  # of a slot, as it claims
+    number: int = 0  # in the order in which workers joined
 
     def status(self) -> WorkerStatus:
         return WorkerStatus(
@@ -54,6 +63,10 @@ class Progress:
         self.expired = 0
         self.disputes: list[Dispute] = []
         self.disputes_total = 0
+        self.failures: list[tuple[int, str]] = []  # (index, why) of the first blocks that failed
+        self.timeline = Timeline()
+        self.changed: set[NodeId] = set()  # lines that the journal does not hold yet
+        self.noted = 0  # disputes and failures that it does
         self.block_s = 0.0
         self.cross_validated = True
         self.coalesce = record.job.manifest.coalesce
@@ -85,10 +98,19 @@ class Progress:
         if len(self.disputes) < DISPUTES_MAX:
             self.disputes.append(Dispute(index=index, words=words, outvoted=list(outvoted), state=state))
 
-    def voted(self, worker: NodeId, verdict: Verdict, count: int) -> None:
+    def failed(self, index: int, why: str) -> None:
+        """A block that ended without a value."""
+        if len(self.failures) < FAILURES_MAX:
+            self.failures.append((index, why[-FAILURE_CHARS:]))
+
+    def voted(self, worker: NodeId, verdict: Verdict, indices: Sequence[int]) -> None:
         line = self.workers.get(worker)
-        if line is not None:
-            line.verdicts[verdict] = line.verdicts.get(verdict, 0) + count
+        if line is None:
+            return
+        line.verdicts[verdict] = line.verdicts.get(verdict, 0) + len(indices)
+        self.changed.add(worker)
+        for index in indices if verdict is not Verdict.AGREED else ():
+            self.timeline.disputed(line.number, index)
 
     def given(self, worker: NodeId, indices: list[int]) -> None:
         self.assignments += 1
@@ -97,14 +119,21 @@ class Progress:
             for index in indices[:RUNNING_SHOWN]:
                 line.running[index] = line.running.get(index, 0) + 1
 
-    def returned(self, worker: NodeId, indices: list[int], seconds: float) -> None:
-        """A unit came back whole."""
+    def returned(self, given: Given, now: float) -> None:
+        """A unit came back whole. A worker's claims of time are believed as far as the clock allows."""
+        worker, indices = given.worker, list(given.indices)
         self.replicas += len(indices)
         self.over(worker, indices)
         line = self.workers.get(worker)
-        if line is not None:
-            line.done += len(indices)
-            line.busy_s += seconds
+        if line is None:
+            return
+        began = max(given.at, self._started)
+        seconds = [min(max(0.0, output.usage.wall_s), now - began) for output in given.outputs]
+        line.done += len(indices)
+        line.busy_s += min(sum(seconds), now - began)
+        line.cpu_s += sum(output.usage.cpu_s for output in given.outputs)
+        self.changed.add(worker)
+        self.timeline.ran(line.number, indices, seconds, began - self._started, now - self._started)
 
     def over(self, worker: NodeId, indices: list[int]) -> None:
         """A unit is no longer under way."""

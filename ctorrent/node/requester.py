@@ -14,9 +14,9 @@ from ctorrent.errors import CTorrentError, JournalError, LocalError, PeerError, 
 from ctorrent.model.block import Block
 from ctorrent.model.ids import Digest, JobId, NodeId
 from ctorrent.model.session import Declined, HandBack, Interest, Message, NoThanks, Offered, Progress, Returned
-from ctorrent.model.status import BlockRow, JobStatus, WhyReport
+from ctorrent.model.status import BlockRow, JobStatus, Timeline, WhyReport
 from ctorrent.model.trade import No, NoReason
-from ctorrent.node import plain
+from ctorrent.node import plain, seen
 from ctorrent.node.admission import Admission, Guest
 from ctorrent.node.answer import ANSWER_BYTES_MAX, reduce_answer
 from ctorrent.node.coordinate import Coordination
@@ -25,6 +25,7 @@ from ctorrent.node.items import Lost, Order, Said
 from ctorrent.node.jobbook import End, JobRecord, ended_blobs, load_blocks, load_end, load_jobs
 from ctorrent.node.logbook import Piece
 from ctorrent.node.people import People
+from ctorrent.node.progress import Progress as Board
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.selfrun import SelfRun
@@ -225,7 +226,8 @@ class Requester:
             end = load_end(self._world.journal, record.id, block.index)
             if end is None and not record.open:
                 end = End("cancelled")
-            rows.append(plain.row(block, end, await self._output(end) if end and end.state == "settled" else None))
+            value = await self._output(end) if end and end.state == "settled" else None
+            rows.append(plain.row(block, end, value, record.job.manifest.program.outputs))
         return rows
 
     def _blocks_of(self, record: JobRecord) -> list[Block]:
@@ -240,6 +242,16 @@ class Requester:
             return {"ready": False, "why": record.answer_error or "the job has no answer", "state": record.state}
         value = await self._world.blobs.get(Digest(record.answer), 2 * ANSWER_BYTES_MAX)
         return {"ready": True, "value": value, "reduce": record.job.manifest.program.reduce, "state": record.state}
+
+    def timeline(self, prefix: str) -> Timeline:
+        """What the plots of a report are drawn from; of an ended job, as the journal keeps it."""
+        record = self.find(prefix)
+        coordination = self._live(record)
+        if coordination is not None:
+            return seen.shown(coordination.board)
+        board = Board(record, 0.0)
+        seen.load(self._world.journal, record.id, board)
+        return seen.shown(board)
 
     async def logs(self, prefix: str, follow: bool) -> AsyncIterator[Piece]:
         record = self.find(prefix)

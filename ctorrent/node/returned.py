@@ -37,6 +37,7 @@ class Given:
     indices: Sequence[int]
     digests: tuple[Digest, ...]
     alone: bool
+    at: float = 0.0  # when it was handed out, on this node's clock; 0: before a restart
     result: Result | None = None
     outputs: list[Output] = field(default_factory=list)
     fetching: bool = False
@@ -115,7 +116,7 @@ def hand_out(world: World, record: JobRecord, effect: words.Assign, owner: str) 
     nonce = world.clock.random_bytes(16)
     assignment = Assignment(record.id, 1, record.head(), effect.worker, nonce, effect.lease_s, digests)
     sealed = codec.seal_assignment(assignment, world.keys.node)
-    given = Given(effect.unit, codec.assignment_id(sealed), effect.worker, owner, indices, digests, effect.alone)
+    given = Given(effect.unit, codec.assignment_id(sealed), effect.worker, owner, indices, digests, effect.alone, world.clock.now())
     return given, Assign(sealed, tuple(record.blocks[index] for index in indices))
 
 

@@ -1,0 +1,96 @@
+"""A job's board in the journal, so that a report tells of the whole job and not of the requester's last life.
+
+    space `seen`, beside what timeline.py keeps there:
+    job ‖ 01 ‖ u32     a worker's line, by its number
+    job ‖ 03           [replicas, assignments, leases that ran out, coalesce, disputes_total]
+    job ‖ 04           [disputes, failures], as many as a report shows
+
+Written with the blocks they led to, in one commit: after a kill, verdicts and settled blocks tell the same story.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ctorrent.canon import encode
+from ctorrent.model.ids import JobId
+from ctorrent.model.job import Isolation
+from ctorrent.model.result import Verdict
+from ctorrent.model.status import Timeline as TimelineMap
+from ctorrent.model.status import TimelineWorker
+from ctorrent.node import records
+from ctorrent.node.progress import Progress, WorkerLine
+from ctorrent.node.records import u32
+from ctorrent.node.timeline import BUCKETS, SPACE, bucket_from_s
+from ctorrent.ports import Journal, Put
+
+_LINE, _COUNTS, _NOTES = b"\x01", b"\x03", b"\x04"
+
+
+def puts(job: JobId, board: Progress) -> Iterator[Put]:
+    """What has changed since the last time."""
+    lines = list(board.workers.values()) if board.timeline.widened else [board.workers[node] for node in sorted(board.changed)]
+    yield from board.timeline.puts(job)
+    for line in lines:
+        yield Put(SPACE, job + _LINE + u32(line.number), encode(_pack(line, board)))
+    board.changed.clear()
+    counts = [board.replicas, board.assignments, board.expired, board.coalesce, board.disputes_total]
+    yield Put(SPACE, job + _COUNTS, encode(counts))
+    notes = len(board.disputes) + len(board.failures)
+    if notes != board.noted:
+        board.noted = notes
+        yield Put(SPACE, job + _NOTES, encode([[dict(one) for one in board.disputes], board.failures]))
+
+
+def _pack(line: WorkerLine, board: Progress) -> list[Any]:
+    busy = board.timeline.busy[line.number] if line.number < len(board.timeline.busy) else []
+    verdicts = [[verdict.value, count] for verdict, count in line.verdicts.items()]
+    return [
+        line.node, line.name, line.owner, line.isolation.value, line.local, line.done, verdicts, line.busy_s, line.cpu_s,
+        float(line.price), float(line.gflops), busy,
+    ]  # fmt: skip
+
+
+def load(journal: Journal, job: JobId, board: Progress) -> None:
+    """What lives before a restart saw. Workers are lost until they come back."""
+    board.timeline.load(journal, job)
+    for key, value in journal.scan(SPACE, job + _LINE):
+        node, name, owner, level, local, done, verdicts, busy_s, cpu_s, price, gflops, busy = records.load(value)
+        counted = {Verdict(verdict): count for verdict, count in verdicts}
+        number = int.from_bytes(key[-4:], "big")
+        board.workers[node] = WorkerLine(
+            node, name, owner, Isolation(level), local, "lost", {}, done, counted, busy_s, cpu_s, price, gflops, number
+        )
+        while len(board.timeline.busy) <= number:
+            board.timeline.busy.append([])
+        board.timeline.busy[number] = busy
+    if (counts := journal.get(SPACE, job + _COUNTS)) is not None:
+        board.replicas, board.assignments, board.expired, board.coalesce, board.disputes_total = records.load(counts)
+    if (notes := journal.get(SPACE, job + _NOTES)) is not None:
+        disputes, failures = records.load(notes)
+        board.disputes, board.failures = disputes, [(index, why) for index, why in failures]
+        board.noted = len(disputes) + len(failures)
+
+
+def shown(board: Progress) -> TimelineMap:
+    """The map for faces."""
+    line = board.timeline
+    seen_any = line.longest_s > 0 or any(line.times)
+    return TimelineMap(
+        workers=[_worker(worker, board) for worker in board.workers.values()],
+        column_s=line.column_s, spans=[list(span) for span in line.spans], complete=line.complete,
+        times=[[bucket_from_s(n), bucket_from_s(n + 1), line.times[n]] for n in range(BUCKETS) if line.times[n]],
+        shortest_s=line.shortest_s if seen_any else 0.0, longest_s=line.longest_s,
+        failures=[[index, why] for index, why in board.failures],
+    )  # fmt: skip
+
+
+def _worker(line: WorkerLine, board: Progress) -> TimelineWorker:
+    busy = board.timeline.busy[line.number] if line.number < len(board.timeline.busy) else []
+    return TimelineWorker(
+        number=line.number, node=line.node, name=line.name, owner=line.owner, local=line.local, done=line.done,
+        isolation=line.isolation.name.lower(), agreed=line.verdicts.get(Verdict.AGREED, 0),
+        disputed=line.verdicts.get(Verdict.DISPUTED, 0), invalid=line.verdicts.get(Verdict.INVALID, 0),
+        busy_s=line.busy_s, cpu_s=line.cpu_s, price=line.price, gflops=line.gflops, busy=list(busy),
+    )  # fmt: skip
