@@ -6,12 +6,15 @@ docstring; anything else that leaves it is a bug of that room. Payloads are byte
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from packaging.tags import Tag
+
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.job import Isolation, Limits, Needs, Program
+from ctorrent.model.lock import Lock
 from ctorrent.model.offer import EnvironmentInfo, Hardware
 from ctorrent.model.result import Outcome
 from ctorrent.seal import Signer
@@ -249,6 +252,40 @@ class Sandbox(Protocol):
         """Raises LocalError with what is missing and the command that mends it."""
 
     async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An environment that was made from a lock."""
+
+    name: str
+    lock: bytes  # digest of the lock's blob
+    size_bytes: int
+
+
+class Packages(Protocol):
+    """Wheels from this machine's own index, and the environments that are made of them."""
+
+    def tags(self) -> Collection[Tag]:
+        """What this machine's Python can load, best first or unordered."""
+
+    async def resolve(self, packages: tuple[str, ...], prefer: dict[str, str]) -> Lock:
+        """Exact versions and hashes for requirements; `prefer` where they can be had. Raises LocalError in pip's words."""
+
+    async def install(self, lock: Lock, digest: bytes, limit_bytes: int, grown: Callable[[int], None]) -> str:
+        """Make the environment of a lock, running nothing of it. -> its name. Raises LocalError; then nothing is left.
+
+        grown: told now and then how many bytes of disk it takes.
+        """
+
+    def made(self) -> tuple[Made, ...]:
+        """Environments made so, the one not used for longest first."""
+
+    def remove(self, name: str) -> None:
+        """Remove one of those; harmless when it is gone."""
+
+    def free_bytes(self) -> int:
+        """Of the disk that they are on."""
 
 
 class HardwarePort(Protocol):

@@ -29,6 +29,7 @@ class Ask:
     environment: Environment
     price_max: float = 0.0  # credits per reference core-hour
     command: bool = False  # a `command` program; not known before the manifest
+    lock: bytes = b""  # digest of the lock that the packages were pinned to; an environment made from it goes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +58,16 @@ def fits(ask: Ask, machine: Machine) -> EnvironmentInfo | tuple[No, ...]:
     if ask.ring not in machine.rings:
         return (No(NoReason.RING),)
     reasons = _terms(ask, machine) + _resources(ask.needs, machine) + _gpus(ask.needs, machine)
-    chosen, lacks = best_environment(ask.environment, machine.environments)
+    chosen, lacks = best_environment(ask.environment, machine.environments, ask.lock)
     if reasons or chosen is None:
         return tuple(reasons + lacks)
     return chosen
 
 
 def best_environment(
-    wanted: Environment, environments: tuple[EnvironmentInfo, ...]
+    wanted: Environment, environments: tuple[EnvironmentInfo, ...], lock: bytes = b""
 ) -> tuple[EnvironmentInfo | None, list[No]]:
-    """The newest Python that fits, then the smallest environment, then by name; or what the nearest one lacks."""
+    """What was made from this lock, the newest Python that fits, the smallest, by name; or what the nearest one lacks."""
     nearest = [No(NoReason.PYTHON, "no environment")]
     good: list[EnvironmentInfo] = []
     for number, info in enumerate(environments):
@@ -77,6 +78,7 @@ def best_environment(
             nearest = lacks
     if not good:
         return None, nearest
+    good = [info for info in good if lock and info.lock == lock] or good
     newest = max(_version(info.python) for info in good)
     good = [info for info in good if _version(info.python) == newest]
     return min(good, key=lambda info: (len(info.packages), info.name)), []
@@ -145,7 +147,7 @@ def _lacks(wanted: Environment, info: EnvironmentInfo) -> list[No]:
     if wanted.image and wanted.image != info.image:
         out.append(No(NoReason.IMAGE, wanted.image[:_DETAIL_MAX]))
     have = dict(info.packages)
-    packages = [text for text in wanted.packages if not package_fits(text, have)]
+    packages = [in_words(text) for text in wanted.packages if not package_fits(text, have)]
     if packages:
         out.append(No(NoReason.PACKAGES, ", ".join(packages)[:_DETAIL_MAX]))
     programs = [name for name in wanted.programs if name not in info.programs]
@@ -167,6 +169,21 @@ def package_fits(requirement: str, have: dict[str, str]) -> bool:
         return False
     version = have.get(canonicalize_name(parsed.name))
     return version is not None and parsed.specifier.contains(_version(version), prereleases=True)
+
+
+def package_name(requirement: str) -> str:
+    """The canonical name in a requirement string; empty when it cannot be read."""
+    parsed = _requirement(requirement)
+    return canonicalize_name(parsed.name) if parsed is not None else ""
+
+
+def in_words(requirement: str) -> str:
+    """"scikit-learn==1.7.*" as people say it: "scikit-learn 1.7"; other requirements as they are."""
+    parsed = _requirement(requirement)
+    exact = [one.version for one in parsed.specifier if one.operator == "=="] if parsed is not None else []
+    if parsed is None or len(exact) != 1 or len(parsed.specifier) != 1:
+        return requirement
+    return f"{parsed.name} {exact[0].removesuffix('.*')}"
 
 
 @lru_cache(maxsize=1024)  # a stranger chooses these strings; a few hundred are in use at once

@@ -6,13 +6,14 @@ from ctorrent.market.words import MANY
 from ctorrent.model.ids import NodeId
 from ctorrent.model.trade import No, NoReason
 
-_DETAILED = (NoReason.PACKAGES, NoReason.PROGRAMS, NoReason.PYTHON, NoReason.ARCH, NoReason.MEMORY, NoReason.CPU)
+_DETAILED = (NoReason.PACKAGES, NoReason.PROGRAMS, NoReason.PYTHON, NoReason.ARCH, NoReason.MEMORY, NoReason.CPU,
+             NoReason.INSTALLING, NoReason.FILES, NoReason.DISK)  # fmt: skip
 _ONE = {  # where the reason's own words do not lead up to its detail
     NoReason.PACKAGES: "lacks", NoReason.PROGRAMS: "lacks", NoReason.PYTHON: "has another Python than",
     NoReason.ARCH: "has another processor than", NoReason.MEMORY: "has too little memory for",
-    NoReason.CPU: "has too few cores for", NoReason.FULL: "came when all places were taken",
+    NoReason.CPU: "has too few cores for", NoReason.INSTALLING: "is installing", NoReason.FULL: "came when all places were taken",
 }  # fmt: skip
-_DETAIL_MAX = 80  # a peer chooses these words
+_DETAIL_MAX = 300  # a peer chooses these words; pip's last ones are about as many
 
 
 class Answers:

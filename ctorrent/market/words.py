@@ -175,4 +175,7 @@ MANY = {  # NoReason's words for more than one peer
     NoReason.ABSTAINS: "share nothing now",
     NoReason.FULL: "came when all places were taken",
     NoReason.DISTRUST: "have a reputation below the floor",
+    NoReason.FILES: "are getting the job's files",
+    NoReason.DISK: "have too little disk free",
+    NoReason.INSTALLING: "are installing",
 }

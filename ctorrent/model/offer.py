@@ -52,6 +52,7 @@ class EnvironmentInfo:
     packages: tuple[tuple[str, str], ...]  # (canonical name, version), sorted
     programs: tuple[str, ...] = ()
     image: str = ""
+    lock: bytes = b""  # digest of the lock it was made from; empty: its owner made it
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,9 @@ class NoReason(Enum):
     ABSTAINS = "shares nothing now"
     FULL = "met a full requester"
     DISTRUST = "has a reputation below the floor"
+    FILES = "is getting the job's files"
+    DISK = "has too little disk free"
+    INSTALLING = "is installing packages"
     OTHER = "gives a reason that this version does not know"
 
 

@@ -1,7 +1,8 @@
 """Environments: the packages that blocks may import, in folders made for sandboxes, never the owner's own.
 
     data/environments/<name>/site/               pip install --target, wheels only
-    data/environments/<name>/environment.json    what is in it
+    data/environments/<name>/environment.json    what is in it; its time is that of the last use
+    data/environments/lock-<digest>/             made from a job's lock (install.py)
 
 "base" is always there: this node's Python without packages. A fingerprint is the digest of all that a result may
 depend on: Python patch, package versions, libc, architecture, GPU class, image.
@@ -15,6 +16,7 @@ import platform
 import re
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +30,7 @@ from ctorrent.sandbox.limits import SandboxRules
 from ctorrent.seal import digest
 
 BASE = "base"
+LOCKED = "lock-"  # the beginning of such environments' names
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,40}\Z")
 _PROGRAMS = (
     "awk", "bash", "bc", "blender", "bzip2", "cat", "convert", "cut", "ffmpeg", "g++", "gawk", "gcc", "gnuplot", "grep",
@@ -49,7 +52,8 @@ class Environments:
     def known(self) -> tuple[EnvironmentInfo, ...]:
         """"base" and all that were added, by name."""
         names = sorted(path.parent.name for path in self._folder.glob("*/environment.json"))
-        return (self._info(BASE, ()), *(self._read(name) for name in names))
+        found = [self._read(name) for name in names if not name.startswith(".")]
+        return (self._info(BASE, ()), *(info for info in found if info is not None))
 
     def of_image(self, python: str, packages: tuple[tuple[str, str], ...]) -> EnvironmentInfo:
         """The environment that a named image is."""
@@ -63,11 +67,13 @@ class Environments:
         site = self._folder / name / "site"
         if not _NAME.match(name) or not site.is_dir():
             raise LocalError(f"there is no environment {name!r}", f"Make it: ctorrent env add {name} PACKAGE…")
+        with suppress(OSError):
+            os.utime(self._folder / name / "environment.json")  # what was not used for longest gives way to others
         return site
 
     async def add(self, name: str, packages: list[str]) -> EnvironmentInfo:
         """Make or replace an environment from wheels. Raises LocalError with pip's own last words."""
-        if not _NAME.match(name) or name == BASE:
+        if not _NAME.match(name) or name == BASE or name.startswith(LOCKED):
             raise LocalError(f"{name!r} cannot name an environment", "Use small letters, digits, dots and dashes.")
         wrong = [package for package in packages if package.startswith("-")]
         if wrong or not packages:
@@ -112,12 +118,19 @@ class Environments:
         self.site(name)
         shutil.rmtree(self._folder / name)
 
-    def _read(self, name: str) -> EnvironmentInfo:
+    def _read(self, name: str) -> EnvironmentInfo | None:
+        """None for one that was removed just now, or that no longer holds what its lock says: it is made again."""
         try:
-            found = json.loads((self._folder / name / "environment.json").read_text())["packages"]
-            return self._info(name, tuple((str(package), str(version)) for package, version in found))
-        except (OSError, ValueError, KeyError, TypeError):
+            about = json.loads((self._folder / name / "environment.json").read_text())
+            found = tuple((str(package), str(version)) for package, version in about["packages"])
+            lock = bytes.fromhex(about.get("lock", ""))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise LocalError(f"the environment {name!r} is damaged", f"Remove it: ctorrent env rm {name}") from None
+        if lock and dict(found) != named(self._folder / name / "site"):
+            return None
+        return replace(self._info(name, found), lock=lock)
 
     def _info(self, name: str, packages: tuple[tuple[str, str], ...]) -> EnvironmentInfo:
         info = EnvironmentInfo(
@@ -143,6 +156,16 @@ def installed(site: Path) -> tuple[tuple[str, str], ...]:
     """(canonical name, version) of what a folder holds, sorted."""
     found = metadata.distributions(path=[str(site)])
     return tuple(sorted({(canonical(package.metadata["Name"]), package.version) for package in found}))
+
+
+def named(site: Path) -> dict[str, str]:
+    """{canonical name: version} by the folders' names alone: what strangers chose is not read."""
+    try:
+        folders = [entry.name for entry in os.scandir(site) if entry.name.endswith(".dist-info")]
+    except OSError:
+        return {}
+    pairs = [folder.removesuffix(".dist-info").rpartition("-") for folder in folders]
+    return {canonical(name): version for name, _, version in pairs}
 
 
 def canonical(name: str) -> str:

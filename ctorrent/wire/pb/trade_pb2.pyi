@@ -44,6 +44,9 @@ class _NoReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoReason.Val
     NO_REASON_ABSTAINS: _NoReason.ValueType  # 14
     NO_REASON_FULL: _NoReason.ValueType  # 15
     NO_REASON_DISTRUST: _NoReason.ValueType  # 16
+    NO_REASON_INSTALLING: _NoReason.ValueType  # 17
+    NO_REASON_FILES: _NoReason.ValueType  # 18
+    NO_REASON_DISK: _NoReason.ValueType  # 19
 
 class NoReason(_NoReason, metaclass=_NoReasonEnumTypeWrapper):
     """Why not. Numbers are of this file alone; one that a reader does not know reads as OTHER."""
@@ -65,6 +68,9 @@ NO_REASON_BUSY: NoReason.ValueType  # 13
 NO_REASON_ABSTAINS: NoReason.ValueType  # 14
 NO_REASON_FULL: NoReason.ValueType  # 15
 NO_REASON_DISTRUST: NoReason.ValueType  # 16
+NO_REASON_INSTALLING: NoReason.ValueType  # 17
+NO_REASON_FILES: NoReason.ValueType  # 18
+NO_REASON_DISK: NoReason.ValueType  # 19
 Global___NoReason: _TypeAlias = NoReason  # noqa: Y015
 
 @_typing.final

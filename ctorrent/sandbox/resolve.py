@@ -1,0 +1,155 @@
+"""From what a job asks for to a lock: exact versions and the hashes of their wheels, from this machine's own index.
+
+pip decides twice over: once freely for this Python, then, bound to those versions, for the other kinds of machine that
+a swarm has. Nothing is installed and, where the index serves metadata alone, nothing large is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import ssl
+import sys
+import tempfile
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+import trio
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from ctorrent.errors import LocalError
+from ctorrent.model.lock import Lock, Pinned, Wheel
+from ctorrent.sandbox.pip import pip
+
+OWN_S = 90.0  # the first look, at this machine's own wheels: pip may have to go back and forth between versions
+OTHER_S = 40.0  # another kind of machine; without it the job goes on, and such machines cannot install
+SIZE_S = 3.0  # asking how large a file is
+AT_ONCE = 3  # pips: each is a second of one core
+SIZES_AT_ONCE = 16
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")  # the minors a worker may have
+MACHINES = ("x86_64", "aarch64")
+_GLIBC = (28, 27, 24, 17, 12, 5)  # what wheels are built against; a newer system takes all of these
+_PATIENCE = ["--retries", "1", "--timeout", "10"]  # an index out of reach is said in seconds
+_ASK = ["--dry-run", "--ignore-installed", "--only-binary", ":all:", *_PATIENCE]
+
+
+async def resolve(packages: tuple[str, ...], prefer: dict[str, str], limit_s: float = OWN_S) -> Lock:
+    """Pin requirements. Raises LocalError with pip's words: nothing fits together, or no index is in reach.
+
+    prefer: versions of an environment that is here already; taken where they can be had.
+    """
+    with tempfile.TemporaryDirectory(prefix="ctorrent-") as name:
+        folder = Path(name)
+        own = await _own(folder, packages, prefer, limit_s)
+        found = [own]
+        await _others(folder, [one for one in own if not one.filename.endswith("-none-any.whl")], found)
+        sizes = await _sizes({one.url for many in found for one in many})
+    return _lock(found, sizes)
+
+
+class _Found:
+    """One wheel as pip reports it."""
+
+    def __init__(self, reported: Any) -> None:
+        """Raises LocalError for what cannot be pinned."""
+        self.name = str(canonicalize_name(reported["metadata"]["name"]))
+        self.url = str(reported["download_info"]["url"])
+        self.filename = unquote(urlsplit(self.url).path.rsplit("/", 1)[-1])
+        sha256 = reported["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256", "")
+        try:
+            self.version = str(Version(reported["metadata"]["version"]))
+            parse_wheel_filename(self.filename)
+            self.sha256 = bytes.fromhex(sha256)
+        except (InvalidVersion, InvalidWheelFilename, ValueError):
+            self.sha256 = b""
+        if len(self.sha256) != 32:
+            raise LocalError(f"the index has no wheel of {self.name} with a sha256 hash")
+
+
+async def _own(folder: Path, packages: tuple[str, ...], prefer: dict[str, str], limit_s: float) -> list[_Found]:
+    """For this Python; with the versions that are here already, if those can be had."""
+    if prefer:
+        constraints = folder / "constraints"
+        constraints.write_text("".join(f"{name}=={version}\n" for name, version in sorted(prefer.items())))
+        try:
+            return await _report(folder, "preferred", ["--constraint", str(constraints), "--", *packages], limit_s)
+        except LocalError:
+            pass  # an old version that is gone, or one that was made here: the others decide
+    return await _report(folder, "own", ["--", *packages], limit_s)
+
+
+async def _others(folder: Path, asked: list[_Found], found: list[list[_Found]]) -> None:
+    """The same versions for other Pythons and machines, as far as there are wheels. asked: what differs between those."""
+    slots = trio.CapacityLimiter(AT_ONCE)
+    pins = [f"{one.name}=={one.version}" for one in asked]
+    own = (f"{sys.version_info.major}.{sys.version_info.minor}", platform.machine())
+
+    async def look(python: str, machine: str) -> None:
+        kinds = [word for minor in _GLIBC for word in ("--platform", f"manylinux_2_{minor}_{machine}")]
+        kinds += [word for old in ("2014", "2010", "1") for word in ("--platform", f"manylinux{old}_{machine}")]
+        other = ["--no-deps", "--python-version", python, *kinds, "--target", str(folder / "nowhere")]
+        async with slots:
+            with suppress(LocalError):  # no wheels for it: a worker of this kind will say so
+                found.append(await _report(folder, f"{python}-{machine}", [*other, "--", *pins], OTHER_S))
+
+    async with trio.open_nursery() as nursery:
+        for kind in [(python, machine) for python in PYTHONS for machine in MACHINES]:
+            if asked and kind != own:
+                nursery.start_soon(look, *kind)
+
+
+async def _report(folder: Path, name: str, arguments: list[str], limit_s: float) -> list[_Found]:
+    path = folder / f"{name}.json"
+    await pip("install", [*_ASK, "--report", str(path), *arguments], limit_s)
+    try:
+        return [_Found(reported) for reported in json.loads(path.read_text())["install"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LocalError(f"pip's report cannot be read: {error}", "Is this node's pip 22.2 or later?") from None
+
+
+def _lock(found: list[list[_Found]], sizes: dict[str, int]) -> Lock:
+    """Own wheels decide which packages; every other kind adds its files."""
+    wheels: dict[tuple[str, str], dict[str, Wheel]] = {(one.name, one.version): {} for one in found[0]}
+    for many in found:
+        for one in many:
+            if (one.name, one.version) in wheels:
+                wheels[one.name, one.version][one.filename] = Wheel(one.filename, one.sha256, sizes.get(one.url, 0))
+    return Lock(tuple(
+        Pinned(name, version, tuple(files[filename] for filename in sorted(files)))
+        for (name, version), files in sorted(wheels.items())
+    ))  # fmt: skip
+
+
+async def _sizes(urls: set[str]) -> dict[str, int]:
+    """Bytes of each file, as far as its server says so within a few seconds."""
+    sizes: dict[str, int] = {}
+    slots = trio.CapacityLimiter(SIZES_AT_ONCE)
+
+    async def ask(url: str) -> None:
+        sizes[url] = await trio.to_thread.run_sync(_size, url, limiter=slots)
+
+    with trio.move_on_after(3 * SIZE_S):
+        async with trio.open_nursery() as nursery:
+            for url in sorted(urls):
+                nursery.start_soon(ask, url)
+    return dict(sizes)
+
+
+def _size(url: str) -> int:
+    """0 where nobody says. Blocking."""
+    parts = urlsplit(url)
+    try:
+        if parts.scheme == "file":
+            return Path(url2pathname(parts.path)).stat().st_size
+        trusted = ssl.create_default_context(cafile=os.environ.get("PIP_CERT") or None)
+        request = urllib.request.Request(url, method="HEAD")
+        with urllib.request.urlopen(request, timeout=SIZE_S, context=trusted) as answer:
+            return max(0, int(answer.headers.get("Content-Length") or 0))
+    except (OSError, ValueError):
+        return 0
