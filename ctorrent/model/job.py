@@ -47,7 +47,7 @@ class Assurance(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a block runs. `code` is the blob of the code bundle: a canonical map {relative path: bytes}."""
+    """What a block runs. `code` is the blob that lists the job's files: {relative path: bytes | [digest, size]}."""
 
     kind: ProgramKind
     code: Digest
@@ -55,6 +55,7 @@ class Program:
     argv: tuple[str, ...] = ()  # COMMAND: words; "{input}" and "{output}" are replaced by paths
     reduce: str = "table"  # "sum", "mean", "concat", "table", "best-by FIELD", or "python file.py:function"
     outputs: str = ""  # COMMAND: what a block's file is called, "small/{stem}.mp4"; {output} ends like it
+    files_bytes: int = 0  # of the blobs which that list names: a worker has them all before it bids
 
 
 @dataclass(frozen=True, slots=True)

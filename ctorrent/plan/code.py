@@ -1,4 +1,4 @@
-"""The code bundle: what of this folder travels with the job. A canonical map {relative path: bytes}.
+"""What of this folder travels with the job: paths and sizes, without reading more than the program's own text.
 
 For `search.py:score` these are search.py, the .py files beside it that it imports (and that those import), the reduce
 function's file likewise, words of `command` that name files here, and whatever `files` lists.
@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import islice
 
-from ctorrent import canon
+from ctorrent.errors import LocalError
 from ctorrent.model.job import ProgramKind
+from ctorrent.plan import codemap
+from ctorrent.plan.block_fields import REPEAT
 from ctorrent.plan.fields import ENTRY, GIVEN
 from ctorrent.plan.folder import Folder, is_inside, is_pattern, size_of
 from ctorrent.plan.jobfile import JobFile
 from ctorrent.plan.source import Globs, Grid, Items, Split
 from ctorrent.plan.tree import nearest
 
-BUNDLE_BYTES_MAX = 64 << 20  # one blob, held in memory by every worker; data belongs into inputs
-BUNDLE_FILES_MAX = 4096
-_SKIPPED = ("__pycache__", ".git", ".venv", ".mypy_cache", ".ipynb_checkpoints")  # in folders that `files` names
+SKIPPED = ("__pycache__", ".git", ".venv", ".mypy_cache", ".ipynb_checkpoints")  # in folders that `files` names
+_PARSE_BYTES_MAX = 4 << 20  # of one .py file: a larger one is data, and its imports are not followed
+_OUTPUT = "output"  # where {output} of a command leads, unless `outputs` names it
 
 
-def bundle(job: JobFile, folder: Folder) -> bytes:
-    """Canonical bytes of the bundle. Raises JobFileError: a file is missing, does not parse, or it is all too large."""
-    files: dict[str, bytes] = {}
+def listed(job: JobFile, folder: Folder) -> dict[str, int]:
+    """path -> bytes of every file. Raises JobFileError: one is missing, does not parse, or it is all too much."""
+    files: dict[str, int] = {}
     if job.kind is ProgramKind.PYTHON:
         _add_python(job, folder, files, "python", job.entry)
     for word in job.argv:
@@ -34,65 +37,84 @@ def bundle(job: JobFile, folder: Folder) -> bytes:
         _add_python(job, folder, files, "reduce", job.reduce.removeprefix("python "))
     for path in job.files:
         _add_listed(job, folder, files, path)
-    if not files and job.argv:
-        return canon.encode({})
-    return canon.encode(files)
+    _check(job, files)
+    return files
 
 
-def _add(job: JobFile, folder: Folder, files: dict[str, bytes], path: str, name: str) -> None:
+def _add(job: JobFile, folder: Folder, files: dict[str, int], path: str, name: str, size: int | None = None) -> None:
     if path in files:
         return
-    size = size_of(folder, path)
+    size = size_of(folder, path) if size is None else size
     if size is None:
         raise job.wrong(name, f"there is no file {path}")
-    if size + sum(map(len, files.values())) > BUNDLE_BYTES_MAX or len(files) >= BUNDLE_FILES_MAX:
+    if wrong := codemap.unfit(path):
+        raise job.wrong(name, f"there is a file {path!r:.200}, {wrong}", "Rename it, or list the others by name.")
+    files[path] = size
+    if len(files) > codemap.FILES_MAX:
         raise job.wrong(
-            name,
-            f"the code bundle is larger than {BUNDLE_BYTES_MAX >> 20} MiB or {BUNDLE_FILES_MAX} files, with {path}",
-            "Give data to blocks as inputs (blocks: {files: …} or {split: …}).",
+            name, f"{path} is one file more than the {codemap.FILES_MAX} that a job may bring", "Put them into one archive, or list fewer."
         )
-    files[path] = folder.read(path)
 
 
-def _add_listed(job: JobFile, folder: Folder, files: dict[str, bytes], path: str) -> None:
-    path = path.removeprefix("./").rstrip("/")
-    if not is_pattern(path):
-        raise job.wrong("files", f"{path} must be beside the job file or below it, written with forward slashes")
-    if size_of(folder, path) is not None:
-        _add(job, folder, files, path, "files")
-        return
-    found = [p for p, _ in folder.glob(path if "*" in path else f"{path}/**/*") if not set(p.split("/")) & set(_SKIPPED)]
-    if not found:
-        raise job.wrong("files", f"there is no file or folder {path}")
-    for each in sorted(found):
-        _add(job, folder, files, each, "files")
+def _add_listed(job: JobFile, folder: Folder, files: dict[str, int], path: str) -> None:
+    path = path.removeprefix("./").rstrip("/") or "."
+    try:
+        if path != "." and not is_pattern(path):
+            raise job.wrong("files", f"{path} must be beside the job file or below it, written with forward slashes")
+        if path != "." and size_of(folder, path) is not None:
+            found = [(path, folder.inside(path))]
+        elif "*" in path:
+            found = [(each, folder.inside(each)) for each, _ in folder.glob(path)]
+        else:
+            found = list(islice(folder.below(path, SKIPPED), codemap.FILES_MAX + 1))
+    except LocalError as error:
+        raise job.wrong("files", error.message, error.hint) from None
+    kept = sorted((each, size) for each, size in found if not set(each.split("/")) & set(SKIPPED))
+    if not kept:
+        raise job.wrong("files", f"there is no file or folder {path}" if path != "." else "there are no files here")
+    for each, size in kept:
+        _add(job, folder, files, each, "files", size)
+
+
+def _check(job: JobFile, files: dict[str, int]) -> None:
+    """What no single file can tell."""
+    if sum(files.values()) > codemap.FILES_BYTES_MAX:
+        largest = max(files, key=lambda path: files[path])
+        raise job.wrong(
+            "files",
+            f"together more than {codemap.FILES_BYTES_MAX >> 30} GiB ({largest} alone: {files[largest] / (1 << 30):.1f}), and every worker gets all",
+            "What only some blocks read is an input of those: blocks: {files: …} or {split: …}.",
+        )
+    # the files are read-only: where a command is to write, none of them may be
+    if any("{output}" in word for word in job.argv) and any(path.split("/")[0] == _OUTPUT for path in files):
+        raise job.wrong("files", f"{_OUTPUT} is what a command's {{output}} is called", "Give that file or folder another name.")
 
 
 # Python --------------------------------------------------------------------------------------------------------------
 
 
-def _add_python(job: JobFile, folder: Folder, files: dict[str, bytes], name: str, entry: str) -> None:
+def _add_python(job: JobFile, folder: Folder, files: dict[str, int], name: str, entry: str) -> None:
     path, _, function = entry.partition(":")
     _add(job, folder, files, path, name)
-    tree = _parsed(job, path, files[path], name)
+    tree = _parsed(job, folder, path, files[path], name)
     if tree is None:
         return
     _check_function(job, tree, name, path, function)
     _add_imports(job, folder, files, path, name)
 
 
-def _add_program_file(job: JobFile, folder: Folder, files: dict[str, bytes], path: str) -> None:
+def _add_program_file(job: JobFile, folder: Folder, files: dict[str, int], path: str) -> None:
     _add(job, folder, files, path, "command")
     if path.endswith(".py"):
         _add_imports(job, folder, files, path, "command")
 
 
-def _add_imports(job: JobFile, folder: Folder, files: dict[str, bytes], first: str, name: str) -> None:
+def _add_imports(job: JobFile, folder: Folder, files: dict[str, int], first: str, name: str) -> None:
     """Modules here that `first` imports, and what those import; others are packages of the environment."""
     waiting, seen = [first], {first}
     while waiting:
         path = waiting.pop()
-        tree = _parsed(job, path, files[path], name)
+        tree = _parsed(job, folder, path, files[path], name)
         if tree is None:
             continue
         here = path.rpartition("/")[0]
@@ -104,10 +126,12 @@ def _add_imports(job: JobFile, folder: Folder, files: dict[str, bytes], first: s
                     waiting.append(found)
 
 
-def _parsed(job: JobFile, path: str, source: bytes, name: str) -> ast.Module | None:
-    """None when the job asks for a Python of its own, whose grammar may be newer than ours."""
+def _parsed(job: JobFile, folder: Folder, path: str, size: int, name: str) -> ast.Module | None:
+    """None when the job asks for a Python of its own, whose grammar may be newer than ours; or the file is no text."""
+    if size > _PARSE_BYTES_MAX:
+        return None
     try:
-        return ast.parse(source, path)
+        return ast.parse(folder.read(path), path)
     except (SyntaxError, ValueError) as error:
         if job.environment.python:
             return None
@@ -180,7 +204,7 @@ def _check_arguments(job: JobFile, path: str, function: ast.FunctionDef) -> None
 
 def _param_names(job: JobFile) -> list[str] | None:
     """Names that every block gives, or None when blocks differ."""
-    names: list[str] = [*GIVEN, *job.params]
+    names: list[str] = [*GIVEN, *job.params, *([REPEAT] if job.repeat else [])]
     match job.source:
         case Grid(axes):
             names += axes

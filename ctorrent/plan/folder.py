@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 _NAME_BYTES_MAX, _PATH_CHARS_MAX = 255, 4000  # what file systems take; asking for more is an error of its own
@@ -15,6 +16,15 @@ class Folder(Protocol):
 
     def read(self, path: str, offset: int = 0, size: int = -1) -> bytes:
         """A part of a file, or all of it. Raises errors.LocalError when it cannot be read."""
+
+    def inside(self, path: str) -> int:
+        """As size, of a file that is there. Raises errors.LocalError where a link on the way leads out of the folder."""
+
+    def below(self, path: str, skipped: Collection[str]) -> Iterable[tuple[str, int]]:
+        """(path, bytes) of every regular file below a folder ("." is the folder itself), but for what is called so.
+
+        Links are followed inside the folder. Raises errors.LocalError: one leads out of it, or something cannot be read.
+        """
 
     def glob(self, pattern: str) -> list[tuple[str, int]]:
         """(path, bytes) of the regular files that match, any order; `**` matches folders of any depth."""

@@ -17,11 +17,12 @@ class Circumstances:
 
     requester: NodeId
     ring: Ring
-    code: Digest  # of the bundle's blob
+    code: Digest  # of the blob that lists its files (codemap)
     nonce: bytes  # 16 random bytes
     seed: int  # u64, used where the file names none
     draw_hash: Digest  # digest("ctorrent/draw/1", secret)
     issued_unix_s: int
+    files_bytes: int = 0  # of the blobs which that list names
 
 
 def draft_manifest(job: JobFile, given: Circumstances) -> Manifest:
@@ -30,7 +31,7 @@ def draft_manifest(job: JobFile, given: Circumstances) -> Manifest:
         requester=given.requester,
         nonce=given.nonce,
         ring=given.ring,
-        program=Program(job.kind, given.code, job.entry, job.argv, job.reduce, job.outputs),
+        program=Program(job.kind, given.code, job.entry, job.argv, job.reduce, job.outputs, given.files_bytes),
         seed=given.seed if job.seed is None else job.seed,
         draw_hash=given.draw_hash,
         issued_unix_s=given.issued_unix_s,

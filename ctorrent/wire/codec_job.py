@@ -173,6 +173,7 @@ def _program_to_wire(program: Program) -> pb.Program:
         argv=program.argv,
         reduce=program.reduce,
         outputs=program.outputs,
+        files_bytes=program.files_bytes,
     )
 
 
@@ -187,6 +188,7 @@ def _program_from_wire(m: pb.Program) -> Program:
         argv=words(m.argv, "arguments", BOUNDS.word_chars),
         reduce=text(m.reduce, "reduce"),
         outputs=text(m.outputs, "outputs"),
+        files_bytes=whole(m.files_bytes, "bytes of files", high=BOUNDS.large),
     )
 
 

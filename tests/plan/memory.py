@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from ctorrent.errors import LocalError
@@ -22,6 +23,13 @@ class MemoryFolder:
         data = self.files[path][offset:] if size < 0 else self.files[path][offset : offset + size]
         self.most_read = max(self.most_read, len(data))
         return data
+
+    def inside(self, path: str) -> int:
+        return len(self.files[path])
+
+    def below(self, path: str, skipped: Collection[str]) -> Iterator[tuple[str, int]]:
+        found = ((name, len(data)) for name, data in self.files.items() if path == "." or name.startswith(path + "/"))
+        return (one for one in found if not set(one[0].split("/")) & set(skipped))
 
     def glob(self, pattern: str) -> list[tuple[str, int]]:
         parts = re.split(r"(\*\*/|\*)", pattern)

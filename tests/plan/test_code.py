@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from ctorrent import canon
 from ctorrent.errors import JobFileError
-from ctorrent.plan import code
+from ctorrent.plan import code, codemap
 from ctorrent.plan.jobfile import parse_jobfile
 from tests.plan.memory import MemoryFolder
 
 
 def bundled(text: str, files: dict[str, str | bytes]) -> list[str]:
     raw = {path: data.encode() if isinstance(data, str) else data for path, data in files.items()}
-    got = canon.decode(code.bundle(parse_jobfile(text), MemoryFolder(raw)))
-    assert all(raw[path] == data for path, data in got.items())
+    got = code.listed(parse_jobfile(text), MemoryFolder(raw))
+    assert all(len(raw[path]) == size for path, size in got.items())
     return sorted(got)
 
 
@@ -133,12 +132,33 @@ def test_a_script_in_a_word_is_not_taken_for_a_file() -> None:
             return MemoryFolder.size(self, path)
 
     text = f"command: [sh, -c, '{'echo x; ' * 60}', \"a\\nb\"]\nblocks: 1\n"
-    assert canon.decode(code.bundle(parse_jobfile(text), Strict())) == {}
+    assert code.listed(parse_jobfile(text), Strict()) == {}
     source = f"import {'x' * 300}\ndef f(): pass\n".encode()
-    assert list(canon.decode(code.bundle(parse_jobfile("python: a.py:f\nblocks: 1"), Strict({"a.py": source})))) == ["a.py"]
+    assert list(code.listed(parse_jobfile("python: a.py:f\nblocks: 1"), Strict({"a.py": source}))) == ["a.py"]
 
 
-def test_the_bundle_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "BUNDLE_BYTES_MAX", 1 << 20)
-    with pytest.raises(JobFileError, match="larger than 1 MiB"):
-        bundled("python: a.py:f\nblocks: 1\nfiles: d", {"a.py": F, "d/x": b"0" * (1 << 20)})
+def test_everything_beside_the_job_file() -> None:
+    files: dict[str, str | bytes] = {"a.py": F, "x/y/z.bin": b"1", ".git/config": "", "x/__pycache__/q.pyc": b""}
+    for path in (".", "./"):
+        assert bundled(f"python: a.py:f\nblocks: 1\nfiles: '{path}'", files) == ["a.py", "x/y/z.bin"]
+
+
+def test_files_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sparse(MemoryFolder):
+        def inside(self, path: str) -> int:
+            return 20 << 30
+
+    job = parse_jobfile("python: a.py:f\nblocks: 1\nfiles: [d]")
+    with pytest.raises(JobFileError, match=r"more than 16 GiB \(big alone: 20.0\), and every worker gets all"):
+        code.listed(parse_jobfile("python: a.py:f\nblocks: 1\nfiles: big"), Sparse({"a.py": F.encode(), "big": b"x"}))
+    monkeypatch.setattr(codemap, "FILES_MAX", 100)
+    many: dict[str, bytes] = {f"d/{n}": b"" for n in range(1000)}
+    with pytest.raises(JobFileError, match="one file more than the 100 that a job may bring"):
+        code.listed(job, MemoryFolder({"a.py": F.encode(), **many}))
+
+
+def test_names_that_no_worker_takes_are_said_at_submit() -> None:
+    with pytest.raises(JobFileError, match="whose name cannot be printed"):
+        bundled("python: a.py:f\nblocks: 1\nfiles: d", {"a.py": F, "d/x\ny": "1"})
+    with pytest.raises(JobFileError, match="output is what a command's"):
+        bundled("command: [sh, -c, 'x > {output}']\nblocks: 1\nfiles: output", {"output/a": "1"})

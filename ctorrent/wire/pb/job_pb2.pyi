@@ -154,16 +154,19 @@ class Program(_message.Message):
     ARGV_FIELD_NUMBER: _builtins.int
     REDUCE_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
+    FILES_BYTES_FIELD_NUMBER: _builtins.int
     kind: Global___ProgramKind.ValueType
     """set by the requester"""
     code: _builtins.bytes
-    """digest of the code bundle's blob, 32 bytes; set by the requester"""
+    """digest of the blob that lists the job's files, 32 bytes; set by the requester"""
     entry: _builtins.str
     """PYTHON: "file.py:function"; set by the requester"""
     reduce: _builtins.str
     """how values become the answer; set by the requester"""
     outputs: _builtins.str
     """COMMAND: what a block's file is called, "small/{stem}.mp4", or empty; set by the requester"""
+    files_bytes: _builtins.int
+    """bytes of the blobs that the list of files names; set by the requester"""
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """COMMAND: words; set by the requester"""
@@ -177,10 +180,11 @@ class Program(_message.Message):
         argv: _abc.Iterable[_builtins.str] | None = ...,
         reduce: _builtins.str = ...,
         outputs: _builtins.str = ...,
+        files_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "code", b"code", "entry", b"entry", "kind", b"kind", "outputs", b"outputs", "reduce", b"reduce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "code", b"code", "entry", b"entry", "files_bytes", b"files_bytes", "kind", b"kind", "outputs", b"outputs", "reduce", b"reduce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
