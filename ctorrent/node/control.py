@@ -8,16 +8,13 @@ Frames are a u32 big-endian length and a canonical map (canon.py), both ways:
               {"id", "part": bytes} … {"id", "end": True}  (an answer too long for one frame: the parts joined are it)
 
 Several requests run at once on a connection; its end cancels them. Only the methods of Door can be called, and only
-by processes of the user that runs the node: the kernel says whose they are.
+by processes of the user that runs the node: the kernel says whose they are, or a proof does (control_guard.py).
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import pathlib
-import socket
-import struct
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -29,6 +26,7 @@ import trio
 
 from ctorrent import canon, errors
 from ctorrent.door import FRAME_BYTES_MAX, METHODS, STREAMS, Door, Plain
+from ctorrent.node.control_guard import Guard
 from ctorrent.node.control_place import Place, claim
 
 log = logging.getLogger(__name__)
@@ -67,16 +65,19 @@ async def _serve_place(
     door: Door, place: Place, rules: ControlRules, task_status: Any
 ) -> None:
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(place.listening))
-    gate = trio.CapacityLimiter(rules.connections_max)
+    gate, guard = trio.CapacityLimiter(rules.connections_max), Guard(place.secret)
     async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, partial(_greet, door, rules, gate), [listener])
+        await nursery.start(trio.serve_listeners, partial(_greet, door, rules, gate, guard), [listener])
         task_status.started(place.socket)
 
 
-async def _greet(door: Door, rules: ControlRules, gate: trio.CapacityLimiter, stream: trio.SocketStream) -> None:
+async def _greet(
+    door: Door, rules: ControlRules, gate: trio.CapacityLimiter, guard: Guard, stream: trio.SocketStream
+) -> None:
     """One connection, from its first byte to its end. Nothing it does ends another."""
-    if not _is_ours(stream.socket):
-        log.warning("refused a control connection of another user")
+    if not await guard.admits(stream):
+        log.warning("refused a control connection: not of a program of this user")
+        await stream.aclose()
         return
     try:
         gate.acquire_on_behalf_of_nowait(stream)
@@ -87,15 +88,6 @@ async def _greet(door: Door, rules: ControlRules, gate: trio.CapacityLimiter, st
         await _Connection(door, rules, stream).run()
     finally:
         gate.release_on_behalf_of(stream)
-
-
-def _is_ours(connection: Any) -> bool:
-    """Does the other end run as our user? Systems that cannot say leave it to the folder's permissions."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _pid, uid, _gid = struct.unpack("3i", raw)
-    return bool(uid == os.geteuid())
 
 
 class _Connection:

@@ -1,23 +1,28 @@
 """Where the control channel listens: one lock, one socket, and a pointer where the socket's path is too long.
 
+Where there are no unix sockets: a port of 127.0.0.1, in a file of this user's with the secret that both sides prove.
+
 The lock dies with its process, so whoever holds it may replace what a killed node left behind.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pathlib
+import secrets
 import shutil
 import socket
 import stat
 import tempfile
 from dataclasses import dataclass
 
-from ctorrent.door import POINTER
+from ctorrent.door import LOOPBACK, POINTER
 from ctorrent.errors import LocalError
+from ctorrent.store import folder as files
+from ctorrent.store.system import CLOSE_ON_EXEC, is_foreign, others_may, try_lock
 
 PATH_BYTES_MAX = 100  # sun_path holds 108 bytes on Linux and 104 on macOS, the final zero included
+SECRET_BYTES = 32
 BACKLOG = 32  # connections that wait while the node is busy; a browser opens six at once
 _PREFIX = "ctorrent-"
 
@@ -30,6 +35,7 @@ class Place:
     socket: pathlib.Path
     pointer: pathlib.Path
     lock: int
+    secret: bytes = b""  # empty: the kernel says who connects
 
     def release(self) -> None:
         self.listening.close()
@@ -49,7 +55,10 @@ def claim(path: pathlib.Path) -> Place:
     try:
         pointer = folder / POINTER
         path.unlink(missing_ok=True)
+        (folder / LOOPBACK).unlink(missing_ok=True)
         _remove_pointed(pointer)
+        if not hasattr(socket, "AF_UNIX"):
+            return _at_port(folder, lock)
         where = path if len(os.fsencode(path)) <= PATH_BYTES_MAX else _elsewhere(pointer, path.name)
         return Place(_listen(where), where, pointer, lock)
     except BaseException:
@@ -60,26 +69,33 @@ def claim(path: pathlib.Path) -> Place:
 def _make_private(folder: pathlib.Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
-    if found.st_uid != os.geteuid():
+    if is_foreign(found):
         raise LocalError(f"The data folder {folder} belongs to another user.", "Choose one of yours with --data-dir.")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if others_may(found, stat.S_IWGRP | stat.S_IWOTH):
         raise LocalError(f"Others may write to the data folder {folder}.", f"Close it to them: chmod 700 {folder}")
-    if found.st_mode & 0o077:
+    if others_may(found, 0o077):
         folder.chmod(0o700)
 
 
 def _lock(folder: pathlib.Path) -> int:
     """Hold `folder` until the descriptor is closed, by us or by our death."""
-    lock = os.open(folder / "control.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise LocalError(
-            f"A node runs with the data folder {folder} already.",
-            "Talk to it (ctorrent status), stop it, or give this one its own --data-dir.",
-        ) from None
-    return lock
+    lock = os.open(folder / "control.lock", os.O_RDWR | os.O_CREAT | CLOSE_ON_EXEC, 0o600)
+    if try_lock(lock):
+        return lock
+    os.close(lock)
+    raise LocalError(
+        f"A node runs with the data folder {folder} already.",
+        "Talk to it (ctorrent status), stop it, or give this one its own --data-dir.",
+    )
+
+
+def _at_port(folder: pathlib.Path, lock: int) -> Place:
+    """Any free port of this machine's own; the file appears whole, and after the port listens."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    secret = secrets.token_bytes(SECRET_BYTES)
+    path = folder / LOOPBACK
+    files.replace(path, f"{listening.getsockname()[1]} {secret.hex()}\n".encode())
+    return Place(listening, path, folder / POINTER, lock, secret)
 
 
 def _listen(where: pathlib.Path) -> socket.socket:
@@ -108,7 +124,7 @@ def _remove_pointed(pointer: pathlib.Path) -> None:
     if not pointer.exists():
         return
     folder = pathlib.Path(pointer.read_text()).parent
-    ours = folder.name.startswith(_PREFIX) and folder.is_dir() and folder.stat().st_uid == os.geteuid()
+    ours = folder.name.startswith(_PREFIX) and folder.is_dir() and not is_foreign(folder.stat())
     if ours and not folder.is_symlink():
         shutil.rmtree(folder, ignore_errors=True)
     pointer.unlink(missing_ok=True)

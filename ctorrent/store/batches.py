@@ -6,9 +6,11 @@ waits for linger a moment, so that a thousand small notes cost one transaction.
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +19,11 @@ from typing import Any
 
 import trio
 
+from ctorrent.errors import JournalError
 from ctorrent.ports import Put, Write
 from ctorrent.store import writer
+
+CALL_BACK_S = 20.0  # for the writing process to start: it takes 50 ms, on a machine that is busy seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,13 @@ Settle = Callable[[Sequence[Ticket], Failure | None], None]
 
 
 def start_writer(path: Path, lock: int) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """Start the process; it inherits `lock`, so that no other node can begin before it has ended."""
+    """Start the process; it inherits `lock`, so that no other node can begin before it has ended.
+
+    Windows hands down neither. There two processes may write for a moment after a kill, one transaction after the
+    other: SQLite's own lock keeps them apart.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        return _start_and_be_called(path)
     ours, theirs = socket.socketpair()
     with theirs:
         command = [sys.executable, "-I", "-S", writer.__file__, str(theirs.fileno()), str(path)]
@@ -64,6 +75,42 @@ def start_writer(path: Path, lock: int) -> tuple[socket.socket, subprocess.Popen
             command, pass_fds=(theirs.fileno(), lock), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
     return ours, process
+
+
+def _start_and_be_called(path: Path) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    secret = secrets.token_bytes(writer.SECRET_BYTES)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(CALL_BACK_S)
+        command = [sys.executable, "-I", "-S", writer.__file__, f"{listening.getsockname()[1]}:", str(path)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert process.stdin is not None
+        with process.stdin:
+            process.stdin.write(secret)
+        try:
+            return _called(listening, secret), process
+        except OSError as error:
+            process.kill()
+            process.wait()
+            raise JournalError(f"The journal's writing process did not call back: {error}.", "Does a firewall cut 127.0.0.1 off?") from None
+
+
+def _called(listening: socket.socket, secret: bytes) -> socket.socket:
+    """The connection that shows the secret; others are hung up on. Raises OSError when it does not come in time."""
+    until = time.monotonic() + CALL_BACK_S
+    while time.monotonic() < until:
+        ours, _ = listening.accept()
+        ours.settimeout(CALL_BACK_S / 10)  # a program that says nothing holds us up for a moment only
+        try:
+            shown = b""
+            while len(shown) < len(secret) and (more := ours.recv(len(secret) - len(shown))):
+                shown += more
+        except OSError:
+            shown = b""
+        if secrets.compare_digest(shown, secret):
+            ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return ours
+        ours.close()
+    raise TimeoutError("nobody who knew the secret")
 
 
 class Batches:

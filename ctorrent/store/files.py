@@ -8,10 +8,12 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ctorrent.model.ids import Digest
 from ctorrent.seal import digest
+from ctorrent.store.system import sync
 
 DOMAIN = "ctorrent/blob/1"
 _COPY_BYTES = 1 << 30  # one call of copy_file_range; kernels copy at most 2 GiB in one
@@ -35,7 +37,7 @@ def hash_file(path: Path) -> Digest:
     size = path.stat().st_size
     started = hasher(size)
     if size:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             started.update(data)
     return Digest(started.digest())
 
@@ -64,18 +66,12 @@ def write(path: Path, data: bytes, durable: bool) -> None:
 
 def sync_all(paths: Collection[Path]) -> None:
     """Sync files and the folders that name them. A file that is gone meanwhile is no error."""
-    if len(paths) > SYNC_EACH_MAX:
+    if len(paths) > SYNC_EACH_MAX and hasattr(os, "sync"):
         os.sync()
         return
     for path in [*paths, *sorted({path.parent for path in paths})]:
-        try:
-            opened = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+        with suppress(FileNotFoundError):
+            sync(path)
 
 
 def read(path: Path, offset: int, size: int) -> bytes:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import secrets
 import time
 from pathlib import Path
 
 from ctorrent.errors import LocalError
+from ctorrent.store.system import CLOSE_ON_EXEC, sync, try_lock
 
-_HELD = (errno.EWOULDBLOCK, errno.EACCES)
 _HOLDER_WAIT_S = 1.0  # a node that is just ending; then it is another node, and a person waits for these words
 _LEFTOVER_WAIT_S = 30.0  # the node is dead: what its writing process may need to fold 64 MB of log on a slow disk
 
@@ -29,11 +27,7 @@ def private_folder(path: Path) -> Path:
 
 def sync_folder(path: Path) -> None:
     """Make renames inside `path` survive a loss of power."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path)
 
 
 def write_new(path: Path, data: bytes, mode: int = 0o600) -> bool:
@@ -58,7 +52,7 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def _write_spare(path: Path, data: bytes, mode: int) -> Path:
     spare = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    handle = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    handle = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOSE_ON_EXEC, mode)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()
@@ -74,27 +68,32 @@ class FolderLock:
 
     def __init__(self, path: Path) -> None:
         """Blocks while the writing process of a node that was killed ends. Raises LocalError, with the holder's pid."""
-        self.handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.handle = os.open(path, os.O_RDWR | os.O_CREAT | CLOSE_ON_EXEC, 0o600)
         try:
             self._take(path)
         except LocalError:
             self.release()
             raise
         os.ftruncate(self.handle, 0)
-        os.pwrite(self.handle, f"{os.getpid()}\n".encode(), 0)
+        os.lseek(self.handle, 0, os.SEEK_SET)
+        os.write(self.handle, f"{os.getpid()}\n".encode())
 
     def _take(self, path: Path) -> None:
         began = time.monotonic()
         while True:
             try:
-                fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
+                if try_lock(self.handle):
+                    return
             except OSError as error:
-                holder = os.pread(self.handle, 32, 0).decode("ascii", "replace").strip()
-                patience = _HOLDER_WAIT_S if _lives(holder) else _LEFTOVER_WAIT_S
-                if error.errno not in _HELD or time.monotonic() - began > patience:
-                    raise _refusal(path, holder or "unknown", error) from None
+                raise _without_locks(path, error) from None
+            holder = self._holder()
+            if time.monotonic() - began > (_HOLDER_WAIT_S if _lives(holder) else _LEFTOVER_WAIT_S):
+                raise _in_use(path, holder or "unknown")
             time.sleep(0.01)
+
+    def _holder(self) -> str:
+        os.lseek(self.handle, 0, os.SEEK_SET)
+        return os.read(self.handle, 32).decode("ascii", "replace").strip()
 
     def release(self) -> None:
         """Let others in. The file stays: removing it would let two processes lock two files of one name."""
@@ -103,12 +102,14 @@ class FolderLock:
             self.handle = -1
 
 
-def _refusal(path: Path, holder: str, error: OSError) -> LocalError:
-    if error.errno not in _HELD:
-        return LocalError(
-            f"The folder {path.parent} cannot be locked: {error.strerror}.",
-            "It may be on a network file system without locks: use a local disk.",
-        )
+def _without_locks(path: Path, error: OSError) -> LocalError:
+    return LocalError(
+        f"The folder {path.parent} cannot be locked: {error.strerror}.",
+        "It may be on a network file system without locks: use a local disk.",
+    )
+
+
+def _in_use(path: Path, holder: str) -> LocalError:
     return LocalError(
         f"The data folder {path.parent} is in use by another node (pid {holder}).",
         "Stop that node, or give this one its own folder with --data-dir.",
@@ -117,10 +118,6 @@ def _refusal(path: Path, holder: str, error: OSError) -> LocalError:
 
 def _lives(pid: str) -> bool:
     """Is there a process of this number? (A killed one whose parent has not asked for its end counts.)"""
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        pass  # another user's
-    return True
+    import psutil  # and not os.kill(pid, 0): on Windows that is Ctrl-C for the whole console
+
+    return pid.isdecimal() and bool(psutil.pid_exists(int(pid)))

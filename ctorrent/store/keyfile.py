@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ctorrent.errors import KeyFileError
 from ctorrent.seal import KEY_BYTES, Signer, digest
+from ctorrent.store.system import CLOSE_ON_EXEC, is_foreign, others_may
 
 _HEADER = "ctorrent-key 1"
 _BYTES_MAX = 4096  # ours have ~300; whatever is larger is not a key file
@@ -70,7 +71,7 @@ def decode(raw: bytes, path: Path, kind: str) -> KeyFile:
 def read(path: Path, kind: str) -> KeyFile:
     """Read a file that only this user can. Raises KeyFileError; FileNotFoundError when there is none."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | CLOSE_ON_EXEC | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -83,12 +84,12 @@ def read(path: Path, kind: str) -> KeyFile:
 def _refuse_open_to_others(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyFileError(f"The key file {path} is not a plain file.", "Move it away and restore the real one.")
-    if status.st_uid != os.geteuid():
+    if is_foreign(status):
         raise KeyFileError(
             f"The key file {path} belongs to user {status.st_uid}, and this program runs as user {os.geteuid()}.",
             f"Run it as that user, or give the file to this one: chown {os.geteuid()} {path}",
         )
-    if status.st_mode & 0o077:
+    if others_may(status, 0o077):
         raise KeyFileError(
             f"The key file {path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}).",
             f"If nobody has copied it: chmod 600 {path}",

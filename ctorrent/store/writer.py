@@ -24,6 +24,7 @@ from typing import TypeVar
 BATCH = struct.Struct(">QBIQ")
 RECORD = struct.Struct(">BHII")
 REPLY = struct.Struct(">QII")
+SECRET_BYTES = 32  # what a writer that calls back shows first
 
 _ROWS_MAX = 256  # 768 parameters a statement: below the 999 that the oldest SQLite builds allow
 _LOG_BYTES_MAX = 64 << 20  # the -wal file is cut back to this after a flood
@@ -167,11 +168,24 @@ def serve(door: socket.socket, writer: Writer) -> None:
             door.sendall(REPLY.pack(number, code, len(words)) + words)
 
 
+def called_back(port: int) -> socket.socket:
+    """The node's socket where descriptors cannot be handed down: it listens, and knows us by what it wrote to our stdin."""
+    door = socket.create_connection(("127.0.0.1", port))
+    door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    door.sendall(sys.stdin.buffer.read(SECRET_BYTES))
+    return door
+
+
 def main() -> None:
-    """argv: the file descriptor of the socket, the journal's path. Other descriptors given hold the folder's lock."""
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)  # sent to the node's whole group; the node ends us by its socket
-    door = socket.socket(fileno=int(sys.argv[1]))
+    """argv: the socket (its descriptor, or "PORT:" of 127.0.0.1, with a secret on stdin), the journal's path.
+
+    Other descriptors given hold the folder's lock.
+    """
+    for ignored in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, ignored):
+            signal.signal(getattr(signal, ignored), signal.SIG_IGN)  # sent to the node's whole group; the node ends us by its socket
+    where = sys.argv[1]
+    door = called_back(int(where[:-1])) if where.endswith(":") else socket.socket(fileno=int(where))
     connection = connect(sys.argv[2])
     try:
         serve(door, Writer(connection))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 import ctorrent
-from ctorrent import canon, client
+from ctorrent import canon, channel, client
 from ctorrent.client import Net
 from ctorrent.node.control import ControlRules
 from tests.client.small_door import SmallDoor, serving
@@ -103,7 +103,7 @@ def test_a_bug_in_one_call_is_an_error_answer_and_a_log_line(net: Net, caplog: p
 
 
 def test_an_unknown_error_class_is_still_an_error() -> None:
-    made = client.rebuilt({"kind": "annotations", "message": "m", "hint": "h"})
+    made = channel.rebuilt({"kind": "annotations", "message": "m", "hint": "h"})
     assert type(made) is ctorrent.CTorrentError
     assert (made.message, made.hint) == ("m", "h")
 

@@ -20,7 +20,7 @@ from ctorrent import canon
 from ctorrent.client import Net, attach
 from ctorrent.door import METHODS, STREAMS, Door
 from ctorrent.errors import LocalError
-from ctorrent.node import control
+from ctorrent.node import control_guard
 from ctorrent.node.control import ControlRules, serve_control
 from tests.client.small_door import SmallDoor, serving
 
@@ -170,12 +170,12 @@ def test_a_client_that_does_not_read_holds_up_nobody_else(tmp_path: pathlib.Path
 
 
 def test_another_users_process_is_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(control_guard.os, "geteuid", lambda: os.getuid() + 1)
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     try:
-        assert not control._is_ours(ours)
+        assert not control_guard._is_ours(ours)
         monkeypatch.undo()
-        assert control._is_ours(ours)
+        assert control_guard._is_ours(ours)
     finally:
         ours.close()
         theirs.close()
