@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from ctorrent.client import DATA_VARIABLE, Net, attach
+from ctorrent.door import CONSENT
 from ctorrent.errors import LocalError, Unavailable
 
 T = TypeVar("T")
@@ -104,6 +105,8 @@ def start_node(data_dir: pathlib.Path, flags: Sequence[str] = ()) -> Net:
     log = data_dir / "embedded.log"
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
         log.unlink()
+    if not (data_dir / CONSENT).exists():  # nobody was asked whether others may use this machine
+        flags = (*flags, "--work-for", "me")
     child = NodeProcess(data_dir, flags, os.environ, log)
     try:
         attached = child.wait_ready(time.monotonic() + START_S)

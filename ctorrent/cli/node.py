@@ -13,11 +13,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ctorrent.cli import show
+from ctorrent.cli import agree, show
+from ctorrent.cli import detach as detach_
 from ctorrent.cli.options import DataDir, Json
-from ctorrent.errors import LocalError
+from ctorrent.errors import LocalError, Unavailable
 
 LEAVE_S = 15.0  # a node that lost its parent has this long to leave; its own farewell takes less than 10 s
+ADDRESSES_SHOWN = 3  # of them; `ctorrent status` has all
 _SHARE, _NET, _ID = "What it shares", "How it is reached", "Who it is"
 
 
@@ -51,6 +53,7 @@ def node(
     work: Annotated[bool | None, _option("--work/--no-work", panel=_SHARE, text="Run blocks here.")] = None,
     slots: Annotated[int | None, _option("--slots", panel=_SHARE, text="Blocks at once. Default: half the cores.", min=1)] = None,
     memory: Annotated[str | None, _option("--memory", panel=_SHARE, text='For all blocks together, such as "4 GB". Default: half.')] = None,
+    disk: Annotated[str | None, _option("--disk", panel=_SHARE, text='For what others put here, such as "5 GB". Default: 20 GB.')] = None,
     gpus: Annotated[bool | None, _option("--gpus/--no-gpus", panel=_SHARE, text="Lend the GPUs too.")] = None,
     price: Annotated[float | None, _option("--price", panel=_SHARE, text="Credits per core-hour asked of strangers.", min=0)] = None,
     isolation: Annotated[str | None, _option("--isolation", panel=_SHARE, text="auto, docker, podman or jail.")] = None,
@@ -60,34 +63,95 @@ def node(
     allow_program: Annotated[list[str] | None, _option("--allow-program", panel=_SHARE, text="A program of this system that jobs may run, such as ffmpeg. Repeatable; text tools are always offered.")] = None,
     testing_lie: Annotated[float | None, typer.Option("--testing-lie", hidden=True)] = None,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+    ready_fd: Annotated[int, typer.Option("--ready-fd", hidden=True)] = -1,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to what is shared, without the question.", rich_help_panel=_SHARE)] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Start it in the background, wait until it is up, and come back.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a node: it shares this machine, and takes your jobs to its peers. Ctrl-C ends it."""
-    if testing_lie and os.environ.get("CTORRENT_TESTING") != "1":
-        raise LocalError("--testing-lie makes a node answer wrongly, for tests only.", "Set CTORRENT_TESTING=1 where lying is what you test.")
-    from ctorrent.node.choices import parse_size
-
-    flags = {
-        "data_dir": data_dir, "name": name, "owner_dir": owner_dir, "join": join or None, "listen": listen or None,
-        "port": port, "lan_only": lan_only, "mdns": mdns, "dht": dht, "friends_only": friends_only, "work": work,
-        "work_for": "all" if friends_only is False and work_for is None else work_for,
-        "slots": slots, "memory_bytes": None if memory is None else parse_size(memory), "gpus": gpus, "price": price,
-        "isolation": isolation, "runtime": runtime, "strangers_in_jail": strangers_in_jail, "testing_lie": testing_lie,
-        "install": install, "programs": allow_program or None,
-    }  # fmt: skip
-    if with_parent:
-        threading.Thread(target=_leave_with_parent, daemon=True).start()
-    _run(flags, as_json)
-
-
-def _run(flags: dict[str, Any], as_json: bool) -> None:
-    from ctorrent.node.node import run_node
     from ctorrent.node.settings import load
 
+    settings = load(_chosen(dict(locals())))
+    if with_parent:
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
+    else:
+        _agree(settings, yes, as_json)
+    if detach:
+        _detach(settings, as_json)
+    else:
+        _run(settings, as_json, ready_fd)
+
+
+_NOT_SETTINGS = ("with_parent", "ready_fd", "yes", "detach", "as_json", "load")
+_RENAMED = {"memory": "memory_bytes", "disk": "disk_bytes", "allow_program": "programs"}
+
+
+def _chosen(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags by the names of their settings; None: not given."""
+    from ctorrent.node.choices import parse_size
+
+    if flags["testing_lie"] and os.environ.get("CTORRENT_TESTING") != "1":
+        raise LocalError("--testing-lie makes a node answer wrongly, for tests only.", "Set CTORRENT_TESTING=1 where lying is what you test.")
+    given = {_RENAMED.get(name, name): value for name, value in flags.items() if name not in _NOT_SETTINGS and value != []}
+    for name in ("memory_bytes", "disk_bytes"):
+        given[name] = None if given[name] is None else parse_size(given[name])
+    if given["friends_only"] is False and given["work_for"] is None:
+        given["work_for"] = "all"
+    return given
+
+
+def _agree(settings: Any, yes: bool, as_json: bool) -> None:
+    """Show what others may use, unless the owner agreed to that much before; in a terminal, wait for a yes."""
+    from ctorrent.node import consent
+
+    if not settings.work or settings.work_for == "me":
+        return
+    now, hardware = consent.look(settings)
+    agreed = consent.agreed_to(settings.data_dir)
+    more = consent.grown(now, agreed) if agreed is not None else []
+    if agreed is not None and not more:
+        return
+    person = agree.a_person_is_there() and not as_json
+    agree.tell(consent.lines(now, hardware), more, to_stderr=not person)
+    if person and not yes:
+        agree.ask()
+    if person or yes:
+        consent.remember(settings.data_dir, now)
+
+
+def _run(settings: Any, as_json: bool, ready_fd: int) -> None:
+    from ctorrent.node.node import run_node
+    from ctorrent.node.nodelog import open_log
+
+    open_log(settings, terminal=ready_fd < 0)
+
+    def ready(status: Any) -> None:
+        if ready_fd >= 0:
+            detach_.tell_ready(ready_fd, dict(status))
+        else:
+            announce(status, as_json)
+
     with suppress(KeyboardInterrupt):
-        run_node(load(flags), ready=lambda status: announce(status, as_json))
+        run_node(settings, ready=ready)
     if not as_json:
         show.stderr().print("Stopped.")
+
+
+def _detach(settings: Any, as_json: bool) -> None:
+    """Start the same command line without --detach in the background; print what it would have printed."""
+    from ctorrent.client import attach
+    from ctorrent.node.nodelog import folder
+
+    with suppress(Unavailable):
+        attach(settings.data_dir).close()
+        raise LocalError(f"A node runs with the data folder {settings.data_dir} already.", "See: ctorrent status. Stop it: ctorrent stop")
+    words = [word for word in sys.argv[1:] if word not in ("--detach", "--yes", "--json", "-v", "--verbose")]
+    logs = folder(settings.data_dir)
+    pid, status = detach_.start([*words, "--yes"], logs)
+    if as_json:
+        show.print_json({**status, "pid": pid, "log": str(logs / "node.log")})
+        return
+    announce(status, as_json, f"It runs in the background (process {pid}). Stop it: ctorrent stop. Its log: {logs / 'node.log'}")
 
 
 def _leave_with_parent() -> None:
@@ -99,24 +163,27 @@ def _leave_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def announce(status: Any, as_json: bool) -> None:
-    """The start print: who this is, how to join it, what stands between blocks and the machine."""
+def announce(status: Any, as_json: bool, ending: str = "Ctrl-C stops it. Its jobs and keys stay in the data folder.") -> None:
+    """The start print: who this is, how to join it, what stands between blocks and the machine. Reads well at 80 columns."""
     status = dict(status)
     if as_json:
         show.print_json(status)
         return
     console = show.stdout()
     console.print(show.plain(f"Node {status['name']!r} is up.", "bold green"))
-    rows: list[tuple[str, Any]] = [("peer id", status["node"]), ("owner", status["owner"])]
-    rows += [("join it with" if n == 0 else "", f"ctorrent node --join {a}") for n, a in enumerate(status["addresses"])]
-    rows += [("data folder", status["data_dir"]), ("isolation", show.plain(status["isolation"], "bold"))]
+    rows: list[tuple[str, Any]] = [("peer id", status["node"]), ("owner", status["owner"]), ("data folder", status["data_dir"])]
+    rows.append(("isolation", show.plain(status["isolation"], "bold")))
     rows += [("" if n else "  without", gap) for n, gap in enumerate(status["gaps"])]
     rows.append(("shares", f"{show.number(status['slots'], 'slot')}" if status["shares"] else "nothing: it only submits"))
     if status["testing"]:
         rows.append(("testing", show.plain(status["testing"], "bold red")))
     console.print(show.pairs(rows))
+    if status["addresses"]:
+        console.print(show.plain("  Join it from another machine with one of:", "dim"))
+    for address in status["addresses"][:ADDRESSES_SHOWN]:  # longer than a line: the terminal wraps them, so that they can be copied
+        console.print(show.plain(f"ctorrent node --join {address}"), soft_wrap=True)
     for note in status.get("notes") or ():
         console.print(show.plain(f"  {note}", "yellow"))
     for failed in status.get("join_failed") or ():
         console.print(show.plain(f"  Not joined: {failed.rstrip('.')}. It is tried again.", "yellow"))
-    console.print(show.plain("Ctrl-C stops it. Its jobs and keys stay in the data folder.", "dim"))
+    console.print(show.plain(ending, "dim"), soft_wrap=True)

@@ -78,6 +78,8 @@ class Engagement:
         self._queue, self._waiting = trio.open_memory_channel[Unit](math.inf)  # `_scopes` is counted
         self._last_work = world.clock.now()
         self._scopes: dict[Digest, trio.CancelScope] = {}
+        self._begun: dict[Digest, None] = {}  # of those, the ones that got a slot
+        self._leaving = ""  # why no more units are taken
         self._kept = Owed(world.journal, world.clock)
         self._owed = self._kept.of(job.id)
         self._environment_bytes = codec.environment_bytes(job.manifest.environment)
@@ -115,6 +117,9 @@ class Engagement:
         self._check(assignment, coordinator, message.blocks)
         if identifier in self._owed or identifier in self._scopes:
             return  # a replay: there is one result for it, and it is on its way or there
+        if self._leaving:
+            self._post(codec.encode_message(HandBack(identifier, No(NoReason.BUSY, self._leaving))))
+            return
         if len(self._scopes) >= 2 * CREDIT_PER_SLOT * self.slots + CREDIT_SLACK:
             raise LimitExceeded("more assignments than the credit allows")
         self._scopes[identifier] = trio.CancelScope()  # before anything waits: the same one must not come in twice
@@ -139,6 +144,26 @@ class Engagement:
         scope = self._scopes.get(assignment)
         if scope is not None:
             scope.cancel()
+
+    def leave(self, why: str) -> None:
+        """Take no more units; those that have not begun go back."""
+        self._leaving = why
+        for identifier in [one for one in self._scopes if one not in self._begun]:
+            self._give_back(identifier)
+
+    def give_back_all(self) -> None:
+        """What runs ends here and now, and goes back."""
+        for identifier in list(self._scopes):
+            self._give_back(identifier)
+
+    def _give_back(self, identifier: Digest) -> None:
+        if not self._scopes[identifier].cancel_called:
+            self._scopes[identifier].cancel()
+            self._post(codec.encode_message(HandBack(identifier, No(NoReason.BUSY, self._leaving or "it was interrupted"))))
+
+    def running(self) -> int:
+        """Units that have begun and not ended."""
+        return len(self._begun)
 
     async def acknowledged(self, assignment: Digest) -> None:
         """The coordinator has it: forget the result, and remember that there was one."""
@@ -196,6 +221,7 @@ class Engagement:
         elif trio.current_time() >= scope.deadline:
             self._post(codec.encode_message(HandBack(unit.id, No(NoReason.BUSY, "the lease ran out"))))
         self._scopes.pop(unit.id, None)
+        self._begun.pop(unit.id, None)
         self._last_work = self._world.clock.now()
 
     def idle_s(self) -> float:
@@ -207,6 +233,7 @@ class Engagement:
             await self._fetch_inputs(unit.blocks)
             inputs = [self._input(block) for block in unit.blocks]
             async with slots, self._share.unit(self.job.manifest.needs):
+                self._begun[unit.id] = None
                 outcomes = await cell.run(inputs, partial(self._printed, unit.id))
         except (LocalError, Unavailable, KeyError) as error:  # KeyError: an input was tidied away meanwhile
             outcomes = [self._own_fault(error)] * len(unit.blocks)

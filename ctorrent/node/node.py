@@ -27,6 +27,7 @@ from ctorrent.model.ids import NodeId, Ring, node_id, node_public, owner_id
 from ctorrent.node import plain, records
 from ctorrent.node.clock import MachineClock
 from ctorrent.node.doorway import Doorway
+from ctorrent.node.drain import Drain
 from ctorrent.node.gate import Gate, join_all, keep_joining
 from ctorrent.node.nosandbox import NoSandbox
 from ctorrent.node.people import People
@@ -71,9 +72,10 @@ class Node:
         self.worker = Worker(
             world, self.people, self.seeder, self.share, self.requester.serve, settings.testing_lie, rng
         )
+        self.drain = Drain(self.worker, settings.drain_s)
         self.gate = Gate(world, self.people)
         self.door = Doorway(
-            settings, world, self.people, self.gate, self.scribe, self.requester, self.share, add_environment, self.stop
+            settings, world, self.people, self.gate, self.scribe, self.requester, self.share, add_environment, self.stop, self.drain
         )
         self._subscribed: dict[Ring, trio.CancelScope] = {}
 
@@ -99,6 +101,7 @@ class Node:
                 nursery.start_soon(self.worker.run)
                 nursery.start_soon(self._measure)
             nursery.start_soon(self.requester.run)
+            nursery.start_soon(self.drain.run, self.stop)
             task_status.started(self)
             await self.stop.wait()
             nursery.cancel_scope.cancel()

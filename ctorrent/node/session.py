@@ -45,6 +45,10 @@ class Session:
         if self._outbox.statistics().current_buffer_used < OUTBOX // 4:
             self.post(message)
 
+    def unsaid(self) -> int:
+        """Messages that wait to leave; none when the session is over."""
+        return 0 if self.lost.is_set() else self._outbox.statistics().current_buffer_used
+
     async def send(self, message: Message) -> None:
         """Queue a message, waiting while the queue is full. Raises Unavailable when the session is over."""
         try:

@@ -43,7 +43,7 @@ class Settings:
     friends_only: bool = False  # neither announces to nor hears of swarms and strangers
     lan_only: bool = False
     work: bool = True
-    work_for: str = _one_of("friends", "swarm", "all")  # whose jobs run here; one's own always do
+    work_for: str = _one_of("friends", "me", "swarm", "all")  # whose jobs run here; one's own always do
     slots: int = 0  # 0: half the cores, at least one
     memory_bytes: int = 0  # 0: half of what the machine has
     disk_bytes: int = 20 * GB  # for what others' jobs, and answers to one's own, put into the data folder

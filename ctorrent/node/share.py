@@ -22,7 +22,7 @@ from ctorrent.node.people import People
 from ctorrent.node.settings import Settings
 from ctorrent.node.world import World
 
-_FOR = {"friends": "friends", "swarm": "swarms"}
+_FOR = {"me": "owner", "friends": "owner's friends", "swarm": "owner's swarms", "all": "owner's friends"}
 JOBS_MAX = 16  # cells kept warm at once: a bare one is ~15 MB, one with numpy ~40 MB
 
 
@@ -65,7 +65,7 @@ class Share:
         if not own and not self._people.serves(manifest.ring, requester.owner):
             return (No(NoReason.RING),)
         if not own and not self._works_for(requester):
-            return (No(NoReason.RING, f"it works for its owner's {_FOR[self._settings.work_for]} only"),)
+            return (No(NoReason.RING, f"it works for its {_FOR[self._settings.work_for]} only"),)
         if not self._settings.work:
             return (No(NoReason.ABSTAINS),)
         if len(self._jobs) >= JOBS_MAX:
@@ -74,6 +74,9 @@ class Share:
 
     def _works_for(self, requester: PeerIdentity) -> bool:
         """The owner's word on whose jobs run here at all, whatever ring they were announced to."""
+        mine = requester.owner is not None and requester.owner == self._world.owner
+        if mine or self._settings.work_for == "me":
+            return mine
         if self._people.is_friend(requester.owner):
             return True
         if self._settings.friends_only or self._settings.work_for == "friends":

@@ -57,6 +57,7 @@ RECORD_BURST, RECORD_PER_S = 16, 0.5  # dials at addresses that an announcement 
 STRANGERS_MAX, STRANGER_MAX = 12, 6  # jobs of strangers, and of one: of share.JOBS_MAX, the rest waits for friends
 IDLE_S = 600.0  # then a stranger's job without work gives up its place
 OFFERED_MAX = 256  # jobs of one requester that were asked about or bid for
+LEAVING = "its owner is stopping it"
 RETRY_MAX_S = 120.0  # a requester may ask for patience, not for ever
 
 
@@ -82,6 +83,7 @@ class Worker:
         self._handing: dict[NodeId, None] = {}  # requesters that something is being handed over to
         self._handed: dict[Digest, JobId] = {}  # what was handed over outside of engagements and not acknowledged yet
         self.engagements: dict[JobId, Engagement] = {}
+        self._leaving = False  # this node is being stopped: nothing new is taken
 
     async def run(self) -> None:
         """Answer announcements for as long as the node runs."""
@@ -102,6 +104,32 @@ class Worker:
                     engagement.session.post(NoThanks(engagement.id, (No(NoReason.BUSY, "there was no work"),)))
                 engagement.over.set()
 
+    # -- leaving ------------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take nothing new; what has not begun goes back to its requester."""
+        self._leaving = True
+        for engagement in self.engagements.values():
+            engagement.leave(LEAVING)
+
+    def running(self) -> int:
+        """Units that have begun here."""
+        return sum(engagement.running() for engagement in self.engagements.values())
+
+    def deliverable(self) -> int:
+        """Results owed to requesters that are connected; the others are for another day."""
+        near = {node for node, line in self._lines.items() if not line.session.lost.is_set()}
+        return sum(sum(map(len, jobs.values())) for node, jobs in self._owed.requesters().items() if node in near)
+
+    def give_back_all(self) -> None:
+        """What runs ends, and goes back."""
+        for engagement in self.engagements.values():
+            engagement.give_back_all()
+
+    def unsaid(self) -> bool:
+        """Are there words to connected requesters that have not left?"""
+        return any(line.session.unsaid() for line in self._lines.values())
+
     # -- announcements ------------------------------------------------------------------------------------------------
 
     def check(self, ring: Ring, author: NodeId, message: bytes) -> bool:
@@ -119,7 +147,7 @@ class Worker:
         """An announcement that passed check()."""
         announcement = codec.open_announcement(codec.decode_sealed(message, names.ANNOUNCEMENT_BYTES_MAX))
         heard = self._heard.get(announcement.job)
-        if heard is not None and heard.round >= announcement.round:
+        if self._leaving or (heard is not None and heard.round >= announcement.round):
             return  # a replay, or an echo
         self._heard.pop(announcement.job, None)
         self._heard[announcement.job] = announcement
@@ -193,6 +221,8 @@ class Worker:
         engagement = self.engagements.get(job.id)
         if job.id in self._cannot:
             return NoThanks(job.id, (self._cannot[job.id],))
+        if engagement is None and self._leaving:
+            return NoThanks(job.id, (No(NoReason.BUSY, LEAVING),))
         if self._owed.is_closed(job.id):
             return NoThanks(job.id, (No(NoReason.OTHER, "the job was closed before"),))
         if engagement is None and self._is_stranger(job.manifest.requester) and self._strangers_fill(job.manifest.requester):
@@ -240,6 +270,9 @@ class Worker:
             return
         requester = engagement.job.manifest.requester
         if job not in self.engagements:
+            if self._leaving:
+                line.session.post(NoThanks(job, (No(NoReason.BUSY, LEAVING),)))
+                return
             full = self._is_stranger(requester) and self._strangers_fill(requester)
             taken = None if full else self._share.take(job, engagement.job.manifest.needs, engagement.slots)
             if taken is None:

@@ -74,7 +74,7 @@ def test_every_field_has_a_variable_that_is_checked(tmp_path: Path, monkeypatch:
         ("price = nan", "price = nan is out of range"),
         ("testing_lie = 2.0", "testing_lie is a fraction"),
         ('install = "some"', "install = 'some' is not one of friends, all, off"),
-        ('work_for = "me"', "work_for = 'me' is not one of friends, swarm, all"),
+        ('work_for = "foes"', "work_for = 'foes' is not one of friends, me, swarm, all"),
         ('disk_bytes = "much"', "disk_bytes = 'much' is not an amount of bytes"),
         ('programs = ["../sh"]', "is not a program's name"),
         ("colour = 1", "there is no setting 'colour'"),

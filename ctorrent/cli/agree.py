@@ -1,0 +1,49 @@
+"""The question before others may use a machine: five lines, and a yes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from ctorrent.cli import show
+
+
+def tell(lines: Sequence[tuple[str, str]], more: Sequence[str], to_stderr: bool) -> None:
+    """What others may use; first, what of it is more than was agreed to before."""
+    console = show.stderr() if to_stderr else show.stdout()
+    if more:
+        console.print(show.plain(f"This shares more than you agreed to before: {'; '.join(more)}.", "bold yellow"), soft_wrap=True)
+    width = max(len(name) for name, _ in lines) + 2
+    for name, words in lines:
+        console.print(show.plain(f"{name:<{width}}", "bold"), show.plain(words), sep="", soft_wrap=True)
+
+
+def ask() -> None:
+    """Wait for a yes. Anything else, an end of input too, ends the command: nothing was started."""
+    try:
+        while True:
+            said = input("Share this? [yes/no] ").strip().lower()
+            if said in ("y", "yes"):
+                return
+            if said in ("n", "no"):
+                break
+            print("Please say yes or no.")
+    except EOFError:
+        print()
+    except KeyboardInterrupt:
+        print()
+        _not_started()
+        raise typer.Exit(130) from None
+    _not_started()
+    raise typer.Exit(1)
+
+
+def _not_started() -> None:
+    print("Nothing was started. To use others' machines and share nothing: ctorrent node --no-work")
+
+
+def a_person_is_there() -> bool:
+    """Can a question be asked and an answer be typed?"""
+    return sys.stdin.isatty() and sys.stdout.isatty()
