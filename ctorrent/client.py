@@ -112,6 +112,11 @@ class Net:
         full = pathlib.Path(path).expanduser().absolute()
         return str(self._call("submit", os.fspath(full), _read(full) if text is None else text, options or {}))
 
+    def rehearse(self, path: str | os.PathLike[str], text: str | None = None, options: Plain | None = None) -> Plain:
+        """Run the smallest block on the node's own machine, and say what the job will take: status.Rehearsal."""
+        full = pathlib.Path(path).expanduser().absolute()
+        return self._map("rehearse", os.fspath(full), _read(full) if text is None else text, options or {})
+
     def jobs(self) -> list[Plain]:
         return self._rows("jobs")
 

@@ -25,6 +25,12 @@ class Door(Protocol):
         options: {"replicas": int, "ring": text, "work": bool …} override the file's fields.
         """
 
+    async def rehearse(self, path: str, text: str, options: Plain) -> Plain:
+        """Run a job's smallest block here and say what the job will take; nobody hears of it: status.Rehearsal.
+
+        options: as for submit; "rehearsal": False runs nothing.
+        """
+
     async def jobs(self) -> list[Plain]:
         """All jobs this node requested, newest first: status.JobStatus."""
 

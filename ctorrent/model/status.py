@@ -118,6 +118,39 @@ class Timeline(TypedDict):
     failures: list[list[object]]  # [index, why] of the first blocks that failed
 
 
+class Cost(TypedDict):
+    """What a job will take, as market/estimate.py reckons."""
+
+    machines: int  # that may take part, this one included
+    owners: int
+    replicas: int
+    seconds: float
+    speedup: float  # beside this machine alone on all its cores, each block once
+    credits: float
+
+
+class Rehearsal(TypedDict):
+    """A job's smallest block, run on this machine before anybody hears of the job."""
+
+    name: str
+    state: str  # "ran", "long": it was stopped at the limit; "failed"; "skipped": it cannot run here, or was not to
+    why: str  # of "long" and "skipped", in words
+    failure: NotRequired[dict[str, str]]  # kind, type, text
+    hint: str  # what to do about a failure
+    log: str  # what the block printed, its end
+    index: int  # of the block
+    params: bytes  # likewise
+    block_s: float  # at least, of "long"; 0 where it did not run
+    start_s: float  # of a process until its first block begins
+    wavers: str  # how two runs of it differ
+    blocks: int  # of the job
+    replicas: int
+    owners: int  # that may take part
+    lacks: str  # for whom it will wait: fewer owners than replicas
+    cost: Cost | None  # None: nobody knows
+    single: Cost | None  # with one replica, where more are asked for
+
+
 class BlockRow(TypedDict):
     index: int
     seed: int

@@ -15,6 +15,7 @@ from ctorrent.node import plain, records
 from ctorrent.node.drain import Drain
 from ctorrent.node.gate import Gate
 from ctorrent.node.people import People
+from ctorrent.node.rehearsal import Rehearsals
 from ctorrent.node.requester import Requester
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.settings import Settings
@@ -35,6 +36,7 @@ class Doorway:
         self._settings, self._world, self._people, self._gate = settings, world, people, gate
         self._scribe, self._requester, self._share = scribe, requester, share
         self._add_environment, self._stop = add_environment, stop
+        self._rehearsals = Rehearsals(world, people, share, requester.submission, requester.selfrun)
         self._drain = drain
 
     # -- this node ----------------------------------------------------------------------------------------------------
@@ -75,6 +77,9 @@ class Doorway:
 
     async def submit(self, path: str, text: str, options: Plain) -> str:
         return await self._requester.submit(Path(path), text, options)
+
+    async def rehearse(self, path: str, text: str, options: Plain) -> Plain:
+        return dict(await self._rehearsals.rehearse(Path(path), text, options))
 
     async def jobs(self) -> list[Plain]:
         return [dict(status) for status in self._requester.statuses()]

@@ -19,6 +19,23 @@ from ctorrent.wire import codec
 OPEN_STATES = ("waiting", "running", "paused")
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a rehearsal measured and made of it, in seconds: until the job itself has shown better. Not journalled."""
+
+    block_s: float = 0.0  # one block, once its process runs
+    start_s: float = 0.0  # a process until its first block begins: imports
+    job_s: float = 0.0  # the whole job; 0: nobody knows
+
+
+def expected(options: dict[str, Any]) -> Expected:
+    """Of a submission's options; what is no time counts as not known."""
+    given = options.get("expected")
+    found = given if isinstance(given, dict) else {}
+    times = {name: found.get(name) for name in ("block_s", "start_s", "job_s")}
+    return Expected(**{n: float(t) for n, t in times.items() if isinstance(t, int | float) and 0 <= t < 1e9})
+
+
 @dataclass(slots=True)
 class JobRecord:
     """One requested job. `state` as in status.JobStatus."""
@@ -36,6 +53,7 @@ class JobRecord:
     answer: bytes = b""  # blob of the reduced answer's canonical value; empty: there is none
     answer_error: str = ""  # why there is none
     own_work: bool = True  # this node's own worker may take part
+    expected: Expected = Expected()
 
     @property
     def id(self) -> JobId:

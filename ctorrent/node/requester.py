@@ -52,9 +52,9 @@ class Requester:
         rng: random.Random, hear_own: Callable[[bytes], None],
     ) -> None:  # fmt: skip
         self._settings, self._world, self._people = settings, world, people
-        self._seeder, self._scribe, self._selfrun, self._rng, self._hear_own = seeder, scribe, selfrun, rng, hear_own
+        self._seeder, self._scribe, self.selfrun, self._rng, self._hear_own = seeder, scribe, selfrun, rng, hear_own
         self._experience = Experience(world.journal)
-        self._submission = Submission(settings, world, people)
+        self.submission = Submission(settings, world, people)
         self._records: dict[JobId, JobRecord] = {}
         self._open: dict[JobId, Coordination] = {}
         self._guests = Admission(world, people, settings.sessions_max, self._busy)
@@ -95,7 +95,7 @@ class Requester:
 
     async def submit(self, path: Path, text: str, options: dict[str, Any]) -> str:
         """Plan, sign, journal, and start. Raises JobFileError before anything is announced."""
-        record = await self._submission.make(path, text, options)
+        record = await self.submission.make(path, text, options)
         self._records[record.id] = record
         assert self._nursery is not None
         self._nursery.start_soon(self._coordinate, record)
@@ -105,7 +105,7 @@ class Requester:
 
     async def _coordinate(self, record: JobRecord) -> None:
         coordination = Coordination(
-            self._world, self._people, self._scribe, self._seeder, record, self._selfrun, self._experience, self._rng
+            self._world, self._people, self._scribe, self._seeder, record, self.selfrun, self._experience, self._rng
         )
         if record.own_work:
             coordination.tender.hear_own = self._hear_own
@@ -133,7 +133,7 @@ class Requester:
         """Reduce what settled into the answer."""
         try:
             values = await self._values(record)
-            answer = await reduce_answer(record, values, self._selfrun)
+            answer = await reduce_answer(record, values, self.selfrun)
             record.answer = await self._world.blobs.put(answer)
             self._world.blobs.pin(Digest(record.answer), f"job {record.name}")
         except (CTorrentError, KeyError) as error:

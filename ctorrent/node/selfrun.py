@@ -1,4 +1,4 @@
-"""The requester's own machine as a witness: blocks run twice, alone; the user's reducer; nothing that was agreed on.
+"""The requester's own machine as a witness: blocks run twice, alone; rehearsals; the user's reducer; nothing agreed on.
 
 A coordinator must not blame a worker before it has seen its own machine agree with itself (evidence before blame).
 """
@@ -15,19 +15,19 @@ from ctorrent.model.ids import OwnerId, show_job
 from ctorrent.model.job import Program, ProgramKind, SignedManifest
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.result import Outcome
-from ctorrent.node.engagement import CODE_BYTES_MAX
+from ctorrent.node.cells import Cells
 from ctorrent.node.jobbook import JobRecord
 from ctorrent.node.share import Share
 from ctorrent.node.world import World
-from ctorrent.ports import BlockInput, Cell, CellSpec
+from ctorrent.ports import BlockInput, Cell
 from ctorrent.verify import words as q
 
 
 class SelfRun:
     """Cells of this node for its own jobs' checks: one at a time, opened for the purpose and closed again."""
 
-    def __init__(self, world: World, share: Share) -> None:
-        self._world, self._share = world, share
+    def __init__(self, world: World, share: Share, cells: Cells) -> None:
+        self._world, self._share, self._cells = world, share, cells
         self._one = trio.Semaphore(1)
 
     async def check(self, record: JobRecord, index: int, owner: OwnerId) -> q.SelfChecked | q.SelfCheckFailed:
@@ -44,6 +44,25 @@ class SelfRun:
         except (CTorrentError, KeyError) as error:
             return q.SelfCheckFailed(index, str(error))
         return q.SelfChecked(index, self._world.node, owner, environment.fingerprint, (first.output(), second.output()))
+
+    async def rehearse(self, record: JobRecord, limit_s: float) -> list[Outcome]:
+        """Its first block, alone; where there is time, twice more in one process: that tells a start from a block.
+
+        Raises LocalError where it cannot run here, in words.
+        """
+        limits = record.job.manifest.limits
+        job = replace(record.job, manifest=replace(record.job.manifest, limits=replace(limits, block_s=min(limit_s, limits.block_s))))
+        environment = self._environment(job)
+        async with self._one:
+            cell = await self._open(job, environment)
+            try:
+                block = self._input(record, 0)
+                outcomes = await cell.run([block])
+                if outcomes[0].failure is None and 3 * outcomes[0].usage.wall_s <= limit_s:
+                    outcomes += await cell.run([block, block])
+            finally:
+                await _close(cell)
+        return outcomes
 
     async def reduce(self, record: JobRecord, entry: str, values: Sequence[bytes]) -> Outcome:
         """The user's reducer over canonical values, in the sandbox. Raises LocalError where it cannot run here."""
@@ -64,13 +83,7 @@ class SelfRun:
         raise LocalError(f"this node cannot run the job itself: it {reasons}")
 
     async def _open(self, job: SignedManifest, environment: EnvironmentInfo, program: Program | None = None) -> Cell:
-        manifest = job.manifest
-        bundle = await self._world.blobs.get(manifest.program.code, CODE_BYTES_MAX)
-        spec = CellSpec(
-            job=f"{show_job(job.id)}-check", program=program or manifest.program, code=bundle, environment=environment,
-            needs=manifest.needs, limits=manifest.limits, hash_seed=manifest.seed & 0xFFFFFFFF, slots=1,
-        )  # fmt: skip
-        return await self._world.sandbox.open(spec)
+        return await self._cells.open(job, environment, f"{show_job(job.id)}-check", program)
 
     def _input(self, record: JobRecord, index: int) -> BlockInput:
         block = record.blocks[index]

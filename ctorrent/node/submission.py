@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from ctorrent import canon
 from ctorrent.errors import JobFileError, LocalError
-from ctorrent.model.block import Block, InputRef
+from ctorrent.model.block import Block, InputRef, block_seed
 from ctorrent.model.ids import Digest, JobId, Ring, RingKind
 from ctorrent.model.job import Amendment, AmendmentKind, Manifest, SignedManifest
-from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.diskfolder import DiskFolder
+from ctorrent.node.jobbook import JobRecord, expected
+from ctorrent.node.packing import pack
 from ctorrent.node.people import People
 from ctorrent.node.records import block_puts
 from ctorrent.node.settings import Settings
 from ctorrent.node.world import World
-from ctorrent.plan.blocks import Draft, draft_blocks
-from ctorrent.plan.code import bundle
+from ctorrent.plan import codemap
+from ctorrent.plan.blocks import Draft, Piece, draft_blocks
+from ctorrent.plan.code import listed
+from ctorrent.plan.codemap import CodeMap
 from ctorrent.plan.jobfile import JobFile, override, parse_jobfile
 from ctorrent.plan.manifest import Circumstances, draft_manifest
+from ctorrent.plan.outputs import OutputNames
 from ctorrent.seal import digest, merkle_root
 from ctorrent.wire import codec
 
@@ -29,31 +35,14 @@ PARSE_INLINE = 16 << 10  # characters: 0.1 s
 BREATHE_EVERY = 256  # blocks planned before other tasks run: ~10 ms
 
 
-class DiskFolder:
-    """plan.folder.Folder on this disk, below one folder."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A job file that was read, and what travels with it."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def size(self, path: str) -> int | None:
-        found = self._root / path
-        return found.stat().st_size if found.is_file() else None
-
-    def read(self, path: str, offset: int = 0, size: int = -1) -> bytes:
-        try:
-            with (self._root / path).open("rb") as file:
-                file.seek(offset)
-                return file.read(size)
-        except OSError as error:
-            raise LocalError(f"{self._root / path} cannot be read: {error.strerror}") from None
-
-    def glob(self, pattern: str) -> list[tuple[str, int]]:
-        if pattern.startswith("/"):
-            raise LocalError(f"{pattern} is absolute", "Patterns are relative to the job file's folder.")
-        return [(str(p.relative_to(self._root)), p.stat().st_size) for p in self._root.glob(pattern) if p.is_file()]
-
-    def path(self, path: str) -> str:
-        return str(self._root / path)
+    job: JobFile
+    folder: DiskFolder
+    files: CodeMap
+    record: JobRecord  # without blocks
 
 
 class Submission:
@@ -64,29 +53,58 @@ class Submission:
 
     async def make(self, path: Path, text: str, options: dict[str, Any]) -> JobRecord:
         """Plan, store what blocks read, sign, journal. Raises JobFileError or LocalError."""
+        plan = await self._plan(path, text, options)
+        record = plan.record
+        record.blocks = await self._blocks(plan.job, plan.folder, record.job.manifest)
+        record.expected = expected(options)
+        record.digest_blocks()
+        code = record.job.manifest.program.code
+        self._world.blobs.pin(code, f"job {record.name}")
+        await self._world.blobs.flush([code, *plan.files.large()])
+        await self._keep(record)
+        return record
+
+    async def sample(self, path: Path, text: str, options: dict[str, Any]) -> tuple[JobRecord, int]:
+        """The job with its smallest block alone, never journalled: to be rehearsed. -> that, and how many blocks it has."""
+        plan = await self._plan(path, text, options)
+        smallest: Draft | None = None
+        count, least = 0, (0, 0)
+        for draft in draft_blocks(plan.job, plan.folder):
+            size = (sum(len(piece.head) + piece.size_bytes for piece in draft.pieces), len(draft.params))
+            if smallest is None or size < least:
+                smallest, least = draft, size
+            count += 1
+            if count % BREATHE_EVERY == 0:
+                await trio.lowlevel.checkpoint()
+        if smallest is None:
+            raise _no_blocks()
+        if plan.job.outputs:
+            _name(OutputNames(plan.job), smallest, plan.record.job.manifest.seed)
+        inputs = tuple([await self._input(plan.folder, piece) for piece in smallest.pieces])
+        plan.record.blocks = [smallest.block(plan.record.job.manifest.seed, inputs)]
+        return plan.record, count
+
+    async def _plan(self, path: Path, text: str, options: dict[str, Any]) -> _Plan:
+        """All but the blocks: read, checked, stored and signed."""
         job = override(await self._parsed(text, path.name), options)
         if not job.name:
             job = replace(job, name=path.stem if path.stem != "job" else path.parent.name)
         folder = DiskFolder(path.parent)
-        code = await self._world.blobs.put(bundle(job, folder))
+        files = await self._files(job, folder)
+        code = await self._world.blobs.put(codemap.encode(files))
         draw_secret = self._world.clock.random_bytes(32)
         given = Circumstances(
-            requester=self._world.node, ring=self._ring(job), code=code, nonce=self._world.clock.random_bytes(16),
+            requester=self._world.node, ring=self._ring(job), code=code, files_bytes=files.large_bytes(), nonce=self._world.clock.random_bytes(16),
             seed=int.from_bytes(self._world.clock.random_bytes(8), "big"),
             draw_hash=_draw_hash(draw_secret), issued_unix_s=self._world.clock.unix(),
         )  # fmt: skip
         manifest = draft_manifest(job, given)
         signed = self._sign(manifest)
-        blocks = await self._blocks(job, folder, manifest)
         record = JobRecord(
-            signed, draw_secret, self._world.clock.random_bytes(32), self._world.clock.unix(), blocks=blocks,
+            signed, draw_secret, self._world.clock.random_bytes(32), self._world.clock.unix(),
             own_work=options.get("work") is not False,
         )  # fmt: skip
-        record.digest_blocks()
-        self._world.blobs.pin(code, f"job {record.name}")
-        await self._world.blobs.flush([code])
-        await self._keep(record)
-        return record
+        return _Plan(job, folder, files, record)
 
     @staticmethod
     async def _parsed(text: str, name: str) -> JobFile:
@@ -94,6 +112,11 @@ class Submission:
         if len(text) <= PARSE_INLINE:
             return parse_jobfile(text, name)
         return await trio.to_thread.run_sync(parse_jobfile, text, name)
+
+    async def _files(self, job: JobFile, folder: DiskFolder) -> CodeMap:
+        """What travels with the job, stored. Folders may be large, and on a slow disk: they are looked through in a thread."""
+        sizes = await trio.to_thread.run_sync(listed, job, folder) if job.files else listed(job, folder)
+        return await pack(self._world.blobs, folder, sizes, "input")
 
     def _sign(self, manifest: Manifest) -> SignedManifest:
         sealed = codec.seal_manifest(manifest, self._world.keys.node)
@@ -109,13 +132,19 @@ class Submission:
     async def _blocks(self, job: JobFile, folder: DiskFolder, manifest: Manifest) -> list[Block]:
         blocks: list[Block] = []
         drafts: Iterator[Draft] = draft_blocks(job, folder)
+        names = OutputNames(job)
+        pieces: tuple[Piece, ...] = ()
+        inputs: tuple[InputRef, ...] = ()
         for draft in drafts:
-            inputs = tuple([await self._input(folder, piece) for piece in draft.pieces])
+            if job.outputs:
+                _name(names, draft, manifest.seed)
+            if draft.pieces != pieces:  # the runs of one part read the same bytes: they are stored once
+                pieces, inputs = draft.pieces, tuple([await self._input(folder, piece) for piece in draft.pieces])
             blocks.append(draft.block(manifest.seed, inputs))
             if draft.index % BREATHE_EVERY == 0:
                 await trio.lowlevel.checkpoint()
         if not blocks:
-            raise JobFileError("the job has no blocks", "Say what there is to do: blocks: {count: 10}.")
+            raise _no_blocks()
         return blocks
 
     async def _input(self, folder: DiskFolder, piece: Any) -> InputRef:
@@ -141,5 +170,15 @@ class Submission:
         return Ring(RingKind.SWARM, others[0] if others else self._world.owner)
 
 
+def _name(names: OutputNames, draft: Draft, job_seed: int) -> None:
+    """Raises JobFileError unless what this block makes can be called as `outputs` says, and no other block's is."""
+    params = canon.decode(draft.params)
+    names.add(draft.index, block_seed(job_seed, draft.index), params, draft.pieces[0].name if draft.pieces else "")
+
+
 def _draw_hash(secret: bytes) -> Digest:
     return Digest(digest("ctorrent/draw/1", secret))
+
+
+def _no_blocks() -> JobFileError:
+    return JobFileError("the job has no blocks", "Say what there is to do: blocks: {count: 10}.")

@@ -51,6 +51,15 @@ def report(**changes: Any) -> Plain:
     }  # fmt: skip
 
 
+def rehearsal(**changes: Any) -> Plain:
+    cost = {"machines": 4, "owners": 4, "replicas": 2, "seconds": 360.0, "speedup": 1.9, "credits": 0.0}
+    return {
+        "name": "digits", "state": "ran", "why": "", "hint": "", "log": "", "index": 0, "params": canon.encode({"C": 0, "gamma": 0.5}),
+        "block_s": 0.25, "start_s": 0.1, "wavers": "", "blocks": 12, "replicas": 2, "owners": 4, "lacks": "", "cost": cost,
+        "single": {**cost, "replicas": 1, "seconds": 180.0, "speedup": 3.7}, **changes,
+    }  # fmt: skip
+
+
 class SmallDoor:
     """Knows the jobs "abcdefgh" (settled) and "runaaaaa" (runs until `finish`); keeps what it was asked to do."""
 
@@ -65,6 +74,8 @@ class SmallDoor:
         self.end = job_status("abcdefgh", "settled", report=report())
         self.found_answer: Plain = {"value": canon.encode({"C": 10, "gamma": 0.001, "accuracy": 0.97})}
         self.row_bytes = 0
+        self.rehearsed: list[tuple[Any, ...]] = []
+        self.rehearsal = rehearsal()
 
     async def status(self) -> Plain:
         return {
@@ -78,6 +89,12 @@ class SmallDoor:
         if "nonsense" in text:
             raise JobFileError("job.yaml:1: nonsense: there is no such field.", "Fields: python, command, blocks …")
         return "abcdefgh"
+
+    async def rehearse(self, path: str, text: str, options: Plain) -> Plain:
+        self.rehearsed.append((path, text, options))
+        if "nonsense" in text:
+            raise JobFileError("job.yaml:1: nonsense: there is no such field.", "Fields: python, command, blocks …")
+        return self.rehearsal
 
     async def jobs(self) -> list[Plain]:
         return [self.end, job_status("runaaaaa", "running", settled=3, running=4, waiting=5, eta_s=61.0)]

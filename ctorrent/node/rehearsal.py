@@ -1,0 +1,183 @@
+"""A job before it is announced: its smallest block in this machine's own sandbox, and what the whole will take.
+
+Nothing is signed for others, announced or journalled here. What the program does wrong shows in seconds, with its own
+traceback; what it took makes the estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctorrent.errors import LocalError
+from ctorrent.market.estimate import Estimate, Machine, Work, estimate
+from ctorrent.market.price import Prices
+from ctorrent.model.ids import RingKind
+from ctorrent.model.job import Isolation
+from ctorrent.model.result import Failure, FailureKind, Outcome
+from ctorrent.model.status import Cost, Rehearsal
+from ctorrent.node import plain
+from ctorrent.node.admission import network_of
+from ctorrent.node.advice import advice
+from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.people import People
+from ctorrent.node.selfrun import SelfRun
+from ctorrent.node.share import Share
+from ctorrent.node.submission import Submission
+from ctorrent.node.tender import lacking
+from ctorrent.node.world import World
+from ctorrent.verify.compare import Different, same
+
+LIMIT_S = 10.0  # a person waits for it
+LOG_CHARS = 4000  # of what the block printed: its end
+NODES_MAX = 1000  # made for a job on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one block did here. state: as in status.Rehearsal."""
+
+    state: str
+    why: str = ""
+    failure: Failure | None = None
+    log: bytes = b""
+    block_s: float = 0.0
+    start_s: float = 0.0
+    wavers: str = ""
+
+
+class Rehearsals:
+    """Rehearses jobs of this node, and says what they will take."""
+
+    def __init__(self, world: World, people: People, share: Share, submission: Submission, selfrun: SelfRun) -> None:
+        self._world, self._people, self._share = world, people, share
+        self._submission, self._selfrun = submission, selfrun
+
+    async def rehearse(self, path: Path, text: str, options: dict[str, Any]) -> Rehearsal:
+        """options: as of a submission; "rehearsal": False looks at the job and runs nothing; "nodes": how many of its own
+
+        on this machine it will get. Raises JobFileError or LocalError as a submission does.
+        """
+        record, blocks = await self._submission.sample(path, text, options)
+        if options.get("rehearsal") is False:
+            measured = Measured("skipped", "as asked")
+        else:
+            measured = await self._measured(record)
+        manifest, block = record.job.manifest, record.blocks[0]
+        machines = self._machines(record, options)
+        owners = len({machine.owner for machine in machines if machine.slots})
+        wanted = manifest.verify.replicas
+        work = Work(blocks, measured.block_s, measured.start_s, max(1, manifest.needs.cpu), manifest.coalesce)
+        cores, known = self._world.hardware.cores, measured.block_s > 0
+        found = Rehearsal(
+            name=manifest.name, state=measured.state, why=measured.why, hint="", log=_end_of(measured.log), index=block.index,
+            params=block.params, block_s=measured.block_s, start_s=measured.start_s, wavers=measured.wavers, blocks=blocks,
+            replicas=wanted, owners=owners, lacks="" if owners >= wanted else lacking(wanted, owners, bool(machines and machines[0].here)),
+            cost=_cost(estimate(work, machines, cores, wanted)) if known else None,
+            single=_cost(estimate(work, machines, cores, 1)) if known and wanted > 1 else None,
+        )  # fmt: skip
+        if measured.failure is not None:
+            failure = measured.failure
+            found["failure"] = {"kind": failure.kind.name.lower(), "type": failure.type, "text": failure.text}
+            found["hint"] = advice(failure, manifest)
+        return found
+
+    async def _measured(self, record: JobRecord) -> Measured:
+        manifest = record.job.manifest
+        if manifest.needs.gpu:
+            return Measured("skipped", "it needs a GPU, and GPUs are lent to jobs as a whole")
+        if self._world.sandbox.level is Isolation.NONE:
+            return Measured("skipped", self._world.sandbox.gaps[0])
+        try:
+            outcomes = await self._selfrun.rehearse(record, LIMIT_S)
+        except LocalError as error:
+            return Measured("skipped", error.message)
+        failure = next((outcome.failure for outcome in outcomes if outcome.failure is not None), None)
+        if failure is None:
+            return _timed(outcomes, self._differ(record, outcomes))
+        if failure.kind is FailureKind.TIME and manifest.limits.block_s > LIMIT_S:
+            return Measured("long", f"its block takes more than {LIMIT_S:g} s", block_s=LIMIT_S, log=outcomes[0].log)
+        return Measured("failed", failure=failure, log=outcomes[-1].log)
+
+    def _differ(self, record: JobRecord, outcomes: Sequence[Outcome]) -> str:
+        """How two runs of one block differ, in words; "" where they do not."""
+        for other in outcomes[1:]:
+            found = same(outcomes[0].output(), other.output(), record.job.manifest.verify)
+            if isinstance(found, Different):
+                return found.words
+        return ""
+
+    # -- who is there -------------------------------------------------------------------------------------------------
+
+    def _machines(self, record: JobRecord, options: dict[str, Any]) -> list[Machine]:
+        """This one first. Those that are made for the job are all like it."""
+        world, needs = self._world, record.job.manifest.needs
+        slots = self._share.slots_for(needs) if self._share.slots and world.sandbox.level is not Isolation.NONE else 0
+        mine = Machine(world.owner, slots, gflops=self._share.speed_gflops, here=True)
+        made = options.get("nodes")
+        if isinstance(made, int) and made > 0:
+            return [Machine(f"node {n}", slots, gflops=mine.gflops, here=True) for n in range(min(made, NODES_MAX))]
+        own = [mine] if slots and options.get("work") is not False else []
+        return own + [machine for machine in self._others(record) if machine.slots]
+
+    def _others(self, record: JobRecord) -> list[Machine]:
+        """Connected peers that may see the job, as they offered themselves when they were met."""
+        world, people, manifest = self._world, self._people, record.job.manifest
+        found = []
+        here = {address.split("/")[2] for address in world.directory.addresses() if address.count("/") > 2}
+        for contact in world.directory.contacts():
+            offer = plain.decode_offer(people.offers.get(contact.node, b""))
+            known = people.known.get(contact.node)
+            friend = known is not None and people.is_friend(known.owner)
+            if not contact.connected or not (friend or manifest.ring.kind is not RingKind.FRIENDS):
+                continue
+            if _level(offer) < manifest.needs.isolation.value:
+                continue
+            owner = known.owner if known is not None and known.owner else f"net_{network_of(world, contact.node)}"
+            near = contact.seen_at.startswith("127.") or contact.seen_at == "::1" or contact.seen_at in here
+            price = 0.0 if friend else float(offer.get("price") or Prices().core_hour)
+            gflops = _number(offer, "gflops_per_slot")
+            speed = gflops / self._share.speed_gflops if gflops and self._share.speed_gflops else 1.0
+            found.append(Machine(owner, _slots(offer, record), max(0.01, speed), price, gflops, near))
+        return found
+
+
+def _timed(outcomes: Sequence[Outcome], wavers: str) -> Measured:
+    """The last run of a process had its imports done; where there was one run, nothing tells them apart."""
+    times = [outcome.usage.wall_s for outcome in outcomes]
+    start_s = max(0.0, times[1] - times[-1]) if len(times) > 2 else 0.0
+    return Measured("ran", block_s=max(1e-5, times[-1]), start_s=start_s, wavers=wavers, log=outcomes[0].log)
+
+
+def _number(offer: dict[str, Any], name: str) -> float:
+    """A stranger's word: a number above nothing, or 0."""
+    value = offer.get(name)
+    return float(value) if isinstance(value, int | float) and 0 < value < 1e15 else 0.0
+
+
+def _slots(offer: dict[str, Any], record: JobRecord) -> int:
+    needs = record.job.manifest.needs
+    if needs.gpu:
+        return int(min(_number(offer, "gpus_free") // needs.gpu, 64))
+    by_memory = _number(offer, "memory_bytes") // max(1, needs.memory_bytes)
+    return int(min(_number(offer, "slots") // max(1, needs.cpu), by_memory, 4096))
+
+
+def _level(offer: dict[str, Any]) -> int:
+    names = {level.name.lower(): level.value for level in Isolation}
+    return names.get(str(offer.get("isolation")), 0)
+
+
+def _cost(found: Estimate | None) -> Cost | None:
+    if found is None:
+        return None
+    return Cost(
+        machines=found.machines, owners=found.owners, replicas=found.replicas, seconds=found.seconds, speedup=found.speedup,
+        credits=found.credits,
+    )  # fmt: skip
+
+
+def _end_of(log: bytes) -> str:
+    return log.decode(errors="replace")[-LOG_CHARS:]
