@@ -73,10 +73,17 @@ def _grid(spot: Spot, python: bool) -> tuple[Source, int]:
     axes: dict[str, tuple[Any, ...]] = {}
     total = 1
     for name, axis in spot.value.items():
+        _few(total * _steps(axis), spot)  # before a million values are made
         axes[name] = _axis(axis, name)
         total *= len(axes[name])
         _few(total, spot)
     return Grid(axes), total
+
+
+def _steps(axis: Spot) -> int:
+    """How many values a range says that it has; 1 for anything else."""
+    steps = axis.value.get("steps") if isinstance(axis.value, dict) else None
+    return steps.value if steps is not None and isinstance(steps.value, int) else 1
 
 
 def _axis(axis: Spot, name: str) -> tuple[Any, ...]:

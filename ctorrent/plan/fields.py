@@ -194,7 +194,7 @@ FIELDS = {
 }  # fmt: skip
 # Where a field belongs that is often put at the top.
 HOMES = {
-    **{name: home for home, fields in (("needs", NEEDS), ("verify", VERIFY), ("limits", LIMITS)) for name in fields if name not in FIELDS},
+    **{name: home for home, fields in (("needs", NEEDS), ("verify", VERIFY), ("limits", LIMITS)) for name in fields if name not in FIELDS and name + "s" not in FIELDS},
     **dict.fromkeys((*(name for name in SOURCES if name not in FIELDS), "repeat"), "blocks"),
 }
 

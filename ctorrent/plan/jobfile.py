@@ -22,6 +22,7 @@ from ctorrent.plan.kinds import entries_of
 from ctorrent.plan.source import Grid, Items, Source
 from ctorrent.plan.tree import Spot, parse
 
+LEAST = '{python: "file.py:function", blocks: {count: 10}}'
 _PACKAGES_CHARS_MAX = 1000  # they ride in an announcement of 2 KiB
 _ENVIRONMENT = ("python", "arch", "packages", "programs", "image")
 
@@ -62,7 +63,9 @@ def parse_jobfile(text: str, file: str = "job.yaml") -> JobFile:
     """Read and check a job file's text. `file`: its name, for errors. Raises JobFileError."""
     root = parse(text, file)
     if root.value is None:
-        raise root.wrong("is empty", 'The least is: {python: "file.py:function", blocks: {count: 10}}')
+        raise root.wrong("is empty", f"The least is: {LEAST}")
+    if not isinstance(root.value, dict):
+        raise root.wrong(f"must be a map of python, command, blocks and others, not {root.shown()}", f"The least is: {LEAST}")
     spots = entries_of(root, FIELDS, HOMES)
     kind = _program_kind(root, spots)
     read = {FIELDS[n].to: FIELDS[n].kind.read(s) for n, s in spots.items() if n not in ("blocks", "reduce")}

@@ -186,7 +186,7 @@ def entries_of(spot: Spot, known: Iterable[str], homes: Mapping[str, str] | None
     for name, entry in entries.items():
         if name not in names:
             home = (homes or {}).get(name)
-            near = f"it belongs into {home}: {home}: {{{name}: …}}" if home else nearest(name, names)
+            near = f"write {home}: {{{name}: …}}" if home else nearest(name, names)
             raise entry.wrong(f"is not a field{' here' if home else ''}; {near}")
     return entries
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLWarning
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from ctorrent.errors import JobFileError
+from ctorrent.plan.yaml_words import complaint, core
 
 TEXT_CHARS_MAX = 1 << 20  # ruamel reads 200,000 characters a second; longer lists belong into a file of their own
 SPOTS_MAX = 1 << 18  # more than a text of that length can hold; aliases of aliases of aliases would go on
 DEPTH_MAX = 32  # what canon takes, halved
 _TAG = "tag:yaml.org,2002:"
+_TAGS = ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")  # what ruamel may take a plain word for
+_FIELD_CHARS_MAX = 200  # of a field's name in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Spot:
     def wrong(self, what: str, hint: str = "") -> JobFileError:
         """The error to raise: where, which field, what would be right."""
         place = f"{self.file}:{self.line}: " if self.file else ""  # an option of the command line has no place
-        return JobFileError(place + (f"{self.field}: {what}" if self.field else what), hint)
+        field = self.field if len(self.field) <= _FIELD_CHARS_MAX else f"{self.field[:_FIELD_CHARS_MAX]}…"
+        return JobFileError(place + (f"{field}: {what}" if field else what), hint)
 
     def plain(self) -> Any:
         """The value without its spots."""
@@ -77,8 +82,10 @@ def parse(text: str, file: str) -> Spot:
             warnings.simplefilter("error", YAMLWarning)  # an anchor given twice: nobody can tell which is meant
             root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise JobFileError(f"{file}:{mark.line + 1 if mark else 1}: not YAML: {error.problem or error.context}") from None
+        raise _complained(error, file, text) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise JobFileError(f"{file}:{line}: not text: there is a character U+{error.character:04X}", "Remove it.") from None
     except (YAMLError, YAMLWarning) as error:
         raise JobFileError(f"{file}:1: not YAML: {str(error).strip().splitlines()[0]}") from None
     except RecursionError:
@@ -86,6 +93,14 @@ def parse(text: str, file: str) -> Spot:
     except (ValueError, AttributeError, TypeError) as error:  # ruamel's own slips on odd directives and tags
         raise JobFileError(f"{file}:1: not YAML: {error}") from None
     return _Grower(file).grow(root, "", 0) if root is not None else Spot(file, 1, "", None)
+
+
+def _complained(error: MarkedYAMLError, file: str, text: str) -> JobFileError:
+    words, hint = complaint(error.problem or error.context or "it cannot be read")
+    unclosed = error.problem == "found unexpected end of stream"  # noticed at the end; it began where the quote is
+    mark = (error.context_mark if unclosed else error.problem_mark) or error.context_mark
+    line = min(mark.line + 1, max(1, len(text.splitlines()))) if mark else 1
+    return JobFileError(f"{file}:{line}: {words}", hint)
 
 
 class _Grower:
@@ -99,7 +114,7 @@ class _Grower:
         self._left -= 1
         spot = Spot(self._file, node.start_mark.line + 1, field, None)
         if self._left < 0 or depth > DEPTH_MAX:
-            raise spot.wrong("too many values, or nested too deeply")
+            raise spot.wrong("too many values, or nested too deeply", "An alias (*name) counts as all that it stands for.")
         if not isinstance(node, ScalarNode) and str(node.tag) not in (f"{_TAG}map", f"{_TAG}seq"):
             raise spot.wrong(f"is of a kind ({node.tag}) that a job file does not take")
         if isinstance(node, MappingNode):
@@ -118,38 +133,24 @@ class _Grower:
                 raise here.wrong("a key must be text")
             name = key.value
             if name in grown:
-                raise here.wrong(f"{name} is there twice, first in line {grown[name].line}")
-            grown[name] = self.grow(value, f"{field}.{name}" if field else name, depth + 1)
+                raise here.wrong(f"{name} is there twice, first in line {grown[name].line}", "Keep one of them.")
+            if not name or (name == "<<" and not key.style):
+                what = "<< (merge) is not part of YAML 1.2" if name else "there is a value without a name"
+                raise here.wrong(what, "Write the fields out." if name else "Fields are written name: value.")
+            made = self.grow(value, f"{field}.{name}" if field else name, depth + 1)
+            grown[name] = replace(made, line=here.line) if made.value is None else made  # nothing is where its name is
         return grown
 
 
 def _scalar(node: ScalarNode, spot: Spot) -> Any:
+    """Text where it is quoted; else what YAML 1.2 makes of it, whatever a %YAML line says."""
     tag = str(node.tag).removeprefix(_TAG)
-    raw = node.value
+    raw: str = node.value
+    if tag not in _TAGS:
+        raise spot.wrong(f"{raw[:40]!r} is of a kind ({tag}) that a job file does not take", "Quote it to make it text.")
+    if node.style or (tag == "str" and not raw.startswith(("-.", "+."))):  # ruamel takes -.5 for text
+        return raw
     try:
-        match tag:
-            case "str":
-                return raw
-            case "int":
-                return _whole(raw)
-            case "float":
-                return _float(raw)
-            case "bool":
-                return raw.lower() == "true"
-            case "null":
-                return None
-            case "timestamp":
-                return raw
-    except ValueError:
-        pass
-    raise spot.wrong(f"{raw[:40]!r} is of a kind ({tag}) that a job file does not take", "Quote it to make it text.")
-
-
-def _whole(raw: str) -> int:
-    digits = raw.replace("_", "").lstrip("+")
-    return int(digits, 0) if digits.lstrip("-")[:2].lower() in ("0x", "0o", "0b") else int(digits)
-
-
-def _float(raw: str) -> float:
-    word = raw.replace("_", "").lower()
-    return float(word.replace(".inf", "inf").replace(".nan", "nan") if word.endswith((".inf", ".nan")) else word)
+        return core(raw)
+    except ValueError as error:
+        raise spot.wrong(f"{error}", "Quote it to make it text.") from None

@@ -28,5 +28,5 @@ def read_value(spot: Spot, name: str = "") -> Any:
     try:
         canon.encode(plain)
     except canon.CanonError as error:
-        raise spot.wrong(str(error).replace("result", "the value", 1)) from None
+        raise spot.wrong(str(error).replace("result", "the value", 1).replace("return it", "write it")) from None
     return plain
