@@ -6,7 +6,7 @@ docstring; anything else that leaves it is a bug of that room. Payloads are byte
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -136,6 +136,24 @@ class BlobStore(Protocol):
     def path(self, blob: Digest) -> str:
         """The file itself, to be read only. Raises KeyError when absent."""
 
+    async def check(self, blob: Digest) -> bool:
+        """Is it here and whole? Afterwards `path` answers at once."""
+        return False
+
+    async def lay_out(self, tree: Digest, small: Mapping[str, bytes], large: Mapping[str, Digest]) -> str:
+        """Make a folder of small files and of blobs, to be shown read-only. -> its path; the same one until it is cleared.
+
+        Raises KeyError when a blob is absent, LocalError for what the disk says. Not for the same tree twice at once.
+        """
+        return ""
+
+    async def clear(self, tree: Digest) -> None:
+        """Remove a folder that was laid out. Its blobs stay."""
+
+    def room_bytes(self) -> int:
+        """What could still be received: within the quota, when all that is not pinned was tidied away, and on the disk."""
+        return 0
+
     async def flush(self, blobs: Sequence[Digest]) -> None:
         """Return when these survive a loss of power. Absent ones are skipped."""
 
@@ -207,7 +225,7 @@ class CellSpec:
 
     job: str  # show_job(id), for labels and logs
     program: Program
-    code: bytes  # the code bundle: canonical map {relative path: bytes}
+    folder: str  # on this host, with the job's files; blocks see it read-only, as the folder they start in
     environment: EnvironmentInfo
     needs: Needs
     limits: Limits
@@ -230,7 +248,7 @@ class Cell(Protocol):
         """
 
     async def reduce(self, entry: str, values: Sequence[bytes]) -> Outcome:
-        """Call `file.py:function` of the code bundle once with the list of decoded values."""
+        """Call `file.py:function` of the job's files once with the list of decoded values."""
 
     async def aclose(self) -> None:
         """Kill what runs and remove every trace."""

@@ -24,17 +24,17 @@ from ctorrent.model.result import Committed, Failure, FailureKind, Outcome, Resu
 from ctorrent.model.session import Assign, HandBack, Output, Progress, Returned
 from ctorrent.model.trade import Assignment, No, NoReason
 from ctorrent.node import records
+from ctorrent.node.cells import Cells
 from ctorrent.node.lie import Liar
 from ctorrent.node.owed import Owed
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.session import Session
 from ctorrent.node.share import Share
 from ctorrent.node.world import World
-from ctorrent.ports import BlockInput, Cell, CellSpec, Put
+from ctorrent.ports import BlockInput, Cell, Put
 from ctorrent.seal import Sealed
 from ctorrent.wire import codec, names
 
-CODE_BYTES_MAX = 128 * MIB  # a job's code bundle is held in memory while its cell is made
 INPUT_BYTES_MAX = 4096 * MIB
 CREDIT_PER_SLOT = 3  # one runs, one has its inputs, one is under way
 CREDIT_SLACK = 16  # assignments above twice the credit: those revoked a moment ago still end
@@ -61,6 +61,7 @@ class Engagement:
         self,
         world: World,
         seeder: Seeder,
+        cells: Cells,
         job: SignedManifest,
         environment: EnvironmentInfo,
         share: Share,
@@ -74,7 +75,7 @@ class Engagement:
         self.over = trio.Event()
         self.gpus: tuple[str, ...] = ()
         self.slots = 1
-        self._world, self._seeder, self._share, self._liar = world, seeder, share, liar
+        self._world, self._seeder, self._cells, self._share, self._liar = world, seeder, cells, share, liar
         self._queue, self._waiting = trio.open_memory_channel[Unit](math.inf)  # `_scopes` is counted
         self._last_work = world.clock.now()
         self._scopes: dict[Digest, trio.CancelScope] = {}
@@ -199,15 +200,7 @@ class Engagement:
         scope.cancel()
 
     async def _open_cell(self) -> Cell:
-        program = self.job.manifest.program
-        await self._seeder.fetch(program.code, [self.job.manifest.requester], CODE_BYTES_MAX)
-        bundle = await self._world.blobs.get(program.code, CODE_BYTES_MAX)
-        manifest = self.job.manifest
-        spec = CellSpec(
-            job=show_job(self.id), program=program, code=bundle, environment=self.environment, needs=manifest.needs,
-            limits=manifest.limits, hash_seed=manifest.seed & 0xFFFFFFFF, gpus=self.gpus, slots=self.slots,
-        )  # fmt: skip
-        return await self._world.sandbox.open(spec)
+        return await self._cells.open(self.job, self.environment, show_job(self.id), None, self.gpus, self.slots)
 
     async def _serve(self, cell: Cell, unit: Unit, slots: trio.CapacityLimiter) -> None:
         """One unit, from its inputs to its result. Inputs of the next come while this one runs."""

@@ -25,6 +25,7 @@ from ctorrent.door import Plain
 from ctorrent.errors import LocalError
 from ctorrent.model.ids import NodeId, Ring, node_id, node_public, owner_id
 from ctorrent.node import plain, records
+from ctorrent.node.cells import Cells
 from ctorrent.node.clock import MachineClock
 from ctorrent.node.doorway import Doorway
 from ctorrent.node.drain import Drain
@@ -66,11 +67,12 @@ class Node:
         self.seeder = Seeder(world.blobs, world.streams, world.directory, world.node)
         self.scribe = Scribe(world, self.people, self.people.rings(settings.friends_only))
         self.share = Share(settings, world, self.people)
+        self.cells = Cells(world, self.seeder)
         self.requester = Requester(
-            settings, world, self.people, self.seeder, self.scribe, SelfRun(world, self.share), rng, self._hear_own
+            settings, world, self.people, self.seeder, self.scribe, SelfRun(world, self.share, self.cells), rng, self._hear_own
         )
         self.worker = Worker(
-            world, self.people, self.seeder, self.share, self.requester.serve, settings.testing_lie, rng
+            world, self.people, self.seeder, self.cells, self.share, self.requester.serve, settings.testing_lie, rng
         )
         self.drain = Drain(self.worker, settings.drain_s)
         self.gate = Gate(world, self.people)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from ctorrent.model.session import BlobHead, BlobRequest, Message
 from ctorrent.node.session import hang_up
 from ctorrent.ports import BlobStore, Channel, Directory, Streams
 from ctorrent.wire import codec, names
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = names.FRAME_BYTES_MAX // 2  # two chunks a frame limit: the second is read while the first is sent
 CHANNELS_A_PEER = 4  # fetches from one peer at once: more only share the same line
@@ -55,7 +58,7 @@ class Seeder:
 
     async def _answer(self, channel: Channel, request: BlobRequest) -> None:
         size = self._blobs.size(request.blob)
-        if size is None or not 0 <= request.offset <= size:
+        if size is None or request.offset < 0:
             await channel.send(codec.encode_message(BlobHead(-1)))
             return
         await channel.send(codec.encode_message(BlobHead(size)))
@@ -97,7 +100,7 @@ class Seeder:
             if source == self._node:
                 continue
             try:
-                await self._from(source, blob, limit)
+                await self._resumed(source, blob, limit)
                 return
             except Unavailable as error:
                 said.append(error.message)
@@ -106,10 +109,20 @@ class Seeder:
                 said.append(error.message)
         raise Unavailable(f"blob {blob.hex()[:12]} is not to be had: {'; '.join(said) or 'nobody has it'}")
 
-    async def _from(self, source: NodeId, blob: Digest, limit: int) -> None:
+    async def _resumed(self, source: NodeId, blob: Digest, limit: int) -> None:
+        """From where an earlier try ended; if that was damaged here meanwhile, from the start, and nobody is blamed."""
+        if begun := self._blobs.partial(blob):
+            try:
+                await self._from(source, blob, limit, begun)
+                return
+            except PeerError as error:
+                log.info("blob %s begins anew: %s", blob.hex()[:12], error.message)
+        await self._from(source, blob, limit, 0)
+
+    async def _from(self, source: NodeId, blob: Digest, limit: int, offset: int) -> None:
         line = self._lines.setdefault(source, _Line())
         async with line.limiter:
-            channel, head = await self._asked(line, source, blob)
+            channel, head = await self._asked(line, source, BlobRequest(blob, offset))
             whole = False
             try:
                 if not isinstance(head, BlobHead) or head.size_bytes > limit:
@@ -117,7 +130,9 @@ class Seeder:
                 if head.size_bytes < 0:
                     whole = True
                     raise Unavailable(f"{source} does not have it")
-                await self._blobs.receive(blob, head.size_bytes, self._chunks(channel, head.size_bytes))
+                if head.size_bytes < offset:
+                    raise Malformed(f"{source} has fewer bytes of it than came before")
+                await self._blobs.receive(blob, head.size_bytes, self._chunks(channel, head.size_bytes - offset), offset)
                 whole = True
             finally:
                 if whole:
@@ -126,14 +141,14 @@ class Seeder:
                     await hang_up(channel)
         await self._tidy()
 
-    async def _asked(self, line: _Line, source: NodeId, blob: Digest) -> tuple[Channel, Message]:
+    async def _asked(self, line: _Line, source: NodeId, request: BlobRequest) -> tuple[Channel, Message]:
         """A channel on which the blob was asked for, and what was answered first."""
         while True:
             kept = bool(line.free)
             channel = line.free.pop() if kept else await self._streams.open(source, names.BLOB)
             try:
                 with trio.fail_after(IDLE_S):
-                    await channel.send(codec.encode_message(BlobRequest(blob, 0)))
+                    await channel.send(codec.encode_message(request))
                     return channel, codec.decode_message(await channel.receive())
             except trio.TooSlowError:
                 await hang_up(channel)
@@ -152,9 +167,8 @@ class Seeder:
             for channel in self._lines.pop(old).free:
                 await hang_up(channel)
 
-    async def _chunks(self, channel: Channel, size: int) -> AsyncIterator[bytes]:
-        left = size
-        latest = trio.current_time() + IDLE_S + size / RATE_MIN_BYTES_S
+    async def _chunks(self, channel: Channel, left: int) -> AsyncIterator[bytes]:
+        latest = trio.current_time() + IDLE_S + left / RATE_MIN_BYTES_S
         while left:
             deadline = min(latest, trio.current_time() + IDLE_S)
             with trio.CancelScope(deadline=deadline) as scope:

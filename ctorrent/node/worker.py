@@ -33,6 +33,7 @@ from ctorrent.model.session import (
 )
 from ctorrent.model.trade import Announcement, Bid, No, NoReason
 from ctorrent.node import loopback
+from ctorrent.node.cells import Cells
 from ctorrent.node.engagement import CREDIT_PER_SLOT, Engagement
 from ctorrent.node.lie import Liar
 from ctorrent.node.owed import Owed
@@ -65,9 +66,9 @@ class Worker:
     """One per node that shares anything."""
 
     def __init__(
-        self, world: World, people: People, seeder: Seeder, share: Share, own: Handler, lie: float, rng: random.Random
+        self, world: World, people: People, seeder: Seeder, cells: Cells, share: Share, own: Handler, lie: float, rng: random.Random
     ) -> None:
-        self._world, self._people, self._seeder, self._share = world, people, seeder, share
+        self._world, self._people, self._seeder, self._cells, self._share = world, people, seeder, cells, share
         self._own, self._rng = own, rng
         self._liar = Liar(lie) if lie else None
         self._heard: dict[JobId, Announcement] = {}
@@ -231,7 +232,7 @@ class Worker:
             found = self._share.judge(job.manifest, line.session.identity)
             if not isinstance(found, EnvironmentInfo):
                 return NoThanks(job.id, found)
-            engagement = Engagement(self._world, self._seeder, job, found, self._share, self._liar)
+            engagement = Engagement(self._world, self._seeder, self._cells, job, found, self._share, self._liar)
         for amendment in message.amendments:
             engagement.amended(amendment)
         line.offered[job.id] = engagement

@@ -3,6 +3,7 @@
     <folder>/ab/abcdef…   a blob, mode 0444: a sandbox may read it under another uid (the data folder above is 0700)
     <folder>/partial/…    what has arrived of a blob so far
     <folder>/new/…        being written; emptied at start
+    <folder>/trees/…      jobs' files as folders (trees.py)
 
 Blobs can be fetched again, so they are not synced unless asked. A loss of power may therefore leave a file cut short:
 whatever was here before this process began is hashed once before its first use.
@@ -15,8 +16,9 @@ up once for the whole of it; a cancelled caller waits for their end.
 from __future__ import annotations
 
 import secrets
+import shutil
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -25,7 +27,7 @@ import trio
 
 from ctorrent.errors import LimitExceeded, LocalError, Malformed, Unavailable
 from ctorrent.model.ids import Digest
-from ctorrent.store import files
+from ctorrent.store import files, trees
 from ctorrent.store.folder import private_folder, sync_folder
 from ctorrent.store.shelf import Entry, Shelf
 
@@ -41,6 +43,7 @@ class BlobRules:
     slice_bytes: int = 256 << 10  # ~0.15 ms of hashing: what other tasks may wait for us
     partial_keep_s: float = 7 * 86400.0  # as long as a worker keeps an undelivered result
     partial_bytes_max: int = 2 << 30  # of unfinished blobs that nobody is receiving, beside the quota
+    disk_kept_bytes: int = 256 << 20  # left to the journal and to the owner, whatever the quota allows
     threads: int = 4  # disks gain nothing from more, and every one fights for the interpreter's lock
 
 
@@ -54,6 +57,7 @@ def _open(folder: Path, rules: BlobRules) -> Blobs:
         private_folder(part)
     try:
         files.clean(folder / "new", 0.0)
+        trees.remove(folder / "trees")
         files.clean(folder / "partial", rules.partial_keep_s)
         shelf = Shelf(rules.quota_bytes)
         for blob, size in files.listing(folder):
@@ -158,6 +162,23 @@ class Blobs:
             return False
         return True
 
+    async def lay_out(self, tree: Digest, small: Mapping[str, bytes], large: Mapping[str, Digest]) -> str:
+        """Make a folder of small files and of blobs, to be shown read-only. -> its path; the same one until it is cleared.
+
+        Raises KeyError when a blob is absent, LocalError for what the disk says.
+        """
+        target = self.folder / "trees" / tree.hex()
+        if not await trio.Path(target).is_dir():
+            for blob in large.values():
+                await self._sound(blob)
+            places = {path: self._place(blob) for path, blob in large.items()}
+            await trio.to_thread.run_sync(trees.lay_out, target, small, places, limiter=self._threads)
+        return str(target)
+
+    async def clear(self, tree: Digest) -> None:
+        """Remove a folder that was laid out. Its blobs stay."""
+        await trio.to_thread.run_sync(trees.remove, self.folder / "trees" / tree.hex(), limiter=self._threads)
+
     def pin(self, blob: Digest, reason: str) -> None:
         """Keep a blob, here already or not yet, until every reason for it is gone."""
         self._shelf.pin(blob, reason)
@@ -165,6 +186,11 @@ class Blobs:
     def unpin(self, blob: Digest, reason: str) -> None:
         """Take one reason away. Harmless when it was not there."""
         self._shelf.unpin(blob, reason)
+
+    def room_bytes(self) -> int:
+        """What could still be received: within the quota, when all that is not pinned was tidied away, and on the disk."""
+        disk = shutil.disk_usage(self.folder).free + self._shelf.loose()
+        return min(self._shelf.room(), max(0, disk - self._rules.disk_kept_bytes))
 
     def partial(self, blob: Digest) -> int:
         """Bytes of an unfinished `receive` that can be resumed from."""

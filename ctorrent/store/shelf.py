@@ -64,6 +64,14 @@ class Shelf:
         """Forget every pin, as a restart does."""
         self._pins.clear()
 
+    def room(self) -> int:
+        """Bytes that would fit if all that is not pinned went."""
+        return max(0, self.quota_bytes - self.used_bytes + self.loose())
+
+    def loose(self) -> int:
+        """Bytes of what is not pinned."""
+        return sum(self._entries[blob].size_bytes for blob in self._unpinned())
+
     def make_room(self, size_bytes: int) -> list[Digest]:
         """What must be deleted so that `size_bytes` more fit, oldest first. Raises LocalError when pins forbid it."""
         missing = self.used_bytes + size_bytes - self.quota_bytes

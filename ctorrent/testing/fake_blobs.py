@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import trio
@@ -62,6 +62,18 @@ class FakeBlobs:
     async def check(self, blob: Digest) -> bool:
         await trio.lowlevel.checkpoint()
         return self._shelf.find(blob) is not None
+
+    async def lay_out(self, tree: Digest, small: Mapping[str, bytes], large: Mapping[str, Digest]) -> str:
+        await trio.lowlevel.checkpoint()
+        for blob in large.values():
+            self._shelf.use(blob)
+        return str(Path("/trees") / tree.hex())
+
+    async def clear(self, tree: Digest) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def room_bytes(self) -> int:
+        return self._shelf.room()
 
     def pin(self, blob: Digest, reason: str) -> None:
         self._shelf.pin(blob, reason)
