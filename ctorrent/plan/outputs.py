@@ -41,16 +41,17 @@ class OutputNames:
         there = self._taken.setdefault(_folded(path), (what, index, path))
         if there[:2] == (what, index) or there[0] == what == _FOLDER:
             return
-        raise self._clash(path, index, there)
+        raise self._clash(path, what, index, there)
 
-    def _clash(self, path: str, index: int, there: tuple[int, int, str]) -> JobFileError:
-        first, second = sorted((there[1], index))
-        if there[2] != path:
+    def _clash(self, path: str, what: int, index: int, there: tuple[int, int, str]) -> JobFileError:
+        first, second = there[1], index
+        if what != there[0]:
+            file, folder = (first, second) if what == _FOLDER else (second, first)
+            words = f"block {file} would be called {path}, which is the folder of what block {folder} makes"
+        elif there[2] != path:
             words = f"blocks {first} and {second} get names that differ only in capitals, {there[2]} and {path}: some systems cannot hold both"
-        elif there[0] == _FILE:
-            words = f"blocks {first} and {second} would both be called {path}"
         else:
-            words = f"block {index} would be called {path}, which is a folder of block {there[1]}'s file"
+            words = f"blocks {first} and {second} would both be called {path}"
         return self._job.wrong("outputs", words, self._way_out())
 
     def _way_out(self) -> str:

@@ -24,8 +24,8 @@ def spread(first: Number, last: Number, steps: int, log: bool = False) -> tuple[
         raise ValueError("equal ratios need ends above 0")
     whole = isinstance(first, int) and isinstance(last, int)
     inner = _ratios(first, last, steps) if log else _distances(first, last, steps)
-    if whole and all(float(value).is_integer() for value in inner):
-        return (first, *(int(value) for value in inner), last)
+    if whole and all(isinstance(value, int) for value in inner):
+        return (first, *inner, last)
     return (float(first), *(float(value) for value in inner), float(last))
 
 
@@ -50,4 +50,5 @@ def _as_typed(value: Number) -> Fraction:
 def _ratios(first: Number, last: Number, steps: int) -> list[Number]:
     low, high = math.log(first), math.log(last)
     between = (math.exp(low + (high - low) * step / (steps - 1)) for step in range(1, steps - 1))
-    return [float(f"{value:.{_LOG_DIGITS - 1}e}") for value in between]
+    rounded = [float(f"{value:.{_LOG_DIGITS - 1}e}") for value in between]
+    return [int(value) if value.is_integer() and value < 10**_LOG_DIGITS else value for value in rounded]
