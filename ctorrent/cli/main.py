@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ctorrent.cli import jobs, ledger, machine, node, people, stop, submit
+from ctorrent.cli import config, jobs, ledger, machine, node, people, stop, submit
 from ctorrent.errors import CTorrentError, LocalError, Unsupported
 
 app = typer.Typer(
@@ -42,7 +42,7 @@ def _root(
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
-for _room in (node, stop, submit, jobs, people, ledger, machine):
+for _room in (node, stop, config, submit, jobs, people, ledger, machine):
     _room.register(app)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -32,6 +33,13 @@ def offline() -> ModuleType:
     from ctorrent.node import offline
 
     return offline
+
+
+def settings_rooms() -> ModuleType:
+    """The one file of settings, for `ctorrent config`. Through here likewise."""
+    from ctorrent.node import settings_edit
+
+    return settings_edit
 
 
 def _option(*names: str, panel: str, text: str, **more: Any) -> Any:
@@ -126,6 +134,7 @@ def _run(settings: Any, as_json: bool, ready_fd: int) -> None:
     open_log(settings, terminal=ready_fd < 0)
 
     def ready(status: Any) -> None:
+        logging.getLogger("ctorrent").info("node %s is up: process %d, version %s", status["node"], os.getpid(), status["version"])
         if ready_fd >= 0:
             detach_.tell_ready(ready_fd, dict(status))
         else:
@@ -133,6 +142,7 @@ def _run(settings: Any, as_json: bool, ready_fd: int) -> None:
 
     with suppress(KeyboardInterrupt):
         run_node(settings, ready=ready)
+    logging.getLogger("ctorrent").info("the node has stopped")
     if not as_json:
         show.stderr().print("Stopped.")
 
@@ -151,7 +161,7 @@ def _detach(settings: Any, as_json: bool) -> None:
     if as_json:
         show.print_json({**status, "pid": pid, "log": str(logs / "node.log")})
         return
-    announce(status, as_json, f"It runs in the background (process {pid}). Stop it: ctorrent stop. Its log: {logs / 'node.log'}")
+    announce(status, as_json, f"It runs in the background, as process {pid}. To stop it: ctorrent stop\nIts log: {logs / 'node.log'}")
 
 
 def _leave_with_parent() -> None:

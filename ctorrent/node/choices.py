@@ -104,8 +104,17 @@ def no_such(name: str, known: Sequence[str], where: str) -> LocalError:
     return LocalError(f"there is no setting {name!r:.60} ({where})", f"{hint}Settings are: {', '.join(sorted(known))}.")
 
 
+def size_text(count: int) -> str:
+    """A size as a person would write it: 20 GB, 512 MiB, 1234 B. parse_size() reads it back."""
+    for unit, step in (("T", 4), ("G", 3), ("M", 2), ("K", 1)):
+        for suffix, base in (("B", 1000), ("iB", 1024)):
+            if count and count % base**step == 0:
+                return f"{count // base**step} {unit}{suffix}"
+    return f"{count} B" if count < 10**6 else f"{count / 10**9:.3g} GB"
+
+
 def parse_size(text: str) -> int:
-    """Bytes of "4 GB", "512 MiB", "1e9", "0". Raises LocalError."""
+    """Bytes of "4 GB", "512 MiB", "1e9", "0 B". Raises LocalError."""
     word = text.strip().upper()
     digits = word.rstrip("KMGTIB ")
     unit = word[len(digits) :].strip()
