@@ -317,16 +317,16 @@ def decode_row(row: Plain) -> Plain:
 
 
 def flat_row(row: Plain) -> Plain:
-    """One level of columns. A value's field that is named as a parameter becomes "value.NAME"."""
+    """One level of columns. A value's field that is named as a parameter becomes "result.NAME"."""
     flat = {"index": row["index"], "state": row["state"], **row["params"]}
     value = row.get("value")
     if isinstance(value, dict):
         for key, inner in _leaves(value):
-            flat[f"value.{key}" if key in flat else key] = inner
+            flat[f"result.{key}" if key in flat else key] = inner
     elif value is not None:
-        flat["value.value" if "value" in flat else "value"] = value
+        flat["result.value" if "value" in flat else "value"] = value
     if row.get("failure"):
-        flat["failure"] = failure_words(row["failure"])
+        flat["error"] = failure_words(row["failure"])
     return flat
 
 

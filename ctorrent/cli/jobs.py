@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import sys
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctorrent.cli import show
 from ctorrent.cli.options import DataDir, JobName, Json, any_node, running, working_node
+from ctorrent.cli.results import results
 
 if TYPE_CHECKING:
     from ctorrent.client import Job
@@ -111,78 +108,6 @@ def _show_status(found: Plain) -> None:
         print_report(console, found)
     else:
         console.print(live.picture(found, 0.0, 0.0))
-
-
-class Format(str, Enum):  # noqa: UP042  typer shows a str Enum's values as choices
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-
-
-def results(
-    job: JobName,
-    form: Annotated[Format, typer.Option("--format", help="How to print them.")] = Format.TABLE,
-    limit: Annotated[int, typer.Option("--limit", help="Rows of a table; csv and json print all.", min=1)] = 100,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all rows here: .csv or .json.", show_default=False)] = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Print the rows of a job, or write them to a file, also while it runs."""
-    from ctorrent.cli.submit import check_output, write_rows
-
-    if output is not None:
-        check_output(output)
-    with any_node(data_dir) as net:
-        handle = net.attach(job)
-        if output is not None:
-            write_rows(handle, output)
-        elif as_json or form is Format.JSON:
-            show.print_json(list(handle.rows()))
-        elif form is Format.CSV:
-            write_csv(handle, sys.stdout)
-        else:
-            _print_rows(handle, limit)
-
-
-def write_csv(job: Job, file: TextIO) -> None:
-    """Two passes: the first finds the columns, since rows may differ; neither holds all values."""
-    from ctorrent.client import flat_row
-
-    columns = dict.fromkeys(name for row in job.rows() for name in flat_row(row))
-    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-    writer.writeheader()
-    for row in job.rows():
-        writer.writerow({name: _cell(value) for name, value in flat_row(row).items()})
-
-
-def _cell(value: Any) -> Any:
-    """Numbers and text as they are; what has parts as JSON."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    import json
-
-    return json.dumps(show.to_json(value), ensure_ascii=False)
-
-
-def _print_rows(job: Job, limit: int) -> None:
-    from itertools import islice
-
-    from ctorrent.client import flat_row
-
-    found = list(islice(job.rows(), limit + 1))
-    console = show.stdout()
-    if not found:
-        console.print(f"Job {job.name} has no rows yet.")
-        return
-    flat = [
-        {**flat_row(row), "agreed": f"{row['agreed']} of {len(row['workers'])}", "seconds": f"{row['seconds']:.3g}"} for row in found[:limit]
-    ]
-    columns = list(dict.fromkeys(name for row in flat for name in row))
-    columns.sort(key=lambda name: ("agreed", "seconds").index(name) if name in ("agreed", "seconds") else -1)
-    cells = [[show.state(row[name]) if name == "state" else show.value(row[name]) if name in row else "" for name in columns] for row in flat]
-    console.print(show.table(columns, cells, right=("index", "seconds")))
-    if len(found) > limit:
-        console.print(show.plain(f"Only the first {limit} rows: --limit shows more, --format csv all.", "dim"))
 
 
 def logs(

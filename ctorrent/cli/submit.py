@@ -13,6 +13,7 @@ import typer
 
 from ctorrent.cli import show
 from ctorrent.cli.options import DataDir, Json, working_node
+from ctorrent.cli.results import check_output, told, write_rows
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -36,7 +37,8 @@ def submit(
     ring: Annotated[str | None, typer.Option("--ring", help="Who may run it: friends, swarm or public.", show_default=False)] = None,
     no_work: Annotated[bool, typer.Option("--no-work", help="Leave the blocks to others: none runs here.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's name and come back at once.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all rows here: .csv or .json.", show_default=False)] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="DIR|FILE", help="Write all rows at its end: see ctorrent results --help.", show_default=False)] = None,
+    force: Annotated[bool, typer.Option("--force", help="With -o: replace files that are there.")] = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -52,10 +54,9 @@ def submit(
         raise LocalError(f"There is no job file {job_file}.", "Give the path of a YAML file; ctorrent job schema shows its fields.")
     if local and detach:
         raise LocalError("--local nodes end with this command, so --detach would end the job.", "Leave one of the two out.")
-    if output is not None:
-        check_output(output)
-        if detach:
-            raise LocalError("--detach comes back before there are rows to write.", "Leave --output out; ctorrent results has them later.")
+    place = check_output(Path(output), None, force, output) if output is not None else None
+    if place is not None and detach:
+        raise LocalError("--detach comes back before there are rows to write.", "Leave --output out; ctorrent results has them later.")
     wanted = {"replicas": replicas, "name": name, "ring": ring, "work": False if no_work else None}
     with _opened(local, data_dir, as_json) as net:
         job = net.start(job_file, **{key: value for key, value in wanted.items() if value is not None})
@@ -63,30 +64,12 @@ def submit(
             _detached(net, job, as_json)
             return
         code = see_through(job, as_json, "ends" if local else "waits" if net.embedded else "goes on")
-        if output is not None and code != LEFT:
-            write_rows(job, output)
+        if place is not None and code != LEFT:
+            written = write_rows(job, place)
+            if not as_json:
+                told(written, as_json)
     if code:
         raise typer.Exit(code)
-
-
-def check_output(output: Path) -> None:
-    """Before anything is asked for: can rows be written there?"""
-    from ctorrent.errors import LocalError
-
-    if output.suffix not in (".csv", ".json"):
-        raise LocalError(f"{output} is neither .csv nor .json.", "Name the file by what is to be in it.")
-    if not output.parent.is_dir():
-        raise LocalError(f"There is no folder {output.parent}.", "Make it first.")
-
-
-def write_rows(job: Job, output: Path) -> None:
-    from ctorrent.cli.jobs import write_csv
-
-    with output.open("w", encoding="utf-8", newline="") as file:
-        if output.suffix == ".csv":
-            write_csv(job, file)
-        else:
-            file.write(show.as_json(list(job.rows())) + "\n")
 
 
 @contextmanager

@@ -55,14 +55,14 @@ def test_rows_are_decoded_and_the_table_is_flat(net: Net) -> None:
     assert table["C"] == list(range(12))
     assert table["accuracy"][4:7] == [0.4, None, 0.6]
     assert table["more.n"][7] == 7
-    assert table["failure"][5] == "bad C"
+    assert table["error"][5] == "bad C"
 
 
 def test_a_value_named_as_a_parameter_keeps_both() -> None:
     row = {"index": 0, "state": "settled", "params": {"C": 1}, "value": {"C": 2, "d": 3}}
-    assert client.flat_row(row) == {"index": 0, "state": "settled", "C": 1, "value.C": 2, "d": 3}
+    assert client.flat_row(row) == {"index": 0, "state": "settled", "C": 1, "result.C": 2, "d": 3}
     assert client.flat_row({**row, "value": 9})["value"] == 9
-    assert client.flat_row({**row, "params": {"value": 1}, "value": 9})["value.value"] == 9
+    assert client.flat_row({**row, "params": {"value": 1}, "value": 9})["result.value"] == 9
 
 
 def test_values_larger_than_a_frame_arrive_page_by_page(tmp_path: pathlib.Path) -> None:

@@ -7,6 +7,7 @@ import random
 import trio
 
 from ctorrent.canon import decode
+from ctorrent.model.ids import Digest, JobId
 from ctorrent.node.timeline import BUCKETS, COLUMNS, SPANS_MAX, Timeline, bucket, bucket_from_s
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_journal import FakeJournal
@@ -14,7 +15,7 @@ from ctorrent.testing.fake_sandbox import Behaviour
 from ctorrent.testing.fake_swarm import ended, open_swarm
 from tests.node.test_stories import SLOW, friends, submit
 
-JOB = b"j" * 32
+JOB = JobId(Digest(b"j" * 32))
 
 
 def test_a_long_job_stays_small_and_loses_no_second() -> None:
