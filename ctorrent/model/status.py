@@ -14,6 +14,7 @@ class NodeStatus(TypedDict):
     name: str
     version: str
     data_dir: str
+    owner_dir: str  # "": the person's own folder
     addresses: list[str]  # multiaddrs with /p2p/ID, as others would type them
     isolation: str  # "docker", "jail" …, or "none: …why"
     gaps: list[str]  # what that level does not guarantee

@@ -47,7 +47,7 @@ class Doorway:
         testing = f"lies about {settings.testing_lie:.0%} of blocks" if settings.testing_lie else ""
         return dict(NodeStatus(
             node=world.node, owner=world.owner, name=self._people.name, version=self._people.version,
-            data_dir=str(settings.data_dir), addresses=list(world.directory.addresses()),
+            data_dir=str(settings.data_dir), owner_dir=str(settings.owner_dir or ""), addresses=list(world.directory.addresses()),
             isolation=world.sandbox.level.name.lower(), gaps=list(world.sandbox.gaps), shares=settings.work,
             slots=self._share.slots, slots_free=self._share.slots_free, peers=connected,
             jobs_open=self._requester.open_count(), testing=testing, draining=self._drain.begun,

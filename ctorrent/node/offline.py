@@ -71,3 +71,38 @@ def image_build(name: str, base: str = "") -> str:
     from ctorrent.sandbox import image
 
     return image.build(name, base)
+
+
+def settings(data_dir: Path) -> dict[str, Any]:
+    """What the next node here would be told, and what is wrong with it: see node/examine.py."""
+    from ctorrent.node import examine
+
+    return examine.settings(data_dir)
+
+
+def identity(data_dir: Path, owner_dir: Path | None = None) -> dict[str, Any]:
+    """Keys, swarms and friends, as far as files say: see node/examine.py."""
+    from ctorrent.node import examine
+
+    return examine.identity(data_dir, owner_dir)
+
+
+def machine(data_dir: Path, isolation: str = "auto", measure: bool = False) -> dict[str, Any]:
+    """Hardware, environments and the sandbox that works here: see node/examine.py."""
+    from ctorrent.node import examine
+
+    return examine.machine(data_dir, isolation, measure)
+
+
+def read_target(text: str) -> dict[str, Any]:
+    """What an address or invite says: see node/visit.py. Raises LocalError for what cannot be read."""
+    from ctorrent.node import visit
+
+    return visit.target(text)
+
+
+def visit(address: str, own_port: int = 0) -> dict[str, Any]:
+    """Who answers at an address or an invite, and how this machine looks from there: see node/visit.py. Raises LocalError."""
+    from ctorrent.node import visit
+
+    return visit.visit(address, own_port)

@@ -18,6 +18,7 @@ from ctorrent.model.session import Findings, Inquiry, Introduction
 from ctorrent.net.addresses import parse
 from ctorrent.net.knock import knock
 from ctorrent.net.visitor import Met, meet, program, visiting
+from ctorrent.node.node import VERSION
 from ctorrent.node.patience import printable
 from ctorrent.node.session import hang_up
 from ctorrent.node.settings import PORT
@@ -81,7 +82,8 @@ def visit(text: str, own_port: int = 0) -> Plain:
 
 
 async def _visit(found: Plain, own_port: int) -> Plain:
-    facts: Plain = {"target": found, "knocks": await _knocks(found["places"]), "met": None, "agent": "", "protocols": [], "said": None}
+    facts: Plain = {"target": found, "knocks": await _knocks(found["places"]), "met": None, "agent": "", "protocols": [], "said": None,
+                    "ours": {"version": VERSION, "protocols": [names.SESSION, names.BLOB, names.LEDGER, names.JOIN]}}  # fmt: skip
     takes = [one for one in facts["knocks"] if one["outcome"] == "open"]
     with trio.move_on_after(VISIT_S):
         for one in takes:
