@@ -143,7 +143,7 @@ class Dispatch:
     def _joined(self, event: WorkerJoined, now: float) -> None:
         worker = self.workers.get(event.worker)
         if worker is None:
-            self.workers[event.worker] = Worker(event)
+            self.workers[event.worker] = Worker(event, self.rules.unit_first)
         else:
             worker.rejoin(event)
         self._steps.note(now, "engaged", event.worker, ())

@@ -7,7 +7,7 @@ the map from assignment digests to units. Owners are texts: an owner id, or the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from ctorrent.model.ids import NodeId
@@ -39,6 +39,7 @@ class Rules:
     """Dispatch's limits."""
 
     unit_target_s: float = 0.05  # a unit's process and frames cost about 2 ms: 4 % of this
+    unit_first: int = 1  # blocks of a worker's first unit, at most: nobody knows yet how long one takes
     unit_growth: int = 4  # 4,096 is reached after six units; a wrong guess costs at most four times too long
     unit_blocks_max: int = 4096  # keeps an Assign below a frame at 100 bytes a block
     unit_bytes_max: int = 512 << 10  # half of wire's largest frame: digests and signatures take the rest
@@ -60,6 +61,20 @@ class Rules:
     handback_pause_s: float = 2.0  # so that a polite refusal does not become a loop
     expired_max: int = 4096  # units whose late return is still understood
     log_max: int = 2000  # steps kept for story()
+
+
+START_SHARE = 4.0  # a unit's blocks take so many times as long as its process's start: imports then cost a fifth at most
+UNIT_S_MAX = 10.0  # however long imports take: what is lost with a worker is a unit
+
+
+def tuned(rules: Rules, block_s: float, start_s: float) -> Rules:
+    """Rules for a job that was rehearsed: block_s a block, start_s a process until its first block begins. 0: not known.
+
+    It was the smallest block, so a first unit is a quarter of what it says: a wrong guess grows from there.
+    """
+    target_s = max(rules.unit_target_s, min(UNIT_S_MAX, START_SHARE * start_s))
+    first = int(target_s / block_s) // rules.unit_growth if block_s > 0 else 1
+    return replace(rules, unit_target_s=target_s, unit_first=max(1, min(first, rules.unit_blocks_max)))
 
 
 # Events --------------------------------------------------------------------------------------------------------------

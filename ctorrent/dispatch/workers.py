@@ -19,11 +19,11 @@ class Worker:
         "last_return", "newcomer", "owner", "paused_until", "quiet_since", "reruns", "size", "slots", "strikes", "weight",
     )  # fmt: skip
 
-    def __init__(self, joined: WorkerJoined) -> None:
+    def __init__(self, joined: WorkerJoined, unit_first: int = 1) -> None:
         self.id: NodeId = joined.worker
         self.inflight = 0  # units
         self.est_s: float | None = None  # seconds a block, by its own clock: sizes units, never ranks
-        self.size = 1  # blocks in its next unit at most
+        self.size = unit_first  # blocks in its next unit at most
         self.blocks_done = 0
         self.busy_s = 0.0  # by the coordinator's clock: what the market may believe
         self.last_return = 0.0

@@ -62,7 +62,15 @@ class JobStatus(TypedDict):
     eta_s: float | None
     cross_validated: bool
     workers: list[WorkerStatus]
+    failures: NotRequired[list[FailureSeen]]
     report: NotRequired[JobReport]
+
+
+class FailureSeen(TypedDict):
+    """One way in which blocks failed; each once, as it came."""
+
+    index: int  # of the first
+    words: str  # the last line of its traceback
 
 
 class Dispute(TypedDict):

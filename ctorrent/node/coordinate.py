@@ -88,7 +88,8 @@ class Coordination:
             manifest.keep_errors,
         )  # fmt: skip
         self._out = UnderWay(world.journal, record)
-        self._dispatch = Dispatch(terms, random.Random(record.draw_secret), first_unit=self._out.first_number)
+        rules = d.tuned(d.Rules(), record.expected.block_s, record.expected.start_s)
+        self._dispatch = Dispatch(terms, random.Random(record.draw_secret), rules, self._out.first_number)
         self._quorum = Quorum(manifest.verify)
         self.tender = Tender(world, people, scribe, experience, record, rng)
         self._inbox_send, self._inbox = trio.open_memory_channel[Item](INBOX)

@@ -18,6 +18,7 @@ from ctorrent.node.world import World
 DISPUTES_MAX = 100  # shown in a report; all are counted
 FAILURES_MAX = 50  # likewise
 FAILURE_CHARS = 400  # of one: its last lines
+KINDS_MAX = 8  # of failures that are told as they come, by the last line of their traceback
 RUNNING_SHOWN = 8
 RATE_WINDOW_S = 20.0  # the ETA follows what happened lately
 
@@ -64,6 +65,7 @@ class Progress:
         self.disputes: list[Dispute] = []
         self.disputes_total = 0
         self.failures: list[tuple[int, str]] = []  # (index, why) of the first blocks that failed
+        self._kinds: dict[str, int] = {}  # the last line of a failure -> the first block that ended so
         self.timeline = Timeline()
         self.changed: set[NodeId] = set()  # lines that the journal does not hold yet
         self.noted = 0  # disputes and failures that it does
@@ -102,6 +104,9 @@ class Progress:
         """A block that ended without a value."""
         if len(self.failures) < FAILURES_MAX:
             self.failures.append((index, why[-FAILURE_CHARS:]))
+        last = (why.strip().splitlines() or ["it gave no value"])[-1].strip()[:FAILURE_CHARS]
+        if len(self._kinds) < KINDS_MAX:
+            self._kinds.setdefault(last, index)
 
     def voted(self, worker: NodeId, verdict: Verdict, indices: Sequence[int]) -> None:
         line = self.workers.get(worker)
@@ -145,10 +150,19 @@ class Progress:
     def _eta_s(self, now: float) -> float | None:
         ended = sum(self.ended.values())
         left = len(self.record.blocks) - ended
-        if left <= 0 or len(self._recent) < 2 or now <= self._recent[0][0]:
-            return 0.0 if left <= 0 else None
+        if left <= 0:
+            return 0.0
+        if len(self._recent) < 2 or now <= self._recent[0][0]:
+            return self._expected_s(now, left)
         rate = sum(count for _, count in self._recent) / (now - self._recent[0][0])
         return left / rate if rate else None
+
+    def _expected_s(self, now: float, left: int) -> float | None:
+        """By the rehearsal, until enough blocks ended; nothing while nobody works, or the job waits for somebody."""
+        job_s = self.record.expected.job_s
+        if not job_s or self.record.reason or not self.workers:
+            return None
+        return max(self.record.expected.block_s, job_s * left / len(self.record.blocks) - (now - self._started))
 
     def status(self, now: float, state: str, running: int) -> JobStatus:
         """The map for faces."""
@@ -161,6 +175,7 @@ class Progress:
             replicas_wanted=manifest.verify.replicas, submitted_unix=record.submitted_unix,
             elapsed_s=now - self._started, eta_s=self._eta_s(now), cross_validated=self.cross_validated,
             workers=[line.status() for line in self.workers.values()],
+            failures=[{"index": index, "words": words} for words, index in self._kinds.items()],
         )  # fmt: skip
 
     def report(self, world: World, entries: int) -> JobReport:

@@ -39,6 +39,7 @@ from ctorrent.dispatch.words import (
     UnitReturned,
     WorkerJoined,
     WorkerLeft,
+    tuned,
 )
 from ctorrent.model.ids import NodeId
 
@@ -474,3 +475,21 @@ def test_ten_thousand_tiny_blocks_cost_little() -> None:
         job.handle(Decided([i for i in unit.indices if got[i] == 2], BlockState.SETTLED), 0.0)
     assert job.blocks.open == 0
     assert 10_000 / (time.perf_counter() - start) > 5_000
+
+
+def test_a_rehearsal_sizes_the_first_unit_and_imports_make_units_longer() -> None:
+    assert tuned(Rules(), 0.0, 0.0) == Rules(), "not rehearsed"
+    assert tuned(Rules(), 1e-4, 0.0).unit_first == 125, "a quarter of 50 ms"
+    assert tuned(Rules(), 1e-9, 0.0).unit_first == Rules().unit_blocks_max
+    slow = tuned(Rules(), 0.001, 1.0)
+    assert (slow.unit_target_s, slow.unit_first) == (4.0, 1000), "imports take a fifth"
+    assert tuned(Rules(), 0.5, 60.0).unit_target_s == 10.0
+    job = Job(1000, rules=tuned(Rules(), 1e-4, 0.0))
+    assert len(assigned(job.join(A)).indices) == 125
+    job = Job(1000, rules=slow)
+    sizes, effects = [], job.join(A)
+    for _ in range(4):
+        unit = assigned(effects)
+        sizes.append(len(unit.indices))
+        effects = job.tell(UnitReturned(unit.unit, 1.0 + 0.001 * sizes[-1]))
+    assert min(sizes) >= 100, "what starts slowly is not cut small because it starts slowly"
