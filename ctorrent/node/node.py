@@ -30,6 +30,7 @@ from ctorrent.node.clock import MachineClock
 from ctorrent.node.doorway import Doorway
 from ctorrent.node.drain import Drain
 from ctorrent.node.gate import Gate, join_all, keep_joining
+from ctorrent.node.installs import Installs
 from ctorrent.node.nosandbox import NoSandbox
 from ctorrent.node.people import People
 from ctorrent.node.requester import Requester
@@ -67,12 +68,14 @@ class Node:
         self.seeder = Seeder(world.blobs, world.streams, world.directory, world.node)
         self.scribe = Scribe(world, self.people, self.people.rings(settings.friends_only))
         self.share = Share(settings, world, self.people)
+        self.installs = Installs(settings, world, self.people, self.seeder)
         self.cells = Cells(world, self.seeder)
         self.requester = Requester(
-            settings, world, self.people, self.seeder, self.scribe, SelfRun(world, self.share, self.cells), rng, self._hear_own
+            settings, world, self.people, self.seeder, self.scribe, SelfRun(world, self.share, self.cells, self.installs), rng, self._hear_own
         )
         self.worker = Worker(
-            world, self.people, self.seeder, self.cells, self.share, self.requester.serve, settings.testing_lie, rng
+            world, self.people, self.seeder, self.cells, self.share, self.installs, self.requester.serve,
+            settings.testing_lie, rng,
         )
         self.drain = Drain(self.worker, settings.drain_s)
         self.gate = Gate(world, self.people)
@@ -97,6 +100,7 @@ class Node:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery)
             nursery.start_soon(self._remember)
+            nursery.start_soon(self.installs.run)
             nursery.start_soon(self.scribe.run)
             nursery.start_soon(self.scribe.meetings)
             if self.settings.work:
@@ -160,13 +164,19 @@ class Node:
 # -- the real world -----------------------------------------------------------------------------------------------------
 
 
-def run_node(settings: Settings, ready: Callable[[Plain], None] | None = None) -> None:
-    """Run a node until it is told to stop (control channel, SIGINT, SIGTERM). Raises LocalError when it cannot start."""
+def run_node(
+    settings: Settings, ready: Callable[[Plain], None] | None = None, alone: Callable[[Plain], None] | None = None, invited: bool = False
+) -> None:
+    """Run a node until it is told to stop (control channel, SIGINT, SIGTERM). Raises LocalError when it cannot start.
+
+    alone, invited: whom to tell when nobody is known after a while, and whether with an invite (see node/alone.py).
+    """
     sys.setswitchinterval(SWITCH_S)
-    trio.run(_main, settings, ready)
+    trio.run(_main, settings, ready, alone, invited)
 
 
-async def _main(settings: Settings, ready: Callable[[Plain], None] | None) -> None:
+async def _main(settings: Settings, ready: Callable[[Plain], None] | None, alone: Callable[[Plain], None] | None, invited: bool) -> None:
+    from ctorrent.node.alone import say_if_alone
     from ctorrent.node.control import serve_control
 
     async with open_world(settings) as (world, add_environment):
@@ -185,6 +195,8 @@ async def _main(settings: Settings, ready: Callable[[Plain], None] | None) -> No
             nursery.start_soon(keep_joining, node.gate, list(failed))
             if ready is not None:
                 ready(status)
+            if alone is not None:
+                nursery.start_soon(say_if_alone, node, alone, invited)
             await node.stop.wait()
             nursery.cancel_scope.cancel()
 
@@ -210,6 +222,8 @@ async def open_world(settings: Settings) -> AsyncIterator[tuple[World, AddEnviro
     """Open every real port, in the order in which each needs the others; close them the other way round."""
     from ctorrent.hardware.machine import Machine
     from ctorrent.net.network import open_network
+    from ctorrent.sandbox.install import PipPackages
+    from ctorrent.sandbox.limits import SandboxRules
     from ctorrent.store.blobs import open_blobs
     from ctorrent.store.journal import open_journal
     from ctorrent.store.keys import load_or_create
@@ -220,12 +234,13 @@ async def open_world(settings: Settings) -> AsyncIterator[tuple[World, AddEnviro
         blobs = await open_blobs(settings.data_dir / "blobs")
         machine = Machine(settings.data_dir)
         hardware = await machine.probe()
+        packages = PipPackages(settings.data_dir, SandboxRules())
         sandbox, add_environment = await _open_sandbox(settings, gpu_class(hardware))
         try:
             async with open_network(keys.node.secret(), _net_rules(settings, journal)) as network:
                 yield World(
                     node_id(keys.node.public), owner_id(keys.owner.public), network.streams, network.directory,
-                    network.gossip, blobs, journal, sandbox, machine, keys, MachineClock(), hardware,
+                    network.gossip, blobs, journal, sandbox, machine, keys, MachineClock(), hardware, packages,
                 ), add_environment  # fmt: skip
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(10):

@@ -11,6 +11,7 @@
     block        job id ‖ first index u32    [[index, seed, params, inputs] …], up to 256
     settled      job id ‖ index u32          one block's end: see node/coordinate.py
     given        job id ‖ assignment id      [unit, worker, owner, indices, alone] of an assignment under way
+    lock         digest of what was asked    [resolved_unix, blob]: packages pinned to versions and hashes
     seen         job id ‖ 00 … 04             what a report tells of: see node/seen.py and node/timeline.py
     experience   node public                 [assignments finished, lost]
     round        job id                      last round announced: those who heard it ignore lower ones

@@ -79,7 +79,7 @@ class Requester:
         why = f"job {record.name}"
         blobs = [record.answer, *ended_blobs(self._world.journal, record.id)]
         if record.open:
-            blobs += [record.job.manifest.program.code, *_blobs_read(record)]
+            blobs += [record.job.manifest.program.code, record.job.manifest.lock, *_blobs_read(record)]
         for blob in blobs:
             if blob and self._world.blobs.size(Digest(blob)) is not None:
                 self._world.blobs.pin(Digest(blob), why)

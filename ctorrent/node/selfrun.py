@@ -15,25 +15,30 @@ from ctorrent.model.ids import OwnerId, show_job
 from ctorrent.model.job import Program, ProgramKind, SignedManifest
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.result import Outcome
+from ctorrent.model.trade import NoReason
 from ctorrent.node.cells import Cells
+from ctorrent.node.installs import Installs
 from ctorrent.node.jobbook import JobRecord
 from ctorrent.node.share import Share
 from ctorrent.node.world import World
 from ctorrent.ports import BlockInput, Cell
 from ctorrent.verify import words as q
 
+PACKAGES_S = 900.0  # an answer or a dispute can wait for packages: torch over a slow line takes so long
+REHEARSAL_PACKAGES_S = 30.0  # a person waits at the keyboard: scikit-learn takes a third of it
+
 
 class SelfRun:
     """Cells of this node for its own jobs' checks: one at a time, opened for the purpose and closed again."""
 
-    def __init__(self, world: World, share: Share, cells: Cells) -> None:
-        self._world, self._share, self._cells = world, share, cells
+    def __init__(self, world: World, share: Share, cells: Cells, installs: Installs) -> None:
+        self._world, self._share, self._cells, self._installs = world, share, cells, installs
         self._one = trio.Semaphore(1)
 
     async def check(self, record: JobRecord, index: int, owner: OwnerId) -> q.SelfChecked | q.SelfCheckFailed:
         """Run a block twice in fresh processes."""
         try:
-            environment = self._environment(record.job)
+            environment = await self._environment(record.job, PACKAGES_S)
             async with self._one:
                 cell = await self._open(record.job, environment)
                 try:
@@ -52,7 +57,7 @@ class SelfRun:
         """
         limits = record.job.manifest.limits
         job = replace(record.job, manifest=replace(record.job.manifest, limits=replace(limits, block_s=min(limit_s, limits.block_s))))
-        environment = self._environment(job)
+        environment = await self._environment(job, REHEARSAL_PACKAGES_S)
         async with self._one:
             cell = await self._open(job, environment)
             try:
@@ -66,7 +71,7 @@ class SelfRun:
 
     async def reduce(self, record: JobRecord, entry: str, values: Sequence[bytes]) -> Outcome:
         """The user's reducer over canonical values, in the sandbox. Raises LocalError where it cannot run here."""
-        environment = self._environment(record.job)
+        environment = await self._environment(record.job, PACKAGES_S)
         async with self._one:
             program = replace(record.job.manifest.program, kind=ProgramKind.PYTHON, entry=entry, argv=())
             cell = await self._open(record.job, environment, program)
@@ -75,8 +80,12 @@ class SelfRun:
             finally:
                 await _close(cell)
 
-    def _environment(self, job: SignedManifest) -> EnvironmentInfo:
+    async def _environment(self, job: SignedManifest, packages_s: float) -> EnvironmentInfo:
+        """Where the job runs here; packages that are missing are installed first, if that takes no longer than this."""
         found = self._share.environment_for(job.manifest)
+        if not isinstance(found, EnvironmentInfo) and all(no.reason is NoReason.PACKAGES for no in found):
+            await self._installs.have(job, packages_s)
+            found = self._share.environment_for(job.manifest)
         if isinstance(found, EnvironmentInfo):
             return found
         reasons = ", ".join(f"{no.reason.value} {no.detail}".strip() for no in found)

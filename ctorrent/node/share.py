@@ -153,4 +153,4 @@ class Share:
 
 def _ask(manifest: Manifest) -> Ask:
     command = manifest.program.kind is ProgramKind.COMMAND
-    return Ask(manifest.ring, manifest.needs, manifest.environment, manifest.price_max, command)
+    return Ask(manifest.ring, manifest.needs, manifest.environment, manifest.price_max, command, manifest.lock)

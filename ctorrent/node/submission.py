@@ -18,6 +18,7 @@ from ctorrent.node.diskfolder import DiskFolder
 from ctorrent.node.jobbook import JobRecord, expected
 from ctorrent.node.packing import pack
 from ctorrent.node.people import People
+from ctorrent.node.pinning import Pinning
 from ctorrent.node.records import block_puts
 from ctorrent.node.settings import Settings
 from ctorrent.node.world import World
@@ -50,6 +51,7 @@ class Submission:
 
     def __init__(self, settings: Settings, world: World, people: People) -> None:
         self._settings, self._world, self._people = settings, world, people
+        self._pinning = Pinning(world)
 
     async def make(self, path: Path, text: str, options: dict[str, Any]) -> JobRecord:
         """Plan, store what blocks read, sign, journal. Raises JobFileError or LocalError."""
@@ -59,8 +61,10 @@ class Submission:
         record.expected = expected(options)
         record.digest_blocks()
         code = record.job.manifest.program.code
-        self._world.blobs.pin(code, f"job {record.name}")
-        await self._world.blobs.flush([code, *plan.files.large()])
+        lock = [Digest(record.job.manifest.lock)] if record.job.manifest.lock else []
+        for blob in (code, *lock):
+            self._world.blobs.pin(blob, f"job {record.name}")
+        await self._world.blobs.flush([code, *lock, *plan.files.large()])
         await self._keep(record)
         return record
 
@@ -99,7 +103,7 @@ class Submission:
             draw_hash=_draw_hash(draw_secret), issued_unix_s=self._world.clock.unix(),
         )  # fmt: skip
         manifest = draft_manifest(job, given)
-        signed = self._sign(manifest)
+        signed = self._sign(replace(manifest, lock=await self._pinning.lock_for(manifest.environment)))
         record = JobRecord(
             signed, draw_secret, self._world.clock.random_bytes(32), self._world.clock.unix(),
             own_work=options.get("work") is not False,

@@ -35,6 +35,7 @@ from ctorrent.model.trade import Announcement, Bid, No, NoReason
 from ctorrent.node import loopback
 from ctorrent.node.cells import Cells
 from ctorrent.node.engagement import CREDIT_PER_SLOT, Engagement
+from ctorrent.node.installs import Installs
 from ctorrent.node.lie import Liar
 from ctorrent.node.owed import Owed
 from ctorrent.node.patience import Patience
@@ -66,10 +67,13 @@ class Worker:
     """One per node that shares anything."""
 
     def __init__(
-        self, world: World, people: People, seeder: Seeder, cells: Cells, share: Share, own: Handler, lie: float, rng: random.Random
-    ) -> None:
+        self, world: World, people: People, seeder: Seeder, cells: Cells, share: Share, installs: Installs,
+        own: Handler, lie: float, rng: random.Random,
+    ) -> None:  # fmt: skip
         self._world, self._people, self._seeder, self._cells, self._share = world, people, seeder, cells, share
-        self._own, self._rng = own, rng
+        self._own, self._rng, self._installs = own, rng, installs
+        installs.ask_again, installs.say = self._ask_again, self._say
+        installs.in_use = lambda: [engagement.environment.name for engagement in self.engagements.values()]
         self._liar = Liar(lie) if lie else None
         self._heard: dict[JobId, Announcement] = {}
         self._cannot: dict[JobId, No] = {}  # jobs whose cell could not be made here
@@ -180,6 +184,19 @@ class Worker:
             if not self._answering[requester]:
                 del self._answering[requester]
 
+    async def _ask_again(self, requester: NodeId, job: JobId) -> None:
+        """What kept this node from a job is mended."""
+        heard = self._heard.get(job)
+        try:
+            (await self._line(requester, heard.peer_record if heard else b"")).ask(job, heard.round if heard else 0)
+        except CTorrentError as error:
+            log.info("job %s: %s", show_job(job), error.message)
+
+    def _say(self, requester: NodeId, job: JobId, no: No) -> None:
+        """Tell a requester how a refusal stands now, if it is there to hear it."""
+        if requester in self._lines:
+            self._lines[requester].session.post(NoThanks(job, (no,)))
+
     async def _line(self, requester: NodeId, record: bytes) -> _Line:
         """The session with a requester, made when there is none."""
         async with self._dials.setdefault(requester, trio.Lock()):
@@ -231,7 +248,7 @@ class Worker:
         if engagement is None:
             found = self._share.judge(job.manifest, line.session.identity)
             if not isinstance(found, EnvironmentInfo):
-                return NoThanks(job.id, found)
+                return NoThanks(job.id, self._installs.consider(job, line.session.identity, found))
             engagement = Engagement(self._world, self._seeder, self._cells, job, found, self._share, self._liar)
         for amendment in message.amendments:
             engagement.amended(amendment)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ctorrent.model.ids import NodeId, OwnerId
 from ctorrent.model.offer import Hardware
-from ctorrent.ports import BlobStore, Clock, Directory, Gossip, HardwarePort, Journal, Keys, Sandbox, Streams
+from ctorrent.node.nopackages import NoPackages
+from ctorrent.ports import BlobStore, Clock, Directory, Gossip, HardwarePort, Journal, Keys, Packages, Sandbox, Streams
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class World:
     keys: Keys
     clock: Clock
     hardware: Hardware
+    packages: Packages = field(default_factory=NoPackages)
 
     @property
     def hardware_class(self) -> str:
