@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 _INSTALL = {"apt": "apt-get install -y", "dnf": "dnf install -y", "pacman": "pacman -S --needed", "zypper": "zypper install -y", "apk": "apk add"}
 _DOCKER = {"apt": "docker.io", "dnf": "moby-engine", "pacman": "docker", "zypper": "docker", "apk": "docker"}
-_TIME = {"apt": "systemd-timesyncd", "dnf": "chrony", "pacman": "chrony", "zypper": "chrony", "apk": "chrony"}
+_TIME = {"apt": "chrony", "dnf": "chrony", "pacman": "chrony", "zypper": "chrony", "apk": "chrony"}
 LINUX, MACOS, WINDOWS = "linux", "darwin", "win32"
 
 

@@ -16,6 +16,7 @@ import typer
 
 from ctorrent.cli import agree, show
 from ctorrent.cli import detach as detach_
+from ctorrent.cli.alone import tell_alone
 from ctorrent.cli.options import DataDir, Json
 from ctorrent.errors import LocalError, Unavailable
 
@@ -141,7 +142,7 @@ def _run(settings: Any, as_json: bool, ready_fd: int) -> None:
             announce(status, as_json)
 
     with suppress(KeyboardInterrupt):
-        run_node(settings, ready=ready)
+        run_node(settings, ready, None if as_json or ready_fd >= 0 else tell_alone, invited=sys.stdout.isatty())
     logging.getLogger("ctorrent").info("the node has stopped")
     if not as_json:
         show.stderr().print("Stopped.")

@@ -51,3 +51,17 @@ def _node(data_dir: Path | None, flags: tuple[str, ...], silent: bool) -> Net:
         if not silent:
             show.stderr().print(show.plain("No node runs here: starting one for this command …", "dim"))
         return start_node(data_folder(data_dir), flags)
+
+
+def owner_folder(data_dir: Path | None) -> Path | None:
+    """Where the owner key of this data folder's node lies: as the running node says, else as its settings do. None: the usual place."""
+    from ctorrent.cli.node import offline
+    from ctorrent.client import attach, data_folder
+    from ctorrent.errors import Unavailable
+
+    try:
+        with attach(data_dir) as net:
+            named = net.status().get("owner_dir")
+    except Unavailable:
+        named = offline().settings(data_folder(data_dir))["settings"]["owner_dir"]
+    return Path(str(named)) if named else None

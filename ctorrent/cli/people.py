@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ctorrent.cli import show
-from ctorrent.cli.options import DataDir, Json, any_node, running
+from ctorrent.cli.options import DataDir, Json, any_node, owner_folder, running
 
 Plain = dict[str, Any]
 owner_app = typer.Typer(help="The key that says which nodes are yours.", no_args_is_help=True)
@@ -77,20 +77,25 @@ def _listed(gpus: Any) -> list[Any]:
 def invite(
     uses: Annotated[int, typer.Option("--uses", help="How many may join with it.", min=1, max=1000)] = 1,
     valid: Annotated[str, typer.Option("--valid", help="For how long: 30min, 12h, 7d.")] = "7d",
+    qr: Annotated[bool, typer.Option("--qr/--no-qr", help="Draw it for a camera too, where a terminal is wide enough.")] = True,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Print one line that lets others join your swarm, as friends."""
+    """Print one line that lets others join your swarm, as friends; and a QR code of it on stderr."""
     valid_s = parse_duration(valid)
     with running(data_dir) as net:
         line = net.invite(uses, valid_s)
-    show.emit(as_json, {"invite": line, "uses": uses, "valid_s": valid_s}, lambda: _show_invite(line, uses, valid_s))
+    show.emit(as_json, {"invite": line, "uses": uses, "valid_s": valid_s}, lambda: _show_invite(line, uses, valid_s, qr))
 
 
-def _show_invite(line: str, uses: int, valid_s: int) -> None:
+def _show_invite(line: str, uses: int, valid_s: int, qr: bool) -> None:
     """The line alone on stdout, so that it can be piped; what to do with it on stderr."""
-    print(line)
-    told = f"For {show.number(uses, 'machine')}, {show.duration(valid_s)}. There: ctorrent node --join '…that line…'"
+    from ctorrent.cli.alone import draw
+
+    if qr:
+        draw(line)
+    print(line, flush=True)
+    told = f"For {show.number(uses, 'machine')}, {show.duration(valid_s)}. On the other machine: ctorrent node --join INVITE, with that line as INVITE."
     show.stderr().print(show.plain(told, "dim"))
 
 
@@ -158,10 +163,11 @@ OwnerDir = Annotated[
 
 
 @owner_app.command("show")
-def owner_show(owner_dir: OwnerDir = None, as_json: Json = False) -> None:
-    """Print your owner id: others add it with `ctorrent friend add`."""
+def owner_show(owner_dir: OwnerDir = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Print your owner id: others add it with `ctorrent friend add`. Of the node that runs, where one does."""
     from ctorrent.cli.node import offline
 
+    owner_dir = owner_dir or owner_folder(data_dir)
     owner = offline().owner_show(owner_dir)
     show.emit(as_json, {"owner": owner, "folder": str(offline().owner_folder(owner_dir))}, lambda: print(owner))
 
@@ -171,13 +177,14 @@ def owner_export(
     target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it must not exist.", show_default=False)],
     unprotected: Annotated[bool, typer.Option("--no-passphrase", help="Whoever gets the file is you.")] = False,
     owner_dir: OwnerDir = None,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Copy your owner key to a file, for another machine of yours."""
     from ctorrent.cli.node import offline
 
     passphrase = "" if unprotected else typer.prompt("Passphrase for the file", hide_input=True, confirmation_prompt=True, err=True)
-    owner = offline().owner_export(target, passphrase, owner_dir)
+    owner = offline().owner_export(target, passphrase, owner_dir or owner_folder(data_dir))
     told = f"{owner} is in {target}. Take it to the other machine: ctorrent owner import {target.name}"
     show.emit(as_json, {"owner": owner, "file": str(target)}, lambda: show.stdout().print(show.plain(told)))
 
@@ -188,12 +195,13 @@ def owner_import(
     replace: Annotated[bool, typer.Option("--replace", help="Even if another owner's key is here; it is kept beside it.")] = False,
     unprotected: Annotated[bool, typer.Option("--no-passphrase", help="The file has none.")] = False,
     owner_dir: OwnerDir = None,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Make this machine yours with a key that you exported elsewhere. A running node has to be started again."""
     from ctorrent.cli.node import offline
 
     passphrase = "" if unprotected else typer.prompt("Passphrase of the file", hide_input=True, default="", show_default=False, err=True)
-    owner = offline().owner_import(source, passphrase, replace, owner_dir)
+    owner = offline().owner_import(source, passphrase, replace, owner_dir or owner_folder(data_dir))
     told = f"This machine belongs to {owner} now. A node that runs learns it when it is started again."
     show.emit(as_json, {"owner": owner}, lambda: show.stdout().print(show.plain(told)))
