@@ -486,10 +486,11 @@ def test_a_rehearsal_sizes_the_first_unit_and_imports_make_units_longer() -> Non
     assert tuned(Rules(), 0.5, 60.0).unit_target_s == 10.0
     job = Job(1000, rules=tuned(Rules(), 1e-4, 0.0))
     assert len(assigned(job.join(A)).indices) == 125
-    job = Job(1000, rules=slow)
-    sizes, effects = [], job.join(A)
+    job = Job(50_000, rules=slow)
+    sizes: list[int] = []
+    effects = job.join(A)
     for _ in range(4):
         unit = assigned(effects)
         sizes.append(len(unit.indices))
         effects = job.tell(UnitReturned(unit.unit, 1.0 + 0.001 * sizes[-1]))
-    assert min(sizes) >= 100, "what starts slowly is not cut small because it starts slowly"
+    assert min(sizes) >= 1000, "what starts slowly is not cut small because it starts slowly"
