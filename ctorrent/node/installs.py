@@ -73,7 +73,7 @@ class Installs:
     def words(self) -> str:
         """What is being installed now, for `status`; empty when nothing is."""
         return "; ".join(
-            f"{one.words}, {one.bytes_made / 1e6:.0f} MB on disk so far" if one.bytes_made else one.words
+            f"{one.words}, {_size(one.bytes_made)} on disk so far" if one.bytes_made else one.words
             for one in self._wanted.values()
         )
 
@@ -156,7 +156,7 @@ class Installs:
         choice = pins.choose(lock, packages.tags())
         if isinstance(choice, str):
             raise LocalError(choice)
-        size = f"{choice.download_bytes / 1e6:.0f} MB" if choice.download_bytes else "of unknown size"
+        size = _size(choice.download_bytes) if choice.download_bytes else "of unknown size"
         wanted.words = f"{pins.title(manifest.environment.packages, lock)} ({size})"
         return lock, choice
 
@@ -165,7 +165,7 @@ class Installs:
         packages, limit = self._world.packages, self._settings.install_bytes
         if choice.disk_bytes > limit:
             raise LocalError(
-                f"its packages need {choice.disk_bytes / 1e9:.1f} GB of disk, install_bytes allows {limit / 1e9:.1f} GB"
+                f"its packages need {_size(choice.disk_bytes)} of disk, install_bytes allows {_size(limit)}"
             )
         made, kept = list(packages.made()), set(self.in_use())
         taken = sum(one.size_bytes for one in made)
@@ -174,11 +174,11 @@ class Installs:
             if full and one.name not in kept:
                 packages.remove(one.name)
                 taken -= one.size_bytes
-                log.info("removed %s, %.0f MB, which was not used for longest", one.name, one.size_bytes / 1e6)
+                log.info("removed %s, %s, which was not used for longest", one.name, _size(one.size_bytes))
         if taken + choice.disk_bytes > limit:
             raise LocalError("the packages of jobs that run now take the room: install_bytes allows no more")
         if packages.free_bytes() < choice.disk_bytes + FREE_BYTES:
-            raise LocalError(f"the disk has no room for {choice.disk_bytes / 1e6:.0f} MB of packages")
+            raise LocalError(f"the disk has no room for {_size(choice.disk_bytes)} of packages")
         return limit - taken
 
     def _fail(self, wanted: _Wanted, why: str) -> None:
@@ -210,6 +210,13 @@ class Installs:
                 raise LocalError(f"this node is still installing {wanted.words}")
         if lock in self._failed:
             raise LocalError(self._failed[lock][1])
+
+
+def _size(count: int) -> str:
+    """For people: 840 kB, 38 MB, 2.1 GB."""
+    if count < 1_000_000:
+        return f"{max(1, round(count / 1e3))} kB"
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def _counts(wanted: _Wanted) -> Callable[[int], None]:

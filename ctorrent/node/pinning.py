@@ -16,7 +16,6 @@ from ctorrent.market.pins import unmet
 from ctorrent.model.ids import Digest
 from ctorrent.model.job import Environment
 from ctorrent.model.lock import Lock
-from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.node import records
 from ctorrent.node.world import World
 from ctorrent.ports import Delete, Put
@@ -42,7 +41,7 @@ class Pinning:
         if not wanted.packages or wanted.image or not all(map(package_name, wanted.packages)):
             return Digest(b"")
         prefer = self._here(wanted)
-        key = digest("ctorrent/resolution/1", encode([list(wanted.packages), sorted(map(list, prefer.items()))]))
+        key = self._key(wanted.packages, prefer)
         kept = self._kept(key)
         if kept is not None and self._world.clock.unix() - kept[0] < FRESH_S:
             return await self._world.blobs.put(kept[1])
@@ -50,9 +49,14 @@ class Pinning:
         return await self._world.blobs.put(blob) if blob else Digest(b"")
 
     def _here(self, wanted: Environment) -> dict[str, str]:
-        """Versions of the environment that this node would run it in: others that take the same agree with it."""
-        chosen, _ = best_environment(wanted, self._world.sandbox.environments())
-        return dict(chosen.packages) if isinstance(chosen, EnvironmentInfo) else {}
+        """Versions of the environment, made by its owner, that this node would use: others that take the same agree."""
+        own = tuple(info for info in self._world.sandbox.environments() if not info.lock)
+        chosen, _ = best_environment(wanted, own)
+        return dict(chosen.packages) if chosen is not None else {}
+
+    def _key(self, packages: tuple[str, ...], prefer: dict[str, str]) -> bytes:
+        python = [info.python for info in self._world.sandbox.environments()[:1]]
+        return digest("ctorrent/resolution/1", encode([python, list(packages), sorted(map(list, prefer.items()))]))
 
     def _kept(self, key: bytes) -> tuple[int, bytes] | None:
         record = self._world.journal.get("lock", key)
