@@ -77,7 +77,9 @@ def _argv(spot: Spot) -> tuple[str, ...]:
 
 def _outputs(spot: Spot) -> str:
     """A template whose fields, whatever they hold, leave a path below the folder."""
-    template: str = text(TEMPLATE_CHARS_MAX, such_as='"small/{stem}.mp4"').read(spot)
+    if not isinstance(spot.value, str):
+        raise spot.wrong(f'must be text such as "small/{{stem}}.mp4", not {spot.shown()}', "Words in braces are quoted.")
+    template: str = text(TEMPLATE_CHARS_MAX).read(spot)
     try:
         check_name("".join(before + ("x" if name else "") for before, name, _ in split_template(template)))
     except ValueError as error:
@@ -152,7 +154,7 @@ _REDUCE_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"enum": ["sum", "mean", "concat", "table"]},
         {"type": "string", "maxLength": 200, "pattern": rf"^\s*(sum|mean|concat|table|best-by\s+\S.*|python\s+{_ENTRY})\s*$"},
-        {"type": "object", "properties": {"python": {"type": "string", "pattern": f"^{_ENTRY}$"}}, "required": ["python"], "additionalProperties": False},
+        {"type": "object", "properties": {"python": {**text(200, _ENTRY).schema, "description": "a function that gets the list of all values"}}, "required": ["python"], "additionalProperties": False},
     ]
 }
 
@@ -163,7 +165,7 @@ def _never(spot: Spot) -> Any:
 
 _WORD = {"type": ["string", "number", "boolean"], "maxLength": WORD_CHARS_MAX}
 _ARGV_SCHEMA = {"type": "array", "minItems": 1, "maxItems": WORDS_MAX, "items": _WORD}
-_OUTPUTS_SCHEMA = {"type": "string", "maxLength": TEMPLATE_CHARS_MAX, "pattern": r"^\s*[^\s./\\][^\\:*?\"<>|]*$"}
+_OUTPUTS_SCHEMA = {"type": "string", "maxLength": TEMPLATE_CHARS_MAX, "pattern": r"^\s*[^\s./\\]"}
 FIELDS = {
     "python": Field("entry", Kind(_entry, text(200, _ENTRY).schema), f"the program, as {ENTRY}; its function gets what it asks for by name", ("search.py:score",)),
     "command": Field(

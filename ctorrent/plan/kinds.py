@@ -114,11 +114,12 @@ def text(limit: int = 200, pattern: str = "", such_as: str = "", numbers: bool =
         value = spot.raw.strip()
         if not value or len(spot.raw) > limit or "\n" in value or not value.isprintable():
             raise spot.wrong(f"must be one line of 1 to {limit} characters{_example(such_as)}")
-        if pattern and not re.fullmatch(pattern, value):
+        typed = not pattern or numbers or isinstance(spot.value, str)
+        if not typed or (pattern and not re.fullmatch(pattern, value)):
             raise spot.wrong(f"must be{_example(such_as).removeprefix(' such as')}, not {value!r:.60}")
         return value
 
-    types: list[str] = ["string", *(["number"] if numbers or not pattern else []), *([] if pattern else ["boolean"])]
+    types = ["string", *(["number"] if numbers else []), *([] if pattern else ["number", "boolean"])]
     shape = rf"^\s*(?:{pattern})\s*$" if pattern else r"\S"
     return Kind(read, {"type": types if len(types) > 1 else "string", "maxLength": limit, "pattern": shape})
 

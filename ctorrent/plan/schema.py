@@ -13,6 +13,7 @@ def job_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A ctorrent job",
+        "description": "A program, the blocks it is run on, and how their values become an answer.",
         **section(FIELDS, need=("blocks",)).schema,
         "oneOf": [{"required": ["python"]}, {"required": ["command"]}],
     }

@@ -134,7 +134,7 @@ class _Grower:
             name = key.value
             if name in grown:
                 raise here.wrong(f"{name} is there twice, first in line {grown[name].line}", "Keep one of them.")
-            if not name or (name == "<<" and not key.style):
+            if name in ("", "<<") and not key.style:
                 what = "<< (merge) is not part of YAML 1.2" if name else "there is a value without a name"
                 raise here.wrong(what, "Write the fields out." if name else "Fields are written name: value.")
             made = self.grow(value, f"{field}.{name}" if field else name, depth + 1)
