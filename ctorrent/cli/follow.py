@@ -170,6 +170,7 @@ def picture(status: Plain, rate: float, since_s: float) -> RenderableType:
     from rich.console import Group
 
     parts: list[RenderableType] = [_head(status, since_s), _bar(status, rate), _counts(status)]
+    parts += [show.plain(note, "yellow") for note in status.get("notes") or ()]
     if status["reason"]:
         parts.append(show.plain(status["reason"], "yellow"))
     if status["workers"]:

@@ -24,6 +24,7 @@ class NodeStatus(TypedDict):
     peers: int
     jobs_open: int
     draining: bool  # it is being stopped: what runs ends, and nothing new is taken
+    installing: str  # packages on their way for somebody's job, with their size; "" normally
     testing: str  # what testing settings are on, "" normally
 
 
@@ -61,6 +62,7 @@ class JobStatus(TypedDict):
     elapsed_s: float
     eta_s: float | None
     cross_validated: bool
+    notes: list[str]  # what its person should know, such as packages that could not be pinned
     workers: list[WorkerStatus]
     failures: NotRequired[list[FailureSeen]]
     report: NotRequired[JobReport]
@@ -125,6 +127,7 @@ class Timeline(TypedDict):
     shortest_s: float
     longest_s: float
     failures: list[list[object]]  # [index, why] of the first blocks that failed
+    about: list[list[str]]  # (name, words): program, packages, limits … as the requester signed them
 
 
 class Cost(TypedDict):

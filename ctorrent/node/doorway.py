@@ -14,6 +14,7 @@ from ctorrent.model.status import FriendRow, NodeStatus, PeerRow
 from ctorrent.node import plain, records
 from ctorrent.node.drain import Drain
 from ctorrent.node.gate import Gate
+from ctorrent.node.installs import Installs
 from ctorrent.node.people import People
 from ctorrent.node.rehearsal import Rehearsals
 from ctorrent.node.requester import Requester
@@ -32,12 +33,13 @@ class Doorway:
     def __init__(
         self, settings: Settings, world: World, people: People, gate: Gate, scribe: Scribe, requester: Requester,
         share: Share, add_environment: Callable[[str, list[str]], Awaitable[Plain]], stop: trio.Event, drain: Drain,
+        installs: Installs,
     ) -> None:  # fmt: skip
         self._settings, self._world, self._people, self._gate = settings, world, people, gate
         self._scribe, self._requester, self._share = scribe, requester, share
         self._add_environment, self._stop = add_environment, stop
         self._rehearsals = Rehearsals(world, people, share, requester.submission, requester.selfrun)
-        self._drain = drain
+        self._drain, self._installs = drain, installs
 
     # -- this node ----------------------------------------------------------------------------------------------------
 
@@ -50,7 +52,7 @@ class Doorway:
             data_dir=str(settings.data_dir), owner_dir=str(settings.owner_dir or ""), addresses=list(world.directory.addresses()),
             isolation=world.sandbox.level.name.lower(), gaps=list(world.sandbox.gaps), shares=settings.work,
             slots=self._share.slots, slots_free=self._share.slots_free, peers=connected,
-            jobs_open=self._requester.open_count(), testing=testing, draining=self._drain.begun,
+            jobs_open=self._requester.open_count(), testing=testing, installing=self._installs.words(), draining=self._drain.begun,
         ))  # fmt: skip
 
     async def hardware(self, measure: bool = False) -> Plain:

@@ -80,7 +80,8 @@ class Node:
         self.drain = Drain(self.worker, settings.drain_s)
         self.gate = Gate(world, self.people)
         self.door = Doorway(
-            settings, world, self.people, self.gate, self.scribe, self.requester, self.share, add_environment, self.stop, self.drain
+            settings, world, self.people, self.gate, self.scribe, self.requester, self.share, add_environment, self.stop,
+            self.drain, self.installs,
         )
         self._subscribed: dict[Ring, trio.CancelScope] = {}
 

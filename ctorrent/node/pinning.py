@@ -14,7 +14,7 @@ from ctorrent.errors import LocalError, PeerError
 from ctorrent.market.fit import best_environment, in_words, package_name
 from ctorrent.market.pins import unmet
 from ctorrent.model.ids import Digest
-from ctorrent.model.job import Environment
+from ctorrent.model.job import Environment, Manifest
 from ctorrent.model.lock import Lock
 from ctorrent.node import records
 from ctorrent.node.world import World
@@ -94,9 +94,10 @@ class Pinning:
         return blob
 
 
-def unpinned(wanted: Environment, lock: bytes) -> str:
+def notes(manifest: Manifest) -> list[str]:
     """What a person should know of a job whose packages nobody could pin; empty normally."""
-    if lock or not wanted.packages or wanted.image:
-        return ""
+    wanted = manifest.environment
+    if manifest.lock or not wanted.packages or wanted.image:
+        return []
     named = ", ".join(map(in_words, wanted.packages))
-    return f"no package index could pin {named}: only workers that have it already can run this job"
+    return [f"No package index could pin {named}: only workers that have it already can run this job."]

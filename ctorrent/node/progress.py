@@ -11,6 +11,7 @@ from ctorrent.model.job import Isolation
 from ctorrent.model.result import Verdict
 from ctorrent.model.status import Dispute, JobReport, JobStatus, WorkerStatus
 from ctorrent.node.jobbook import End, JobRecord
+from ctorrent.node.pinning import notes
 from ctorrent.node.returned import Given
 from ctorrent.node.timeline import Timeline
 from ctorrent.node.world import World
@@ -174,7 +175,7 @@ class Progress:
             failed=self.ended["failed"], disputed=self.ended["disputed"], replicas_done=self.replicas,
             replicas_wanted=manifest.verify.replicas, submitted_unix=record.submitted_unix,
             elapsed_s=now - self._started, eta_s=self._eta_s(now), cross_validated=self.cross_validated,
-            workers=[line.status() for line in self.workers.values()],
+            notes=notes(manifest), workers=[line.status() for line in self.workers.values()],
             failures=[{"index": index, "words": words} for words, index in self._kinds.items()],
         )  # fmt: skip
 

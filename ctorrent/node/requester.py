@@ -25,6 +25,7 @@ from ctorrent.node.items import Lost, Order, Said
 from ctorrent.node.jobbook import End, JobRecord, ended_blobs, load_blocks, load_end, load_jobs
 from ctorrent.node.logbook import Piece
 from ctorrent.node.people import People
+from ctorrent.node.pinning import notes
 from ctorrent.node.progress import Progress as Board
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.seeder import Seeder
@@ -368,5 +369,5 @@ def _bare_status(record: JobRecord) -> JobStatus:
         job=record.name, id=record.id.hex(), name=manifest.name, state=record.state, reason=record.reason,
         blocks=len(record.blocks), waiting=len(record.blocks), running=0, provisional=0, settled=0, failed=0,
         disputed=0, replicas_done=0, replicas_wanted=manifest.verify.replicas, submitted_unix=record.submitted_unix,
-        elapsed_s=0.0, eta_s=None, cross_validated=True, workers=[],
+        elapsed_s=0.0, eta_s=None, cross_validated=True, notes=notes(manifest), workers=[],
     )  # fmt: skip
