@@ -1,4 +1,4 @@
-"""`jobs status results logs cancel pause resume why`, and `job schema`."""
+"""`jobs status results report logs cancel pause why`, and `job schema`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from ctorrent.cli import show
 from ctorrent.cli.options import DataDir, JobName, Json, any_node, running, working_node
+from ctorrent.cli.page import report
 from ctorrent.cli.results import results
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ job_app = typer.Typer(help="About job files.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
-    for command in (jobs, status, results, logs, why, cancel, pause, resume):
+    for command in (jobs, status, results, report, logs, why, cancel, pause):
         app.command()(command)
     app.add_typer(job_app, name="job")
 
@@ -77,7 +78,7 @@ def status(
 
 def _follow(job: str, data_dir: Any, as_json: bool) -> int:
     """To the job's end. Where no node runs, one that works is started: a quiet one would wait for ever."""
-    from ctorrent.cli.submit import see_through
+    from ctorrent.cli.watch import see_through
 
     with working_node(data_dir, as_json) as net:
         return see_through(net.attach(job), as_json, "waits" if net.embedded else "goes on")
@@ -89,7 +90,8 @@ def _show_node(found: Plain) -> None:
         *(("address" if not n else "", address) for n, address in enumerate(found["addresses"])),
         ("isolation", found["isolation"]), *(("  without", gap) for gap in found["gaps"]),
         ("slots", f"{found['slots_free']} of {found['slots']} free" if found["shares"] else "shares nothing"),
-        ("peers", found["peers"]), ("open jobs", found["jobs_open"]), *([("testing", found["testing"])] if found["testing"] else []),
+        ("peers", found["peers"]), ("open jobs", found["jobs_open"]), *([("installing", found["installing"])] if found["installing"] else []),
+        *([("testing", found["testing"])] if found["testing"] else []),
     ]  # fmt: skip
     console = show.stdout()
     console.print(show.plain(f"Node {found['name']!r}", "bold"))
@@ -197,11 +199,6 @@ def cancel(
 def pause(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Give out no more blocks until `resume`."""
     _order(job, data_dir, as_json, "paused", lambda net, name: net.pause(name))
-
-
-def resume(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Go on with a paused job."""
-    _order(job, data_dir, as_json, "resumed", lambda net, name: net.resume(name))
 
 
 def _order(job: str, data_dir: Any, as_json: bool, done: str, order: Any) -> None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "PPM")  # each decoder that is tried is one more that strangers' bytes reach
 PIXELS_MAX = 64_000_000  # 200 MB decoded: a small file may claim far more
+PAGE_PIXELS = 1200  # of an image in a page
+# What Pillow raises for bytes that are no image, beside its own guard against huge ones
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"P6", b"P5")
 
 
@@ -35,7 +38,7 @@ def opened(value: Any) -> Image | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = Image.open(BytesIO(value), formats=FORMATS) if isinstance(value, bytes) else Image.fromarray(value)
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError):
+    except (*BROKEN, Image.DecompressionBombError):
         return None
     return found if 0 < found.width * found.height <= PIXELS_MAX else None
 
@@ -53,7 +56,7 @@ def drawn(image: Image, columns: int, lines: int) -> Text | None:
             image.draft("RGB", (2 * columns, 4 * lines))  # a JPEG is decoded no larger than needed
             small = image.convert("RGBA")
             small.thumbnail((columns, 2 * lines))
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError):
+    except (*BROKEN, Image.DecompressionBombError):
         return None
     flat = Image.new("RGBA", small.size, (0, 0, 0, 255))
     flat.alpha_composite(small)
@@ -68,3 +71,25 @@ def drawn(image: Image, columns: int, lines: int) -> Text | None:
         if y + 2 < small.height:
             text.append("\n")
     return text
+
+
+def as_png(value: Any) -> str:
+    """The image as base64 of a PNG that we wrote ourselves, at most PAGE_PIXELS wide and high; "" when it cannot be read."""
+    import base64
+    from io import BytesIO
+
+    from PIL import Image
+
+    image = opened(value)
+    if image is None:
+        return ""
+    made = BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            small = image.convert("RGBA")
+            small.thumbnail((PAGE_PIXELS, PAGE_PIXELS))
+            small.save(made, "PNG")
+    except (*BROKEN, Image.DecompressionBombError):
+        return ""
+    return base64.b64encode(made.getvalue()).decode()

@@ -15,7 +15,7 @@ from typing import Any
 
 from ctorrent.canon import encode
 from ctorrent.model.ids import JobId
-from ctorrent.model.job import Isolation
+from ctorrent.model.job import Isolation, Manifest
 from ctorrent.model.result import Verdict
 from ctorrent.model.status import Timeline as TimelineMap
 from ctorrent.model.status import TimelineWorker
@@ -24,6 +24,8 @@ from ctorrent.node.progress import Progress, WorkerLine
 from ctorrent.node.records import u32
 from ctorrent.node.timeline import BUCKETS, SPACE, bucket_from_s
 from ctorrent.ports import Journal, Put
+
+ABOUT_CHARS = 400  # of one line about a job: a command may be long
 
 _LINE, _COUNTS, _NOTES = b"\x01", b"\x03", b"\x04"
 
@@ -73,6 +75,23 @@ def load(journal: Journal, job: JobId, board: Progress) -> None:
         board.noted = len(disputes) + len(failures)
 
 
+def _about(manifest: Manifest) -> list[list[str]]:
+    """What a job is, as its requester signed it: (name, words)."""
+    program, where, needs, verify = manifest.program, manifest.environment, manifest.needs, manifest.verify
+    found = [
+        ["program", program.entry or " ".join(program.argv)], ["reduced by", program.reduce], ["its files", program.outputs],
+        ["python", where.python], ["packages", ", ".join(where.packages)], ["programs", ", ".join(where.programs)], ["image", where.image],
+        ["each block may use", f"{_cores(needs.cpu)}, {needs.memory_bytes >> 20} MiB, {manifest.limits.block_s:g} s" + (f", {needs.gpu} GPUs" if needs.gpu else "")],
+        ["isolation at least", needs.isolation.name.lower()], ["ring", manifest.ring.kind.name.lower()],
+        ["verified by", f"{verify.replicas} owners, {verify.equal.name.lower()} comparison" if verify.replicas > 1 else "nobody: one replica"],
+    ]  # fmt: skip
+    return [[name, words[:ABOUT_CHARS]] for name, words in found if words]
+
+
+def _cores(count: int) -> str:
+    return f"{count} core{'' if count == 1 else 's'}"
+
+
 def shown(board: Progress) -> TimelineMap:
     """The map for faces."""
     line = board.timeline
@@ -82,7 +101,7 @@ def shown(board: Progress) -> TimelineMap:
         column_s=line.column_s, spans=[list(span) for span in line.spans], complete=line.complete,
         times=[[bucket_from_s(n), bucket_from_s(n + 1), line.times[n]] for n in range(BUCKETS) if line.times[n]],
         shortest_s=line.shortest_s if seen_any else 0.0, longest_s=line.longest_s,
-        failures=[[index, why] for index, why in board.failures],
+        failures=[[index, why] for index, why in board.failures], about=_about(board.record.job.manifest),
     )  # fmt: skip
 
 
