@@ -57,6 +57,8 @@ def _keys(facts: Facts) -> Iterator[Check]:
 
 
 def _isolation(facts: Facts) -> Iterator[Check]:
+    if facts.system.platform != mend.LINUX:
+        return  # said under "system"; nothing that could be installed would change it
     level = str(facts.status.get("isolation", ""))
     if level.startswith("none"):
         yield Check("sandbox", "bad", f"Nothing can be run here for others ({level.removeprefix('none').strip(': ') or 'no sandbox works'}).",
@@ -68,6 +70,8 @@ def _isolation(facts: Facts) -> Iterator[Check]:
 
 
 def _docker(facts: Facts) -> Iterator[Check]:
+    if facts.system.platform != mend.LINUX:
+        return
     system, engine = facts.system, facts.engine
     jail = "Friends' jobs run in the jail meanwhile; strangers' need Docker."
     match engine.outcome:

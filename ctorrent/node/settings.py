@@ -4,6 +4,7 @@ environment (CTORRENT_<NAME IN CAPITALS>), then flags."""
 from __future__ import annotations
 
 import os
+import platform
 import re
 import tomllib
 from collections.abc import Mapping
@@ -99,6 +100,8 @@ def load(flags: Mapping[str, Any]) -> Settings:
     """Settings from all their sources. Raises LocalError that names the source and the field."""
     merged = {name: one.value for name, one in gather(flags).items()}
     settings = replace(Settings(), **merged)
+    if platform.system() != "Linux":  # nothing holds a block there (sandbox/choose.py): such a node only asks
+        settings = replace(settings, work=False)
     if settings.testing_lie and not settings.testing:
         raise LocalError("--testing-lie is for tests only", "Set CTORRENT_TESTING=1 where lying is what you test.")
     return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import trio
@@ -9,11 +10,21 @@ import trio
 from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation
 from ctorrent.ports import Sandbox
-from ctorrent.sandbox import jail
 from ctorrent.sandbox.limits import SandboxRules
-from ctorrent.sandbox.room import remove_leftovers
 
+SYSTEMS = {"Darwin": "macOS"}  # what platform.system() says, as people do
 _HINT = "Install Docker Engine, or use Linux 5.13 or later; `ctorrent node --no-work` submits without executing."
+_ELSEWHERE = "It submits jobs, follows them and reads results; on Windows, WSL2 is Linux and can also work."
+
+
+def unsupported() -> str:
+    """Why nothing can run on this system, whatever is installed; empty on Linux.
+
+    Docker on macOS and Windows has a Linux of its own, but our way into its containers is a unix socket in a mounted
+    folder, which does not reach through. Until another way is tried there, such a machine only asks.
+    """
+    system = platform.system()
+    return "" if system == "Linux" else f"blocks run on Linux only so far, and this is {SYSTEMS.get(system, system)}"
 
 
 async def open_sandbox(data_dir: Path, rules: SandboxRules, prefer: str = "auto", gpu_class: str = "") -> Sandbox:
@@ -23,6 +34,10 @@ async def open_sandbox(data_dir: Path, rules: SandboxRules, prefer: str = "auto"
     """
     if prefer not in ("auto", "docker", "jail"):
         raise LocalError(f"{prefer!r} is not a sandbox", "Use auto, docker or jail.")
+    if why := unsupported():
+        raise LocalError(why, _ELSEWHERE)
+    from ctorrent.sandbox import jail
+
     data_dir = _prepared(data_dir)
     reasons = []
     if prefer in ("auto", "docker"):
@@ -40,6 +55,10 @@ async def open_sandbox(data_dir: Path, rules: SandboxRules, prefer: str = "auto"
 
 async def available(data_dir: Path, rules: SandboxRules | None = None) -> list[tuple[Isolation, bool, str]]:
     """(level, does it work, why not or what it lacks), strongest first, for `ctorrent doctor`."""
+    if why := unsupported():
+        return [(level, False, why) for level in (Isolation.DOCKER, Isolation.JAIL)]
+    from ctorrent.sandbox import jail
+
     rules = rules or SandboxRules()
     data_dir = _prepared(data_dir)
     found = []
@@ -66,6 +85,8 @@ async def _docker(data_dir: Path, rules: SandboxRules, gpu_class: str = "") -> S
 
 def _prepared(data_dir: Path) -> Path:
     """The absolute folder, rid of what dead nodes left."""
+    from ctorrent.sandbox.room import remove_leftovers
+
     data_dir = data_dir.absolute()
     remove_leftovers(data_dir)
     return data_dir

@@ -9,7 +9,6 @@ Nothing of a wheel is executed: no build, no .pth, no script, no compiling; pipr
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -107,6 +106,8 @@ class PipPackages:
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """One environment is made at a time in this folder."""
+        import fcntl  # Linux alone makes environments; every system may import this file
+
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / ".making").open("w") as making:
             while True:

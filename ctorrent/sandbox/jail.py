@@ -16,7 +16,6 @@ from ctorrent.ports import Cell, CellSpec
 from ctorrent.sandbox import description, enclosed, gpu
 from ctorrent.sandbox.cell import SocketCell
 from ctorrent.sandbox.environment import Environments, programs
-from ctorrent.sandbox.inside import lockdown
 from ctorrent.sandbox.limits import SandboxRules
 from ctorrent.sandbox.room import Room
 
@@ -27,7 +26,7 @@ GAPS = (
     "Memory is capped per process; the processes of a command can each use that much.",
 )
 GAPS_WITHOUT_WALLS = (
-    "No namespaces here: a block sees this machine's host name, and names and sizes of files that it cannot open.",
+    "No namespaces here: a block sees this machine's host name, the path of its job's folder, and names and sizes of files that it cannot open.",
     "A block runs as this user; only Landlock and the filter keep it from this user's files.",
     "Commands cannot run: their processes could not be counted or ended for certain.",
 )
@@ -39,6 +38,8 @@ def works() -> str:
         return f"the jail needs Linux, this is {platform.system()}"
     if platform.machine() not in ("x86_64", "aarch64"):
         return f"the jail knows no kernel calls of {platform.machine()}"
+    from ctorrent.sandbox.inside import lockdown  # asks the kernel's C library as it is imported
+
     if lockdown.landlock_abi() < 1:
         return "the jail needs Landlock (Linux 5.13 or later, switched on)"
     return ""
@@ -71,7 +72,7 @@ class JailSandbox:
         if spec.program.kind is ProgramKind.COMMAND and not self.commands():
             raise LocalError("the jail cannot run commands on this machine: it allows no user namespaces")
         site = self._environments.site(spec.environment.name)
-        room = Room(self._data_dir, spec.code)
+        room = Room(self._data_dir)
         with room.removed_on_error():
             room.describe(self._describe(spec, room, site))
         cell = SocketCell(spec, self._rules, self.level, room, _Process(spec, self._inside))
@@ -84,9 +85,9 @@ class JailSandbox:
             **description.describe(spec, self._rules),
             "boot": description.boot_file(self._inside),
             "socket": str(room.open / "s") if len(str(room.open)) < 100 else "s",
-            "code": str(room.open / "code"),
+            "folder": spec.folder,
             "site": sites,
-            "read": [*description.python_paths(), *description.system_paths(), *sites, *(gpu.read_paths() if spec.gpus else [])],
+            "read": [spec.folder, *description.python_paths(), *description.system_paths(), *sites, *(gpu.read_paths() if spec.gpus else [])],
             "supervisor_read": [str(room.open), str(self._inside), "/proc/self", *self._fresh_interpreter(spec)],
             "write": [],
             "devices": gpu.device_files(spec.gpus),

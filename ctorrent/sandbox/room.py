@@ -1,13 +1,12 @@
-"""The folder of one cell on this machine: its socket, its code, its description. Removed with the cell.
+"""The folder of one cell on this machine: its socket and its description. Removed with the cell.
 
     data/cells/<random>/        0700: nobody else gets near
-      open/                     what the sandbox sees, read-only: s (the socket), spec.json, code
+      open/                     what the sandbox sees, read-only: s (the socket), spec.json
       alive                     locked while the node that made it lives; an unlocked one is a leftover
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -24,15 +23,16 @@ _QUEUE = 64  # children that may wait: slots and spares
 class Room:
     """One cell's folder and listening socket."""
 
-    def __init__(self, data_dir: Path, code: bytes) -> None:
+    def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir / "cells" / secrets.token_hex(6)
         self.open = self.folder / "open"
         self.open.mkdir(parents=True)
         self.folder.chmod(0o700)
         self.open.chmod(0o755)
+        import fcntl  # Linux alone has rooms; every system may import this file
+
         self._alive = (self.folder / "alive").open("w")
         fcntl.flock(self._alive, fcntl.LOCK_EX)
-        self._write("code", code)
         self.listener = self._listen()
 
     @contextmanager
@@ -46,11 +46,8 @@ class Room:
 
     def describe(self, spec: dict[str, Any]) -> None:
         """Write what the supervisor is to do."""
-        self._write("spec.json", json.dumps(spec).encode())
-
-    def _write(self, name: str, data: bytes) -> None:
-        path = self.open / name
-        path.write_bytes(data)
+        path = self.open / "spec.json"
+        path.write_text(json.dumps(spec))
         path.chmod(0o644)
 
     def _listen(self) -> socket.socket:
@@ -82,6 +79,8 @@ class Room:
 
 def remove_leftovers(data_dir: Path) -> list[str]:
     """Remove folders of cells whose node is dead. -> their names."""
+    import fcntl
+
     removed = []
     for folder in sorted((data_dir / "cells").glob("*")):
         try:
