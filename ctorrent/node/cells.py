@@ -30,6 +30,9 @@ class _Tree:
     users: int = 0
     lock: trio.Lock = field(default_factory=trio.Lock)
 
+    def wanted(self) -> bool:
+        return self.users > 0
+
 
 class Cells:
     """Of one node: for others' jobs and for its own."""
@@ -107,10 +110,10 @@ class Cells:
         tree.users -= 1
         with trio.CancelScope(shield=True):
             async with tree.lock:
-                if tree.users or self._trees.get(root) is not tree:
+                if tree.wanted() or self._trees.get(root) is not tree:
                     return
                 await self._world.blobs.clear(root)
-                if tree.users:
+                if tree.wanted():
                     return  # somebody came meanwhile, and lays it out again
                 del self._trees[root]
         for blob in (root, *tree.code.large()):

@@ -28,8 +28,9 @@ async def pack(blobs: BlobStore, folder: DiskFolder, sizes: Mapping[str, int], p
             await trio.lowlevel.checkpoint()
     for path in sizes:
         if path not in files:
-            files[path] = await _put(blobs, folder.path(path), path)
-            blobs.pin(files[path].digest, pin)
+            large = await _put(blobs, folder.path(path), path)
+            blobs.pin(large.digest, pin)
+            files[path] = large
     return CodeMap(files)
 
 

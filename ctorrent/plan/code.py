@@ -22,6 +22,7 @@ from ctorrent.plan.tree import nearest
 
 SKIPPED = ("__pycache__", ".git", ".venv", ".mypy_cache", ".ipynb_checkpoints")  # in folders that `files` names
 _PARSE_BYTES_MAX = 4 << 20  # of one .py file: a larger one is data, and its imports are not followed
+COMMAND_NAMES_MAX = 1000  # each is a link in the work folder of every block of a command
 _OUTPUT = "output"  # where {output} of a command leads, unless `outputs` names it
 
 
@@ -85,8 +86,11 @@ def _check(job: JobFile, files: dict[str, int]) -> None:
             f"together more than {codemap.FILES_BYTES_MAX >> 30} GiB ({largest} alone: {files[largest] / (1 << 30):.1f}), and every worker gets all",
             "What only some blocks read is an input of those: blocks: {files: …} or {split: …}.",
         )
+    top = {path.split("/")[0] for path in files}
+    if job.argv and len(top) > COMMAND_NAMES_MAX:
+        raise job.wrong("files", f"{len(top)} files and folders beside the job file: at most {COMMAND_NAMES_MAX}", "Put them into a folder.")
     # the files are read-only: where a command is to write, none of them may be
-    if any("{output}" in word for word in job.argv) and any(path.split("/")[0] == _OUTPUT for path in files):
+    if any("{output}" in word for word in job.argv) and _OUTPUT in top:
         raise job.wrong("files", f"{_OUTPUT} is what a command's {{output}} is called", "Give that file or folder another name.")
 
 

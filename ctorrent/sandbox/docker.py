@@ -8,7 +8,7 @@ of its connection.
 
 from __future__ import annotations
 
-import fcntl
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,7 +59,7 @@ class DockerSandbox:
         self._rules = rules
         self._daemon = daemon
         self._inside = description.install_inside(data_dir)
-        self._environments = Environments(data_dir, rules, image.programs(), gpu_class, rules.image)
+        self._environments = Environments(data_dir, rules, image.Packed(rules.programs), gpu_class, rules.image)
         self._image_info: EnvironmentInfo | None = None
         self.level = daemon.level
         self.gaps: tuple[str, ...] = (*GAPS, _GPU_GAP) if gpu_class else GAPS
@@ -75,15 +75,15 @@ class DockerSandbox:
     async def try_out(self) -> None:
         """Run one block. Raises LocalError when containers do not work here."""
         base = self._environments.known()[0]
-        spec = CellSpec(
-            "trial", Program(ProgramKind.PYTHON, Digest(b""), "trial.py:block"), canon.encode({"trial.py": _TRIAL}), base,
-            Needs(), Limits(block_s=30), 0,
-        )  # fmt: skip
-        cell = await self.open(spec)
-        try:
-            (outcome,) = await cell.run([BlockInput(0, 0, canon.encode({}))])
-        finally:
-            await cell.aclose()
+        with tempfile.TemporaryDirectory(dir=self._data_dir, prefix="trial-") as folder:
+            Path(folder).chmod(0o755)
+            (Path(folder) / "trial.py").write_bytes(_TRIAL)
+            program = Program(ProgramKind.PYTHON, Digest(b""), "trial.py:block")
+            cell = await self.open(CellSpec("trial", program, folder, base, Needs(), Limits(block_s=30), 0))
+            try:
+                (outcome,) = await cell.run([BlockInput(0, 0, canon.encode({}))])
+            finally:
+                await cell.aclose()
         if outcome.value is None:
             raise LocalError(f"a trial block failed in Docker: {outcome.failure}")
         if self._rules.image:
@@ -94,8 +94,8 @@ class DockerSandbox:
     async def open(self, spec: CellSpec) -> Cell:
         """ports.Sandbox.open."""
         site = None if self._rules.image else self._environments.site(spec.environment.name)
-        tag = self._rules.image or await self._daemon.call(image.ensure, self._daemon.api, site)
-        room = Room(self._data_dir, spec.code)
+        tag = self._rules.image or await self._daemon.call(image.ensure, self._daemon.api, site, self._rules.programs)
+        room = Room(self._data_dir)
         with room.removed_on_error():
             room.describe(self._describe(spec, site))
         container = _Container(self._daemon, spec, self._rules, tag, self._inside, site)
@@ -110,10 +110,10 @@ class DockerSandbox:
             **description.describe(spec, self._rules),
             "boot": description.boot_file("/ctlib"),
             "socket": "/ct/s",
-            "code": "/ct/code",
+            "folder": "/job",
             "site": ["/site"] if site else [],
             "image_packages": bool(self._rules.image),
-            "read": [*_READ, *(["/proc", "/ct-bin"] if command else []), *(gpu.read_paths() if spec.gpus else [])],
+            "read": ["/job", *_READ, *(["/proc", "/ct-bin"] if command else []), *(gpu.read_paths() if spec.gpus else [])],
             "supervisor_read": ["/ct", "/ctlib", "/proc"],
             "scratch": "/scratch",
             "write": ["/scratch"] if command else [],
@@ -208,6 +208,7 @@ class _Container:
         if not self._spec.gpus:  # CUDA pins memory: the daemon's own limit stays
             limits.append(("memlock", 0))
         binds: dict[str, Mapping[str, str]] = {str(room.open): {"bind": "/ct", "mode": "ro"}, str(self._inside): {"bind": "/ctlib", "mode": "ro"}}
+        binds[self._spec.folder] = {"bind": "/job", "mode": "ro"}
         if self._site:
             binds[str(self._site)] = {"bind": "/site", "mode": "ro"}
         return self._daemon.api.create_host_config(
@@ -284,6 +285,8 @@ async def connect(data_dir: Path, rules: SandboxRules, gpu_class: str = "") -> D
 
 def _remove_leftovers(api: docker.APIClient) -> None:
     """Remove containers whose node is dead: their room is gone, or nobody holds its lock."""
+    import fcntl  # as in room.py
+
     for container in api.containers(all=True, filters={"label": _LABEL}):
         room = Path(container["Labels"][_LABEL])
         try:

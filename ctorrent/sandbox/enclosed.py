@@ -1,6 +1,7 @@
 """What a jail behind walls sees: the plan that inside/walls.py carries out.
 
-    /ct          the cell's socket, description and code        /site     the environment's packages
+    /ct          the cell's socket and description               /site     the environment's packages
+    /job         the job's files
     /ct-bin      this node's Python, for commands                /scratch  a command's only place to write; capped
     and, at the same paths as outside and read-only: Python, system libraries; for commands the programs in /usr
 """
@@ -22,6 +23,7 @@ _COMMANDS = (
     "/etc/fonts", "/etc/magic", "/etc/mime.types", "/etc/java", "/etc/perl",
 )  # fmt: skip
 _SCRATCH = "/scratch"
+JOB = "/job"
 _READ_DEVICES = ["/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
 
 
@@ -33,13 +35,13 @@ def walls(root: Path, cell: Path, site: Path | None, told: dict[str, Any], insta
     library = str(Path(description.standard_library()).parent)
     folders = [path for path in (library, str(Path(description.interpreter()).parent)) if not path.startswith("/usr/")]
     bind = [[path, path] for path in (*system, *folders) if not path.startswith(("/dev/", "/proc/"))]
-    bind += [["/sys/devices/system/cpu", "/sys/devices/system/cpu"], [str(cell), "/ct"]]
+    bind += [["/sys/devices/system/cpu", "/sys/devices/system/cpu"], [str(cell), "/ct"], [told["folder"], JOB]]
     sites = ["/site"] if site else []
     if site:
         bind.append([str(site), "/site"])
-    inside: dict[str, Any] = {"socket": "/ct/s", "code": "/ct/code", "site": sites, "supervisor_read": ["/ct", "/proc"]}
+    inside: dict[str, Any] = {"socket": "/ct/s", "folder": JOB, "site": sites, "supervisor_read": ["/ct", "/proc"]}
     python = ["/ct-bin", *folders] if commands else description.python_paths(masked=True)
-    inside["read"] = [*python, *system, *sites, "/sys/devices/system/cpu", "/proc" if commands else "/proc/cpuinfo", *_READ_DEVICES]
+    inside["read"] = [JOB, *python, *system, *sites, "/sys/devices/system/cpu", "/proc" if commands else "/proc/cpuinfo", *_READ_DEVICES]
     if told["gpu"]:
         bind += [[path, path] for path in (*told["devices"], *gpu.read_paths(), description.interpreter()) if not path.startswith("/proc")]
         bind.append([str(installed), "/ctlib"])
@@ -66,7 +68,7 @@ def probe(data_dir: Path, installed: Path) -> int:
         cell, root, spec = Path(folder) / "cell", Path(folder) / "root", Path(folder) / "spec.json"
         cell.mkdir()
         root.mkdir()
-        told = {"kind": "command", "scratch_bytes": 1 << 20, "scratch_files": 64, "ready": 1, "gpu": False}
+        told = {"kind": "command", "scratch_bytes": 1 << 20, "scratch_files": 64, "ready": 1, "gpu": False, "folder": str(cell)}
         spec.write_text(json.dumps({"kind": "probe", "walls": walls(root, cell, None, told, installed)}))
         argv = [description.interpreter(), "-s", "-S", "-B", description.boot_file(installed), str(spec)]
         done = subprocess.run(argv, capture_output=True, env={}, timeout=30, check=False, stdin=subprocess.DEVNULL)

@@ -15,8 +15,9 @@ from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.ports import Cell, CellSpec
 from ctorrent.sandbox import description, enclosed, gpu
 from ctorrent.sandbox.cell import SocketCell
-from ctorrent.sandbox.environment import Environments, programs
+from ctorrent.sandbox.environment import Environments
 from ctorrent.sandbox.limits import SandboxRules
+from ctorrent.sandbox.programs import Programs
 from ctorrent.sandbox.room import Room
 
 _STOP_S = 2.0  # a supervisor that lost its node leaves at once; then it is killed
@@ -56,7 +57,7 @@ class JailSandbox:
         self._rules = rules
         self._inside = description.install_inside(data_dir)
         self._walls = enclosed.probe(data_dir, self._inside) if rules.walls else 0
-        self._environments = Environments(data_dir, rules, programs() if self.commands() else (), gpu_class)
+        self._environments = Environments(data_dir, rules, Programs(rules.programs) if self.commands() else None, gpu_class)
         self.gaps: tuple[str, ...] = GAPS if self._walls else GAPS + GAPS_WITHOUT_WALLS
 
     def commands(self) -> bool:

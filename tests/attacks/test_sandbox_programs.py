@@ -214,15 +214,13 @@ def test_blocks_after_a_crash_are_each_run_and_none_is_blamed_for_another(level:
     in_cell(level, tmp_path, "import os\ndef block(index):\n    if index % 10 == 3: os._exit(1)\n    return index\n", play)
 
 
-def test_a_bundle_that_is_none_fails_its_blocks(level: str, tmp_path: Path) -> None:
+def test_files_without_a_program_fail_their_blocks(level: str, tmp_path: Path) -> None:
     async def main() -> None:
-        from dataclasses import replace
-
         from tests.sandbox.cells import sandbox_of, spec_of
 
         sandbox = await sandbox_of(level, tmp_path)
-        for code in (b"\xde\xff\xff", b"\x81\xa1a\x01", b"", os.urandom(1000)):
-            cell = await sandbox.open(replace(spec_of(sandbox, ""), code=code))
+        for files in ({}, {"program.py": os.urandom(1000)}, {"program.py/x": b""}, {f"{n}.py": b"x = (" * 1000 for n in range(300)}):
+            cell = await sandbox.open(spec_of(sandbox, files))
             (only,) = await cell.run([block(0)])
             assert only.failure is not None and only.failure.kind is Kind.EXCEPTION
             await cell.aclose()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ctorrent.model.ids import Digest
 from ctorrent.model.job import Limits, Needs, Program, ProgramKind
 from ctorrent.ports import BlockInput, Cell, CellSpec, Sandbox
 from ctorrent.sandbox import SandboxRules, open_sandbox
+from ctorrent.store import trees
 
 LEVELS = ["jail", "jail without walls", pytest.param("docker", marks=pytest.mark.docker)]
 QUICK = Limits(block_s=10.0, output_bytes=1 << 20, log_bytes=1 << 16, scratch_bytes=8 << 20)
@@ -43,7 +45,18 @@ def spec_of(
     (environment,) = [one for one in sandbox.environments() if one.name == name]
     kind = ProgramKind.COMMAND if argv else ProgramKind.PYTHON
     filled = {"needs": SMALL, "limits": QUICK, "hash_seed": 7, **fields}
-    return CellSpec("testjob", Program(kind, Digest(b""), entry, argv), canon.encode(files), environment, **filled)
+    return CellSpec("testjob", Program(kind, Digest(b""), entry, argv), folder_of(files), environment, **filled)
+
+
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []  # gone with the test process
+
+
+def folder_of(files: Mapping[str, bytes]) -> str:
+    """These files as the store lays them out."""
+    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="ct-job-"))
+    target = Path(_FOLDERS[-1].name) / "tree"
+    trees.lay_out(target, files, {})
+    return str(target)
 
 
 @asynccontextmanager

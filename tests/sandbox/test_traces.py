@@ -96,7 +96,7 @@ def test_a_container_whose_node_died_before_it_started_is_removed(tmp_path: Path
 
 
 def test_rooms_of_the_living_stay(tmp_path: Path) -> None:
-    living, dead = Room(tmp_path, b""), Room(tmp_path, b"")
+    living, dead = Room(tmp_path), Room(tmp_path)
     dead._alive.close()
     assert remove_leftovers(tmp_path) == [dead.folder.name]
     assert living.open.is_dir() and not dead.folder.exists()

@@ -32,23 +32,18 @@ def _import_ours(kind: str) -> Any:
 
 
 def child_main() -> None:
-    """A child that was started afresh, with its description and code in memory files that its supervisor made."""
-    fds = [int(word) for word in sys.argv[2:4]]
-    texts = []
-    for fd in fds:
-        with open(fd, "rb") as file:
-            file.seek(0)
-            texts.append(file.read())
-    spec, code = json.loads(texts[0]), texts[1]
+    """A child that was started afresh, with its description in a memory file that its supervisor made."""
+    with open(int(sys.argv[2]), "rb") as file:
+        file.seek(0)
+        spec: Dict[str, Any] = json.load(file)
     ours = _import_ours(spec["kind"])
     sys.path += spec["site"]
     sys.dont_write_bytecode = True
     seeder = ours["seeds"].Seeder()
     sys.meta_path.insert(0, seeder)
-    if spec["kind"] == "python":
-        ours["supervisor"].preload(spec, code)
+    read = ours["supervisor"].preload(spec) if spec["kind"] == "python" else b""
     child = ours["child" if spec["kind"] == "python" else "command"]
-    child.main(ours["supervisor"].Birth(spec, int(sys.argv[4]), ours["supervisor"].Code(code), seeder, child.prepare(spec), int(sys.argv[5])))
+    child.main(ours["supervisor"].Birth(spec, int(sys.argv[3]), ours["supervisor"].Code(spec["folder"], read), seeder, child.prepare(spec), int(sys.argv[4])))
 
 
 def main() -> None:
@@ -63,16 +58,15 @@ def main() -> None:
     control.connect(spec["socket"])
     try:
         walls = _prepare(spec, ours)
-        code = _read(spec["code"])
         read = b""
         walls |= _lock(spec, ours)
         supervise = ours["supervisor"]
         child = ours["child" if spec["kind"] == "python" else "command"]
         if spec["kind"] == "python" and not spec["gpu"]:
-            read = supervise.preload(spec, code)
+            read = supervise.preload(spec)
         ready = child.prepare(spec)
         control.sendall(frames.HELLO.pack(frames.MAGIC, frames.SUPERVISOR, walls))
-        supervise.Supervisor(spec, supervise.Code(code, read), control, child.main, ready).run()
+        supervise.Supervisor(spec, supervise.Code(spec["folder"], read), control, child.main, ready).run()
     except BaseException as error:
         text = ("%s: %s" % (type(error).__name__, error)).encode("utf-8", "replace")[-4000:]
         control.sendall(frames.HELLO.pack(frames.MAGIC, frames.TROUBLE, len(text)) + text)
@@ -105,11 +99,6 @@ def _lock(spec: Dict[str, Any], ours: Any) -> int:
     )
     landlock = lockdown.lock(how) >= 1
     return int(ours["frames"].WALL_LANDLOCK) if landlock else 0
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
 
 
 if sys.argv[1] == "child":

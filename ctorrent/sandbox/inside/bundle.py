@@ -1,7 +1,7 @@
-"""Imports from the code bundle: a map {relative path: bytes} that never becomes files.
+"""Imports from the job's folder: its Python files as a locked process read and compiled them, once for all units.
 
-A traceback names `search.py`, line 3, and shows the line; `pkgutil.get_data` and `importlib.resources.files(…)` of
-Python 3.9 read other files through `get_data`.
+What that process did not read (large files, compiled modules) the interpreter itself finds in the folder. A traceback
+names `search.py`, line 3, and shows the line; `pkgutil.get_data` reads other files through `get_data`.
 """
 
 from __future__ import annotations
@@ -9,45 +9,49 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import marshal
+import os
 import sys
 import types
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 
 class Code(NamedTuple):
-    """A job's code, as the node packed it and as a locked process read it. Both are a stranger's."""
+    """A job's files: the folder, read-only, and what a locked process read of it. Both are a stranger's."""
 
-    packed: bytes
+    folder: str  # "" in a rehearsal
     read: bytes = b""  # only a locked process may look into it; empty where reading failed
 
 
 def read(files: Dict[str, bytes]) -> bytes:
-    """Files and their compiled code, for `unpacked`: most of a small unit's time was reading the same text again."""
+    """Python files and their compiled code, for `Bundle`: most of a small unit's time was reading the same text again."""
     compiled: Dict[str, types.CodeType] = {}
     for file, content in files.items():
-        if file.endswith(".py"):
-            try:
-                compiled[file] = _compiled(content, file)
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue  # whoever imports it meets the same
+        try:
+            compiled[file] = _compiled(content, file)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue  # whoever imports it meets the same
     return marshal.dumps((files, compiled))
 
 
-def unpacked(data: bytes) -> Tuple[Dict[str, bytes], Dict[str, types.CodeType]]:
-    """What `read` made of a bundle."""
-    files, compiled = marshal.loads(data)
-    return files, compiled
-
-
 class Bundle:
-    """Finder and loader of the bundle's modules. Comes before the folders of sys.path, as a script's own folder does."""
+    """Finder and loader of the job's modules. Comes before the folders of sys.path, as a script's own folder does."""
 
-    def __init__(self, files: Dict[str, bytes], compiled: Optional[Dict[str, types.CodeType]] = None) -> None:
-        self.files = files
-        self._ready = compiled or {}
+    def __init__(self, code: Code) -> None:
+        self.folder = code.folder
+        self.files: Dict[str, bytes] = {}
+        self._ready: Dict[str, types.CodeType] = {}
+        if code.read:
+            self.files, self._ready = marshal.loads(code.read)
 
     def install(self) -> None:
         sys.meta_path.insert(-1 if sys.meta_path else 0, self)
+        if self.folder:
+            sys.path.insert(0, self.folder)
+
+    def remove(self) -> None:
+        sys.meta_path.remove(self)
+        if self.folder:
+            sys.path.remove(self.folder)
 
     def find_spec(self, name: str, path: Optional[Sequence[str]], target: Any = None) -> Any:
         base = name.replace(".", "/")
@@ -55,9 +59,13 @@ class Bundle:
             if file in self.files:
                 spec = importlib.machinery.ModuleSpec(name, self, origin=file, is_package=package)  # type: ignore[arg-type]
                 spec.has_location = True
+                if package:
+                    spec.submodule_search_locations = [os.path.join(self.folder, base)]
                 return spec
         if any(file.startswith(base + "/") for file in self.files):
-            return importlib.machinery.ModuleSpec(name, None, is_package=True)  # a namespace package
+            spec = importlib.machinery.ModuleSpec(name, None, is_package=True)  # a namespace package
+            spec.submodule_search_locations = [os.path.join(self.folder, base)]
+            return spec
         return None
 
     def create_module(self, spec: Any) -> Optional[types.ModuleType]:
@@ -69,16 +77,17 @@ class Bundle:
         exec(self.compiled(file), module.__dict__)
 
     def get_data(self, path: str) -> bytes:
-        """A file of the bundle. Raises OSError when there is none."""
-        if path not in self.files:
-            raise FileNotFoundError(2, "not in the code bundle", path)
-        return self.files[path]
+        """A file of the job. Raises OSError when there is none."""
+        if path in self.files:
+            return self.files[path]
+        with open(os.path.join(self.folder, path), "rb") as file:
+            return file.read()
 
     def get_source(self, name: str) -> str:
         """The text of a module; tracebacks ask for it. Raises ImportError when it is not here."""
         spec = self.find_spec(name, None)
         if spec is None or spec.origin is None:
-            raise ImportError("not in the code bundle", name=name)
+            raise ImportError("not among the job's files", name=name)
         return importlib.util.decode_source(self.files[spec.origin])
 
     def compiled(self, file: str) -> types.CodeType:
@@ -86,9 +95,9 @@ class Bundle:
         return self._ready.get(file) or _compiled(self.files[file], file)
 
     def imported(self, file: str) -> types.ModuleType:
-        """The module of a file. One at the bundle's top is made by hand: the import system's ways are ten times as long."""
+        """The module of a file. One at the folder's top is made by hand: the import system's ways are ten times as long."""
         name = module_of(file)
-        if name in sys.modules or "." in name or name in sys.builtin_module_names or name + "/__init__.py" in self.files:
+        if file not in self.files or name in sys.modules or "." in name or name in sys.builtin_module_names or name + "/__init__.py" in self.files:
             return importlib.import_module(name)
         module = types.ModuleType(name)
         spec = importlib.machinery.ModuleSpec(name, self, origin=file)  # type: ignore[arg-type]

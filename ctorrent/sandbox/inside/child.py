@@ -181,7 +181,7 @@ def rehearse(spec: Dict[str, Any]) -> None:
         unit = Unit(spec, wire, seeder)
         files = {_REHEARSAL + ".py": b"def block(index, seed):\n    return [index, seed, {}]\n"}
         unit.log.raw_seen = sys.maxsize  # here, that file may be another
-        unit.prepare(Code(b"", read(files)))
+        unit.prepare(Code("", read(files)))
         ours.sendall(frames.UNIT.pack(frames.PROGRAM, 1, 1, 1.0, 0) + frames.BLOCK.pack(1, 1, 3, 0) + b"\x81\xa1x\x01")
         wire.read(frames.UNIT.size)
         unit.begin(_REHEARSAL + ".py:block", True)
@@ -223,7 +223,7 @@ def connected(spec: Dict[str, Any]) -> socket.socket:
         sock.connect(spec["socket"])
     except OSError:
         os._exit(frames.EXIT_NODE_GONE)
-    os.chdir("/")  # only now: the socket may be named from the cell's folder
+    os.chdir(spec["folder"])  # only now: the socket may be named from the cell's folder
     return sock
 
 
@@ -282,7 +282,7 @@ class Unit:
         sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self.log  # type: ignore[assignment,misc]
         sys.argv = ["block"]
         try:
-            self._bundle = runner.bundle_ready(code)
+            self._bundle = Bundle(code)
             self._bundle.install()
         except (ValueError, TypeError) as error:
             self._broken = (frames.EXCEPTION, type(error).__name__, str(error)[:2000])
@@ -290,7 +290,7 @@ class Unit:
     def strike(self) -> None:
         """Take the modules of a rehearsal away again."""
         assert self._bundle is not None
-        sys.meta_path.remove(self._bundle)
+        self._bundle.remove()
         sys.modules.pop(_REHEARSAL, None)
 
     def begin(self, entry: str, careful: bool) -> None:

@@ -28,6 +28,7 @@ from .supervisor import Birth
 _canon: Any = importlib.import_module(".canon", __package__)
 _names: Any = importlib.import_module(".output_name", __package__)
 
+_OURS = (".tmp", ".output")  # of a work folder, beside what the job calls its files
 _LOOK_S = 0.05  # how often the folder's size is looked at where no file system caps it
 _FILES_MAX = 1000  # of a result: a map of more belongs into one archive
 _PR_SET_CHILD_SUBREAPER = 36
@@ -73,7 +74,7 @@ def main(birth: Birth) -> None:
     wire.read(size)
     cpu_s = int(min(block_s, 1e8) * spec["cpu"]) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    unit = CommandUnit(spec, wire, birth.code.packed, folder)
+    unit = CommandUnit(spec, wire, folder)
     for position in range(count):
         unit.block(position)
     wire.put(frames.DONE, count, b"")
@@ -84,10 +85,9 @@ def main(birth: Birth) -> None:
 class CommandUnit:
     """The blocks of one unit, each in a folder of its own that is removed after it."""
 
-    def __init__(self, spec: Dict[str, Any], wire: Wire, code: bytes, folder: str) -> None:
+    def __init__(self, spec: Dict[str, Any], wire: Wire, folder: str) -> None:
         self._spec = spec
         self._wire = wire
-        self._code = code
         self._folder = folder
         self._log = Log(wire, spec["log_bytes"])
         self._tail = b""
@@ -123,7 +123,7 @@ class CommandUnit:
         wire.flush()
 
     def _inputs(self, count: int, work: str) -> Tuple[List[str], List[str]]:
-        """Inputs as files of the work folder, and the code bundle beside them. -> what they are called, their paths."""
+        """Inputs as files of the work folder, and links to the job's files beside them. -> what they are called, their paths."""
         names, paths = [], []
         for number in range(count):
             name_size, size = frames.FILE.unpack(self._wire.read(frames.FILE.size))
@@ -132,13 +132,9 @@ class CommandUnit:
             names.append(name)
             paths.append(path)
             self._copy(path, size)
-        for name, content in runner.bundle_of(self._code).files.items():
-            path = os.path.normpath(os.path.join(work, name))
-            if not path.startswith(work + "/"):
-                raise Refused(frames.EXCEPTION, "ValueError", "the code has a file outside its folder: %r" % name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(content)
+        for name in os.listdir(self._spec["folder"]):
+            if name not in _OURS and not os.path.lexists(os.path.join(work, name)):
+                os.symlink(os.path.join(self._spec["folder"], name), os.path.join(work, name))
         return names, paths
 
     def _copy(self, path: str, size: int) -> None:

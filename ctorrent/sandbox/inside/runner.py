@@ -16,7 +16,7 @@ import types
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import frames
-from .bundle import Bundle, Code, unpacked
+from .bundle import Bundle
 
 _canon: Any = importlib.import_module(".canon", __package__)
 
@@ -75,15 +75,15 @@ class Runner:
     def load(self) -> None:
         """Import the file and look at the signature. Raises whatever the file raises, or LookupError."""
         file, _, name = self._entry.partition(":")
-        if file not in self._bundle.files:
-            raise LookupError("the code has no file %r, only %s" % (file, ", ".join(sorted(self._bundle.files))[:500]))
+        if file not in self._bundle.files and not os.path.isfile(os.path.join(self._bundle.folder, file)):
+            raise LookupError("the job has no file %r, only %s" % (file, ", ".join(sorted(os.listdir(self._bundle.folder)))[:500]))
         if file.endswith(".py"):
             owner: Any = self._bundle.imported(file)
             self._function = getattr(owner, name, None)
             if not callable(self._function):
                 raise LookupError("%s has no function %r" % (file, name))
         else:
-            self._function = pickle.loads(self._bundle.files[file])
+            self._function = pickle.loads(self._bundle.get_data(file))
         if not self._look_quickly(self._function):
             self._look(inspect.signature(self._function))
 
@@ -199,18 +199,3 @@ def decoded(params: bytes) -> Dict[str, Any]:
 def decoded_value(data: bytes) -> Any:
     """One value handed to a reduce function."""
     return _canon.decode(data, arrays="numpy" if "numpy" in sys.modules else "raw")
-
-
-def bundle_of(data: bytes) -> Bundle:
-    """The code bundle from its canonical bytes. Raises CanonError or TypeError; it is a stranger's."""
-    files = _canon.decode(data) if data else {}
-    if not isinstance(files, dict) or not all(isinstance(content, bytes) for content in files.values()):
-        raise TypeError("the code bundle is not a map of bytes")
-    return Bundle(files)
-
-
-def bundle_ready(code: Code) -> Bundle:
-    """The code bundle as a locked process left it, or read anew. Raises as bundle_of."""
-    if not code.read:
-        return bundle_of(code.packed)
-    return Bundle(*unpacked(code.read))

@@ -8,26 +8,49 @@ from __future__ import annotations
 
 import ast
 import importlib.machinery
+import os
 import re
 import sys
 from typing import Any, Dict, List, Set
 
+SOURCE_BYTES_MAX = 256 << 10  # one file: larger ones have data in them
+SOURCES_BYTES_MAX = 1 << 20  # all, for each child copies them with their compiled code
+LOOKED_MAX = 20_000  # files in all, of whatever kind: 0.1 s
 NAMES_MAX = 64  # a job file imports a dozen; more only slows the start
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,7}\Z")
 _NEVER = {"antigravity", "this", "idlelib", "test", "turtle", "turtledemo", "tkinter", "ensurepip", "lib2to3", "site"}
 
 
+def sources(folder: str) -> Dict[str, bytes]:
+    """Python files of a job's folder by their paths, those at the top first, as far as reading them ahead is worth it."""
+    files: Dict[str, bytes] = {}
+    looked = total = 0
+    for top, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            looked += 1
+            path = os.path.join(top, name)
+            if not name.endswith(".py") or os.lstat(path).st_size > SOURCE_BYTES_MAX:
+                continue
+            with open(path, "rb") as file:
+                content = file.read(SOURCE_BYTES_MAX)
+            total += len(content)
+            if looked > LOOKED_MAX or total > SOURCES_BYTES_MAX:
+                return files
+            files[os.path.relpath(path, folder)] = content
+    return files
+
+
 def imports(files: Dict[str, bytes]) -> List[str]:
-    """Names that the bundle's Python files import, sorted; files that do not parse are passed over."""
+    """Names that Python files import, sorted; files that do not parse are passed over."""
     found: Set[str] = set()
     for name in sorted(files):
-        if name.endswith(".py"):
-            try:
-                tree = ast.parse(files[name])
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
-            for node in ast.walk(tree):
-                found.update(_named(node))
+        try:
+            tree = ast.parse(files[name])
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for node in ast.walk(tree):
+            found.update(_named(node))
     return sorted(name for name in found if _NAME.match(name))[:NAMES_MAX]
 
 

@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Tuple
 from . import frames, reaping, scan
 from .bundle import Code, read
 from .lockdown import Lock, Prepared, die_with_parent, lock
-from .runner import bundle_of, refuse_processes
+from .runner import refuse_processes
 from .seeds import Seeder
 
 _REMEMBERED = 256  # deaths nobody asked about yet: more than units at once; a node asks at once
@@ -48,10 +48,10 @@ class Birth(NamedTuple):
 Child = Callable[[Birth], None]
 
 
-def preload(spec: Dict[str, Any], code: bytes) -> bytes:
+def preload(spec: Dict[str, Any]) -> bytes:
     """Import, before any fork, what the program will import of the environment. -> Code.read."""
     refuse_processes()
-    names, _, ready = _scan(spec, code).partition(b"\0")
+    names, _, ready = _scan(spec).partition(b"\0")
     for name in scan.preloadable(names, spec["site"]):
         try:
             importlib.import_module(name)
@@ -60,18 +60,17 @@ def preload(spec: Dict[str, Any], code: bytes) -> bytes:
     return ready
 
 
-def _scan(spec: Dict[str, Any], code: bytes) -> bytes:
+def _scan(spec: Dict[str, Any]) -> bytes:
     """Have the code read in a locked process. -> names it imports, one a line, NUL, Code.read; what it got to."""
     ours, theirs = os.pipe()
     pid = _fork()
     if not pid:
         try:
-            lock(Lock("python", data_bytes=256 << 20, cpu_s=5, files=16, need_landlock=spec["need_landlock"]))
+            lock(Lock("python", read=[spec["folder"]], data_bytes=256 << 20, cpu_s=5, files=16, need_landlock=spec["need_landlock"]))
             with open(theirs, "wb", buffering=0) as pipe:
-                files = bundle_of(code).files
+                files = scan.sources(spec["folder"])
                 pipe.write("\n".join(scan.imports(files)).encode("ascii", "replace")[:32768] + b"\0")
-                if len(code) <= _READ_BYTES_MAX // 4:
-                    pipe.write(read(files))
+                pipe.write(read(files))
         finally:
             os._exit(0)
     os.close(theirs)
@@ -161,12 +160,11 @@ class Supervisor:
     def _start_afresh(self, raw: int) -> None:
         """A new interpreter instead of a fork: CUDA, once used, does not survive one. Never returns."""
         os.set_inheritable(self._say, True)
-        spec, code = os.memfd_create("spec"), os.memfd_create("code")
-        for fd, data in ((spec, json.dumps(self._spec).encode()), (code, self._code.packed)):
-            with open(os.dup(fd), "wb") as file:
-                file.write(data)
-            os.set_inheritable(fd, True)
-        argv = [sys.executable, "-s", "-S", "-B", self._spec["boot"], "child", *map(str, (spec, code, self._serial, self._say))]
+        spec = os.memfd_create("spec")
+        with open(os.dup(spec), "wb") as file:
+            file.write(json.dumps(self._spec).encode())
+        os.set_inheritable(spec, True)
+        argv = [sys.executable, "-s", "-S", "-B", self._spec["boot"], "child", *map(str, (spec, self._serial, self._say))]
         os.execv(sys.executable, argv)
 
     def _wait_ms(self) -> Optional[int]:
