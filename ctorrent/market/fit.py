@@ -150,9 +150,14 @@ def _lacks(wanted: Environment, info: EnvironmentInfo) -> list[No]:
     packages = [in_words(text) for text in wanted.packages if not package_fits(text, have)]
     if packages:
         out.append(No(NoReason.PACKAGES, ", ".join(packages)[:_DETAIL_MAX]))
-    programs = [name for name in wanted.programs if name not in info.programs]
-    if programs:
-        out.append(No(NoReason.PROGRAMS, ", ".join(programs)[:_DETAIL_MAX]))
+    missing = [name for name in wanted.programs if name not in info.programs]
+    absent, withheld = [name for name in missing if name not in info.withheld], [name for name in missing if name in info.withheld]
+    if absent:
+        out.append(No(NoReason.PROGRAMS, ", ".join(absent)[:_DETAIL_MAX]))
+    if withheld:
+        allow = " ".join(f"--allow-program {name}" for name in withheld)
+        it = "it" if len(withheld) == 1 else "them"
+        out.append(No(NoReason.WITHHELD, f"{', '.join(withheld)}, but its owner does not offer {it}: ctorrent node {allow}"[:_DETAIL_MAX]))
     return out
 
 

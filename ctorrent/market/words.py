@@ -178,4 +178,5 @@ MANY = {  # NoReason's words for more than one peer
     NoReason.FILES: "are getting the job's files",
     NoReason.DISK: "have too little disk free",
     NoReason.INSTALLING: "are installing",
+    NoReason.WITHHELD: "have",
 }

@@ -52,6 +52,7 @@ class EnvironmentInfo:
     packages: tuple[tuple[str, str], ...]  # (canonical name, version), sorted
     programs: tuple[str, ...] = ()
     image: str = ""
+    withheld: frozenset[str] = frozenset()  # programs that are there and not offered; told to friends only, when asked for
     lock: bytes = b""  # digest of the lock it was made from; empty: its owner made it
 
 

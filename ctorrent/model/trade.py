@@ -46,7 +46,8 @@ class NoReason(Enum):
     DISTRUST = "has a reputation below the floor"
     FILES = "is getting the job's files"
     DISK = "has too little disk free"
-    INSTALLING = "is installing packages"
+    INSTALLING = "is installing"
+    WITHHELD = "has"  # and the detail says what of it is not for this job
     OTHER = "gives a reason that this version does not know"
 
 

@@ -269,7 +269,7 @@ async def _open_sandbox(settings: Settings, gpus: str) -> tuple[Sandbox, AddEnvi
     from ctorrent.sandbox.environment import Environments
     from ctorrent.sandbox.limits import SandboxRules
 
-    rules = SandboxRules(runtime=settings.runtime)
+    rules = SandboxRules(runtime=settings.runtime, programs=settings.programs)
     _share_environments(settings)
     environments = Environments(settings.data_dir, rules, gpu_class=gpus)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import trio
 
@@ -93,8 +94,11 @@ class Share:
         cores = hardware.cores if own and not self._settings.work else capacity.cores
         trusted = friend or self._settings.strangers_in_jail
         lent = self._settings.gpus or own or owner == self._world.owner
+        environments = sandbox.environments()
+        if not friend:  # what else this machine has is no stranger's business
+            environments = tuple(replace(info, withheld=frozenset()) for info in environments)
         return Machine(
-            rings=(manifest.ring,), environments=sandbox.environments(), isolation=sandbox.level, cores=cores,
+            rings=(manifest.ring,), environments=environments, isolation=sandbox.level, cores=cores,
             cores_free=cores, memory_bytes=capacity.memory_bytes, memory_free_bytes=capacity.memory_bytes,
             gpus=hardware.gpus if lent else (), gpus_free=capacity.gpus_free if lent else (), commands=sandbox.commands(),
             price=self.price_for(owner),
@@ -153,4 +157,8 @@ class Share:
 
 def _ask(manifest: Manifest) -> Ask:
     command = manifest.program.kind is ProgramKind.COMMAND
-    return Ask(manifest.ring, manifest.needs, manifest.environment, manifest.price_max, command, manifest.lock)
+    environment = manifest.environment
+    first = manifest.program.argv[0] if command and manifest.program.argv else ""
+    if first and not environment.image and not set(first) & set("/{"):  # it needs the program it runs, said or not
+        environment = replace(environment, programs=tuple(sorted({*environment.programs, first})))
+    return Ask(manifest.ring, manifest.needs, environment, manifest.price_max, command, manifest.lock)

@@ -27,25 +27,21 @@ from ctorrent.errors import LocalError
 from ctorrent.model.ids import Digest
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.sandbox.limits import SandboxRules
+from ctorrent.sandbox.programs import Programs
 from ctorrent.seal import digest
 
 BASE = "base"
 LOCKED = "lock-"  # the beginning of such environments' names
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,40}\Z")
-_PROGRAMS = (
-    "awk", "bash", "bc", "blender", "bzip2", "cat", "convert", "cut", "ffmpeg", "g++", "gawk", "gcc", "gnuplot", "grep",
-    "gzip", "head", "java", "jq", "julia", "make", "node", "octave", "perl", "povray", "python3", "R", "Rscript", "ruby",
-    "sed", "sh", "sort", "sqlite3", "tail", "tar", "tr", "uniq", "wc", "xz", "zstd",
-)  # fmt: skip - what jobs ask for by name; a whole /usr/bin would not fit into an offer
 
 
 class Environments:
     """The environments of one data folder."""
 
-    def __init__(self, data_dir: Path, rules: SandboxRules, its_programs: tuple[str, ...] = (), gpu_class: str = "", image: str = "") -> None:
+    def __init__(self, data_dir: Path, rules: SandboxRules, programs: Programs | None = None, gpu_class: str = "", image: str = "") -> None:
         self._folder = data_dir / "environments"
         self._rules = rules
-        self._programs = its_programs
+        self._programs = programs
         self._gpu_class = gpu_class
         self._image = image
 
@@ -57,7 +53,7 @@ class Environments:
 
     def of_image(self, python: str, packages: tuple[tuple[str, str], ...]) -> EnvironmentInfo:
         """The environment that a named image is."""
-        info = replace(self._info(BASE, packages), python=python, programs=(), fingerprint=Digest(b""))
+        info = replace(self._info(BASE, packages), python=python, programs=(), withheld=frozenset(), fingerprint=Digest(b""))
         return replace(info, fingerprint=fingerprint(info, self._gpu_class))
 
     def site(self, name: str) -> Path | None:
@@ -139,8 +135,9 @@ class Environments:
             python=platform.python_version(),
             arch=platform.machine(),
             packages=packages,
-            programs=self._programs,
+            programs=self._programs.offered() if self._programs else (),
             image=self._image,
+            withheld=self._programs.withheld() if self._programs else frozenset(),
         )
         return replace(info, fingerprint=fingerprint(info, self._gpu_class))
 
@@ -171,8 +168,3 @@ def named(site: Path) -> dict[str, str]:
 def canonical(name: str) -> str:
     """Package names compare without case, dots and underscores (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def programs() -> tuple[str, ...]:
-    """Of the programs that jobs ask for, those that a sandbox on this machine finds."""
-    return tuple(name for name in _PROGRAMS if shutil.which(name, path="/usr/local/bin:/usr/bin:/bin"))

@@ -12,7 +12,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -25,6 +24,7 @@ import docker
 
 from ctorrent.errors import LocalError
 from ctorrent.sandbox import description
+from ctorrent.sandbox.programs import Programs, find
 
 REPOSITORY = "ctorrent-python"
 _LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages", "dist-packages", "__phello__"}
@@ -37,17 +37,20 @@ _MOUNT_POINTS = ("proc", "sys", "dev", "ct", "ctlib", "site", "scratch")
 _FORMAT = "4"  # part of the tag: raise it when the layout below changes
 
 
-def programs() -> tuple[str, ...]:
-    """Names of the programs an own image has."""
-    return tuple(sorted({"python3", *(name for name in _PROGRAMS if _program(name))}))
+class Packed(Programs):
+    """Programs of an own image: a few text tools, and of what the owner allows, what runs with its libraries alone."""
+
+    def __init__(self, allowed: tuple[str, ...] = ()) -> None:
+        super().__init__(allowed)
+        self._names = tuple(sorted({"python", "python3", *_PROGRAMS, *(name for name in allowed if _is_binary(name))}))
 
 
-def ensure(client: docker.APIClient, site: Path | None = None) -> str:
-    """Tag of the own image, made when it is not there. site: packages whose libraries it must have.
+def ensure(client: docker.APIClient, site: Path | None = None, allowed: tuple[str, ...] = ()) -> str:
+    """Tag of the own image, made when it is not there. site: packages whose libraries it must have; allowed: programs too.
 
     Blocking. Raises LocalError when this system's interpreter cannot be packed.
     """
-    files = _contents(site)
+    files = _contents(site, tuple(name for name in allowed if _is_binary(name)))
     mark = hashlib.sha256(_FORMAT.encode())
     for name, source in sorted(files.items()):
         about = source.stat()
@@ -59,13 +62,13 @@ def ensure(client: docker.APIClient, site: Path | None = None) -> str:
 
 
 @functools.lru_cache(maxsize=16)  # environments of one node; this interpreter does not change while it runs
-def _contents(site: Path | None) -> dict[str, Path]:
+def _contents(site: Path | None, allowed: tuple[str, ...] = ()) -> dict[str, Path]:
     """Path inside -> file here."""
     exe = Path(description.interpreter())
     library = Path(description.standard_library())
     files = {str(path): path for path in _walk(library)}
     files[str(exe)] = exe
-    for name in _PROGRAMS:
+    for name in (*_PROGRAMS, *allowed):
         found = _program(name)
         if found is not None:
             files[f"/usr/bin/{name}"] = found
@@ -77,8 +80,18 @@ def _contents(site: Path | None) -> dict[str, Path]:
 
 
 def _program(name: str) -> Path | None:
-    found = shutil.which(name, path="/usr/bin:/bin")
+    found = find(name)
     return Path(found).resolve() if found else None
+
+
+def _is_binary(name: str) -> bool:
+    """A script would need its interpreter, and whatever that reads; such a job needs the jail, or an image of its own."""
+    found = _program(name)
+    try:
+        with (found or Path()).open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
 
 
 def _walk(top: Path) -> Iterator[Path]:

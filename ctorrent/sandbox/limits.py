@@ -23,4 +23,5 @@ class SandboxRules:
     unit_bytes_inline: int = 128 * 1024  # sent without a task of its own; below the socket's buffer
     check_bytes: int = MIB  # values up to this are fully decoded here; larger ones are walked, and decoded by readers
     scratch_files: int = 4096  # inodes of a `command` block's scratch
+    programs: tuple[str, ...] = ()  # of this system, that its owner allows beside the usual text tools
     pip_s: float = 1800.0  # installing torch over a slow line
