@@ -55,7 +55,7 @@ def _serious(checks: list[Any]) -> list[Any]:
 
 
 def _examined(data_dir: Path | None, owner_dir: Path | None, measure: bool, target: str | None) -> tuple[Plain, Any]:
-    """What `--json` prints, and the facts that checks are made from."""
+    """What `--json` prints, and the facts that checks are made from. With a target, what this machine can run is no matter."""
     from ctorrent.cli.node import offline
     from ctorrent.client import attach, data_folder
     from ctorrent.errors import Unavailable
@@ -65,12 +65,13 @@ def _examined(data_dir: Path | None, owner_dir: Path | None, measure: bool, targ
     try:
         with attach(data_dir) as net:
             status = net.status()
-            found: Plain = {"running": True, "status": status, "hardware": net.hardware(measure), "environments": net.environments()}
+            found: Plain = {"running": True, "status": status}
+            found |= {} if target else {"hardware": net.hardware(measure), "environments": net.environments()}
             owner_dir = owner_dir or _path(status.get("owner_dir"))
     except Unavailable:
         owner_dir = owner_dir or _path(settings["settings"].get("owner_dir"))
-        machine = offline().machine(folder, settings["settings"]["isolation"], measure)
-        status = {"isolation": machine.pop("isolation"), "gaps": machine.pop("gaps"), "addresses": [], "testing": "", "data_dir": str(folder)}
+        machine = {} if target else offline().machine(folder, settings["settings"]["isolation"], measure)
+        status = {"isolation": machine.pop("isolation", ""), "gaps": machine.pop("gaps", []), "addresses": [], "testing": "", "data_dir": str(folder)}
         found = {"running": False, "status": status, **machine}
     identity = offline().identity(folder, owner_dir)
     found["identity"] = {key: value for key, value in identity.items() if key != "keys"}
