@@ -56,7 +56,7 @@ def _members(columns: list[Column]) -> dict[str, str]:
 
 
 def _maker(column: Column, name: str, seen: Survey, archive: zipfile.ZipFile, spool: Path) -> _Scalars | _Stack | _Each:
-    if column.only("bool", "int", "float"):
+    if column.numbers:
         return _Scalars(column, name, archive, column.filled < seen.rows)
     if (column.only("array") or column.only("bytes")) and column.shape is not None:
         return _Stack(column, name, archive, column.filled < seen.rows, spool)
@@ -70,9 +70,8 @@ class _Scalars:
 
     def __init__(self, column: Column, name: str, archive: zipfile.ZipFile, gaps: bool) -> None:
         self._name, self._archive, self._values = name, archive, []  # type: str, zipfile.ZipFile, list[Any]
-        self._text = not column.only("bool", "int", "float")
-        exact = not gaps and len(column.kinds) == 1
-        self._dtype = "U" if self._text else {"bool": "?", "int": "<i8"}.get(next(iter(column.kinds)), "<f8") if exact else "<f8"
+        self._text = not column.numbers
+        self._dtype = "U" if self._text else "<f8" if gaps else column.numbers
 
     def add(self, index: int, value: Any) -> None:
         if self._text:

@@ -23,8 +23,9 @@ Plain = dict[str, Any]
 FIELDS_MAX = 1000  # columns that results may make: each field's name is a worker's to choose, and a block may return thousands
 FIRST, MIDDLE, LAST = ("index",), ("seed", "state"), ("error", "workers", "agreed", "seconds")
 OURS = frozenset((*FIRST, *MIDDLE, *LAST))
+NUMBERS = ("bool", "count", "int", "large", "float")
 ENDED = ("settled", "failed", "disputed", "cancelled")
-INT64 = range(-(1 << 63), 1 << 63)
+INT64, UINT64 = range(-(1 << 63), 1 << 63), range(1 << 64)  # seeds are of the second
 
 
 @dataclass(slots=True)
@@ -56,13 +57,21 @@ class Column:
     def only(self, *kinds: str) -> bool:
         return bool(self.kinds) and set(self.kinds) <= set(kinds)
 
+    @property
+    def numbers(self) -> str:
+        """The narrowest dtype that holds all of it: "?", "<i8", "<u8", "<f8"; "" when it is not of numbers."""
+        for dtype, kinds in (("?", ("bool",)), ("<i8", ("count", "int")), ("<u8", ("count", "large")), ("<f8", NUMBERS)):
+            if self.only(*kinds):
+                return dtype
+        return ""
+
 
 def kind_of(value: Any) -> str:
-    """bool, int (of 64 bits), float, text, bytes, array (also a list of numbers), or json: what has no place of its own."""
+    """bool, count (a whole number), int (one below 0), large (one above 2^63), float, text, bytes, array (also a list of numbers), or json: what has no place of its own."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "int" if value in INT64 else "json"
+        return ("count" if value >= 0 else "int") if value in INT64 else "large" if value in UINT64 else "json"
     if isinstance(value, float):
         return "float"
     if isinstance(value, str):
@@ -176,7 +185,7 @@ class Survey:
         ours = self._ours
         return [
             *(ours[name] for name in FIRST), *self._params.values(), *(ours[name] for name in MIDDLE), *fields,
-            *(ours[name] for name in LAST if name != "error" or ours[name].kinds),
+            *(ours[name] for name in LAST),
         ]  # fmt: skip
 
     def param_name(self, name: str) -> str:

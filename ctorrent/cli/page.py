@@ -202,7 +202,8 @@ def _times(line: Plain) -> str:
     if not line["times"]:
         return ""
     count = sum(count for _, _, count in line["times"])
-    words = f"{count:,.0f} replicas, from {show.duration(line['shortest_s'])} to {show.duration(line['longest_s'])}; half took less than about {show.duration(_middle(line['times']))}."
+    middle = min(max(_middle(line["times"]), line["shortest_s"]), line["longest_s"])
+    words = f"{count:,.0f} replicas, from {show.duration(line['shortest_s'])} to {show.duration(line['longest_s'])}; half took less than about {show.duration(middle)}."
     return _section("How long blocks took", _p(words, "soft"), plots.histogram(line["times"]))
 
 
@@ -225,6 +226,8 @@ def _agreement(status: Plain, line: Plain, names: dict[int, str]) -> str:
         wrong, open_ = worker["disputed"] + worker["invalid"], max(0, worker["done"] - worker["agreed"] - worker["disputed"] - worker["invalid"])
         found = [(worker["agreed"], "unit", f"{worker['agreed']} agreed"), (wrong, "wrong", f"{wrong} disputed or invalid"), (open_, "open", f"{open_} without a verdict")]
         rows.append((names[worker["number"]], found, f"{worker['agreed']:,} agreed" + (f", {wrong:,} not" if wrong else "")))
+    if status["replicas_wanted"] < 2:
+        return _section("Who agreed", _p("One replica of each block was asked for: nothing was compared.", "soft"))
     total = status.get("report", {}).get("disputes_total", 0)
     text = "Nothing was disputed." if not total else f"{show.number(total, 'block')} disputed."
     legend = _legend(("unit", "agreed"), ("wrong", "disputed or invalid"), ("open", "without a verdict"))
@@ -259,22 +262,27 @@ def _cost(status: Plain, line: Plain, names: dict[int, str]) -> str:
     words = f"{show.duration(total)} of workers' time in all, {show.duration(sum(one['cpu_s'] for one in workers))} of their processors as they say; {sum(map(worth, workers)):.3g} credits at the prices they asked."
     extra = ""
     if (report_ := status.get("report")) and report_["block_s"]:
-        extra = f"Each block once is {show.duration(report_['block_s'])}: checking cost {max(0.0, report_['all_s'] / report_['block_s'] - 1):.0%} more."
+        checks = max(0.0, report_["all_s"] / report_["block_s"] - 1)
+        extra = f"Each block once is {show.duration(report_['block_s'])}{f': checking took {checks:.0%} more' if checks >= 0.01 else ''}."
     return _section("What it cost", _p(f"{words} {extra}", "soft"), plots.bars(rows, "Seconds of work of each worker"), _p(CREDIT, "soft"))
 
 
 def _failures(status: Plain, line: Plain) -> str:
     if not line["failures"]:
         return ""
-    rows = [(index, _last(why)) for index, why in line["failures"][:FAILURES_MAX]]
-    more = status["failed"] - len(rows)
-    return _section("What failed", _table(("block", "why"), rows, ("block",)), _p(f"and {more:,} more: ctorrent logs {status['job']}", "soft") if more > 0 else "")
+    alike: dict[str, list[int]] = {}
+    for index, why in line["failures"]:
+        alike.setdefault(_last(why), []).append(index)
+    rows = [(", ".join(map(str, found[:8])) + (" …" if len(found) > 8 else ""), why) for why, found in list(alike.items())[:FAILURES_MAX]]
+    more = status["failed"] + status["disputed"] - len(line["failures"])
+    rest = f"and {more:,} more blocks. " if more > 0 else ""
+    return _section("What failed", _table(("blocks", "why"), rows), _p(f"{rest}Their tracebacks: ctorrent logs {status['job']}", "soft"))
 
 
 def _last(why: str) -> str:
-    """The last lines say it."""
-    lines = [line for line in str(why).strip().splitlines() if line.strip()]
-    return "\n".join(lines[-3:])
+    """The last line says it."""
+    lines = str(why).strip().splitlines()
+    return lines[-1].strip() if lines else "no words"
 
 
 def _isolation(found: Plain) -> str:
@@ -329,7 +337,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margi
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; white-space: pre-wrap; overflow-wrap: anywhere; }
 .plot { overflow-x: auto; margin: 8px 0; } .plot svg { width: 100%; min-width: 540px; height: auto; display: block; } img { max-width: 100%; height: auto; }
-svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } svg .small { fill: var(--soft); font-size: 11px; }
+svg text { fill: var(--ink); font: 11.5px system-ui, sans-serif; } svg .small { fill: var(--soft); font-size: 11px; }
 .grid { stroke: var(--line); stroke-width: 1; } .tick { stroke: var(--soft); stroke-width: 1; }
 .unit { fill: var(--unit); } .open { fill: var(--open); } .wrong { fill: var(--wrong); stroke: var(--ink); stroke-width: 1; stroke-dasharray: 2 1.5; }
 .legend span { margin-right: 18px; color: var(--soft); font-size: .88rem; white-space: nowrap; } .legend svg { width: 14px; height: 12px; margin-right: 6px; }

@@ -37,12 +37,8 @@ def write_parquet(seen: Survey, rows: Iterable[Plain], file: IO[bytes]) -> None:
 def _type(column: Column) -> Any:
     import pyarrow
 
-    if column.only("bool"):
-        return pyarrow.bool_()
-    if column.only("int"):
-        return pyarrow.int64()
-    if column.only("int", "float", "bool"):
-        return pyarrow.float64()
+    if column.numbers:
+        return pyarrow.from_numpy_dtype(column.numbers)
     if column.only("bytes"):
         return pyarrow.large_binary()
     if _is_list(column):
@@ -61,10 +57,10 @@ def _is_list(column: Column) -> bool:
 def _cell(column: Column, value: Any) -> Any:
     if value is None:
         return None
-    if column.only("bool", "int") or column.only("bytes"):
+    if column.numbers:
+        return float(value) if column.numbers == "<f8" else value
+    if column.only("bytes"):
         return value
-    if column.only("int", "float", "bool"):
-        return float(value)
     if _is_list(column):
         value = value.numpy() if hasattr(value, "numpy") else value
         return value.tolist() if hasattr(value, "tolist") else value

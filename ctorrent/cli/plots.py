@@ -13,7 +13,7 @@ from typing import Any
 
 Plain = dict[str, Any]
 WIDTH = 720  # units of the box; a phone shows them smaller
-LABEL = 118  # room for a worker's name
+LABEL = 122  # room for a worker's name
 LANES_MAX = 8  # units at once that are drawn below one another; more are drawn as columns of how busy it was
 WORKERS_MAX = 40  # lines; the rest is counted
 MARKS_MAX = 1500
@@ -96,8 +96,9 @@ def _lanes(spans: Sequence[Sequence[float]]) -> list[list[Sequence[float]]]:
     """Units that ran at once go below one another."""
     lanes: list[list[Sequence[float]]] = []
     for span in sorted(spans, key=lambda span: (span[3], span[4])):
+        slack = max(0.02, 0.2 * (span[4] - span[3]))  # a unit's beginning is its arrival less the time that it took: not exact
         for lane in lanes:
-            if lane[-1][4] <= span[3] + 1e-3:
+            if lane[-1][4] <= span[3] + slack:
                 lane.append(span)
                 break
         else:
@@ -143,7 +144,10 @@ def histogram(times: Sequence[Sequence[float]]) -> str:
     if not times:
         return ""
     lowest = max(1e-4, min(low for low, _, _ in times if low > 0) if any(low > 0 for low, _, _ in times) else 1e-4)
-    highest = max(*(high for _, high, _ in times), lowest * 10)
+    highest = max(*(high for _, high, _ in times), lowest)
+    if highest < 10 * lowest:  # a decade at least, with what there is in its middle
+        middle = math.sqrt(lowest * highest)
+        lowest, highest = middle / math.sqrt(10), middle * math.sqrt(10)
     left, bottom, height = 48.0, 150.0, 130.0
     scale = (WIDTH - left - 24) / math.log10(highest / lowest)
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ctorrent.cli import show
-from ctorrent.cli.columns import Survey, kind_of, parts, survey
+from ctorrent.cli.columns import NUMBERS, Survey, kind_of, parts, survey
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Plain = dict[str, Any]
 CELL_CHARS = 28  # of text and of what has parts; numbers need fewer
 CELL_CHARS_TIGHT = 14
+GAP_CHARS = 3  # between two columns of show.table
 PICTURES = 3
 PICTURE_LINES = 12
 SUMMARY_ROWS_MAX = 5000  # all of them are read for it: half a second
@@ -94,10 +95,12 @@ def _order(seen: Survey, cells: list[dict[str, str]]) -> list[str]:
 
 
 def _hide(columns: list[str], cells: list[dict[str, str]], seen: Survey, width: int) -> list[str]:
-    """Take columns away until the rest fits: who ran it first, then what is the same in all rows, then from the end."""
+    """Take columns away until the rest fits: who ran it, what is the same in all rows, what is no number, then from the end."""
     kept = {"index", "state", "error", "agreed", "seconds"}
     constant = [name for name in columns if name not in kept and len(cells) > 1 and len({row.get(name) for row in cells}) == 1]
-    order = ["workers", *constant, *(name for name in reversed(columns) if name not in kept), "seconds", "agreed"]
+    numbers = {column.name for column in seen.columns() if column.numbers}
+    words = [name for name in reversed(columns) if name not in kept and name not in numbers]
+    order = ["workers", *constant, *words, *(name for name in reversed(columns) if name not in kept), "seconds", "agreed"]
     hidden = []
     for name in dict.fromkeys(order):
         if _width(columns, cells) <= width:
@@ -112,7 +115,7 @@ def _width(columns: list[str], cells: list[dict[str, str]]) -> int:
     from rich.cells import cell_len
 
     widest = [max(cell_len(name), *(cell_len(row.get(name, "")) for row in cells)) for name in columns]
-    return sum(widest) + 2 * (len(widest) - 1)
+    return sum(widest) + GAP_CHARS * (len(widest) - 1)
 
 
 def _is_number(text: str) -> bool:
@@ -130,7 +133,7 @@ def _summary(job: Job, seen: Survey, status: Plain) -> RenderableType | None:
     """Least, middle and greatest of each column of numbers; None where that would be dear or dull."""
     if not SUMMARY_ROWS_MIN <= status["blocks"] <= SUMMARY_ROWS_MAX:
         return None
-    columns = [column.name for column in seen.columns() if column.only("int", "float") and column.name not in ("index", "seed", "agreed")]
+    columns = [column.name for column in seen.columns() if column.numbers in ("<i8", "<u8", "<f8") and column.name not in ("index", "seed", "agreed")]
     figures: dict[str, list[float]] = {name: [] for name in columns[-SUMMARY_COLUMNS:]}
     size = 0
     from ctorrent.client import decode_row
@@ -143,7 +146,7 @@ def _summary(job: Job, seen: Survey, status: Plain) -> RenderableType | None:
         for row in page:
             cells = seen.cells(decode_row(row))
             for name, found in figures.items():
-                if kind_of(cells.get(name)) in ("int", "float") and cells[name] == cells[name]:
+                if kind_of(cells.get(name)) in NUMBERS and cells[name] == cells[name]:
                     found.append(cells[name])
         after = page[-1]["index"]
     lines = [
