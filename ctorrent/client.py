@@ -24,6 +24,9 @@ from ctorrent.door import Plain
 from ctorrent.errors import CTorrentError, LocalError, Unavailable, WorkError
 
 DATA_VARIABLE = "CTORRENT_DATA"
+JOB_FILE_BYTES_MAX = 4 << 20  # a million characters, of four bytes at most; the planner takes no more
+PROGRAM_SUFFIXES = (".py", ".ipynb", ".sh", ".r", ".jl")
+_BEGIN = "ctorrent init writes a folder with one that runs."
 ENDED = frozenset({"settled", "failed", "cancelled"})
 
 
@@ -110,12 +113,12 @@ class Net:
     def submit(self, path: str | os.PathLike[str], text: str | None = None, options: Plain | None = None) -> str:
         """-> the job's eight characters. text: of the job file, when it is not what `path` holds."""
         full = pathlib.Path(path).expanduser().absolute()
-        return str(self._call("submit", os.fspath(full), _read(full) if text is None else text, options or {}))
+        return str(self._call("submit", os.fspath(full), read_job_file(full) if text is None else text, options or {}))
 
     def rehearse(self, path: str | os.PathLike[str], text: str | None = None, options: Plain | None = None) -> Plain:
         """Run the smallest block on the node's own machine, and say what the job will take: status.Rehearsal."""
         full = pathlib.Path(path).expanduser().absolute()
-        return self._map("rehearse", os.fspath(full), _read(full) if text is None else text, options or {})
+        return self._map("rehearse", os.fspath(full), read_job_file(full) if text is None else text, options or {})
 
     def jobs(self) -> list[Plain]:
         return self._rows("jobs")
@@ -193,6 +196,10 @@ class Net:
 
     def environment_add(self, name: str, packages: list[str]) -> Plain:
         return self._map("environment_add", name, packages)
+
+    def gc(self, dry_run: bool = False) -> list[Plain]:
+        """Remove, or only count, what nothing needs."""
+        return self._rows("gc", dry_run)
 
     def drain(self) -> Plain:
         """End the node when what it runs has ended, as door.Door.drain() says; again: how far that is."""
@@ -344,10 +351,31 @@ def _leaves(value: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + key, inner
 
 
-def _read(path: pathlib.Path) -> str:
+def read_job_file(path: pathlib.Path) -> str:
+    """A job file's text. Raises LocalError that says what else the path is, and what to give instead."""
+    if path.is_dir():
+        raise _is_folder(path)
+    if path.suffix.lower() in PROGRAM_SUFFIXES:
+        raise LocalError(f"{path} is a program, not a job file.", f'A job file names it: {{python: "{path.name}:FUNCTION", blocks: {{count: 10}}}}. {_BEGIN}')
+    if not path.is_file():
+        near = [f"{each}" for each in sorted(path.parent.glob("*.y*ml"))[:3]] if path.parent.is_dir() else []
+        raise LocalError(f"There is no job file {path}.", f"There is {', '.join(near)}." if near else _BEGIN)
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise LocalError(f"{path} is not UTF-8 text.", "A job file is YAML text.") from None
+        if path.stat().st_size > JOB_FILE_BYTES_MAX:
+            raise LocalError(f"{path} has more than {JOB_FILE_BYTES_MAX >> 20} MB: a job file is a page of text.", "Data belongs into files beside it: blocks: {files: …} or {split: …}.")
+        data = path.read_bytes()
     except OSError as error:
         raise LocalError(f"{path} cannot be read: {error.strerror}.", "Give the path of a job file.") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        what = "is UTF-16 text" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "is not UTF-8 text"
+        raise LocalError(f"{path}:{line}: {what}.", "Save it as UTF-8; a job file is YAML text.") from None
+
+
+def _is_folder(path: pathlib.Path) -> LocalError:
+    inside = path / "job.yaml"
+    if inside.is_file():
+        return LocalError(f"{path} is a folder.", f"Its job file is {inside}: ctorrent submit {inside}")
+    return LocalError(f"{path} is a folder without a job.yaml.", f"Give the path of a job file. {_BEGIN}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,14 +26,32 @@ def register(app: typer.Typer) -> None:
 
 
 @job_app.command("schema")
-def job_schema(as_json: Json = False) -> None:
-    """Print the JSON schema of job files, for editors that check as you type."""
-    import json
+def job_schema(
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the JSON schema of job files, for editors that check and complete as you type.
 
-    from ctorrent.cli.node import offline
+    An editor with YAML support (VS Code: the YAML extension) reads it where a job file's first line names it:
 
-    schema = offline().job_schema()
-    show.emit(as_json, schema, lambda: print(json.dumps(schema, indent=2, ensure_ascii=False)))
+    # yaml-language-server: $schema=job.schema.json
+    """
+    from ctorrent.cli.init import SCHEMA_LINE, schema_text
+    from ctorrent.errors import LocalError
+
+    text = schema_text()
+    if output is None:
+        print(text, end="")
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LocalError(f"{output} cannot be written: {error.strerror}.", "Name a file in a folder that is there.") from None
+    if as_json:
+        show.print_json({"file": str(output)})
+        return
+    show.stdout().print(show.plain(f"{output} is written. Editors find it by a job file's first line:"))
+    show.stdout().print(show.plain(f"  {SCHEMA_LINE}{output.name}", "bold"))
 
 
 def jobs(data_dir: DataDir = None, as_json: Json = False) -> None:
