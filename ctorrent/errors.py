@@ -76,3 +76,11 @@ class WorkError(CTorrentError):
 
 class Unavailable(CTorrentError):
     """Nobody can do it now: no peer, all busy, gone, or out of time."""
+
+
+def leaves(group: BaseExceptionGroup[CTorrentError]) -> list[CTorrentError]:
+    """Every error of a group, and of the groups in it."""
+    found: list[CTorrentError] = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -54,6 +54,7 @@ class JobRecord:
     answer_error: str = ""  # why there is none
     own_work: bool = True  # this node's own worker may take part
     expected: Expected = Expected()
+    files: list[Digest] = field(default_factory=list)  # large ones beside the job file: not kept, the job's list names them
 
     @property
     def id(self) -> JobId:

@@ -8,6 +8,8 @@ from pathlib import Path
 import trio
 
 from ctorrent.errors import LocalError
+from ctorrent.model.ids import Digest
+from ctorrent.model.job import Program
 from ctorrent.node.diskfolder import DiskFolder
 from ctorrent.plan import codemap
 from ctorrent.plan.codemap import CodeMap, Content, Large
@@ -32,6 +34,16 @@ async def pack(blobs: BlobStore, folder: DiskFolder, sizes: Mapping[str, int], p
             blobs.pin(large.digest, pin)
             files[path] = large
     return CodeMap(files)
+
+
+async def named(blobs: BlobStore, program: Program) -> list[Digest]:
+    """The large files of a job of this node; none where their list is gone."""
+    if not program.files_bytes:
+        return []
+    try:
+        return [*codemap.decode(await blobs.get(program.code, codemap.MAP_BYTES_MAX)).large()]
+    except KeyError:
+        return []
 
 
 async def _put(blobs: BlobStore, place: str, path: str) -> Large:

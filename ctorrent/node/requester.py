@@ -24,6 +24,7 @@ from ctorrent.node.experience import Experience
 from ctorrent.node.items import Lost, Order, Said
 from ctorrent.node.jobbook import End, JobRecord, ended_blobs, load_blocks, load_end, load_jobs
 from ctorrent.node.logbook import Piece
+from ctorrent.node.packing import named
 from ctorrent.node.people import People
 from ctorrent.node.pinning import notes
 from ctorrent.node.progress import Progress as Board
@@ -67,6 +68,7 @@ class Requester:
             self._nursery = nursery
             for record in load_jobs(self._world.journal):
                 self._records[record.id] = record
+                record.files = await named(self._world.blobs, record.job.manifest.program)
                 self._pin(record)
                 if record.open and self._lacks_blobs(record):
                     record.state, record.reason = "failed", "its inputs were lost when the machine lost power: submit it again"
@@ -80,14 +82,19 @@ class Requester:
         why = f"job {record.name}"
         blobs = [record.answer, *ended_blobs(self._world.journal, record.id)]
         if record.open:
-            blobs += [record.job.manifest.program.code, record.job.manifest.lock, *_blobs_read(record)]
+            blobs += [record.job.manifest.program.code, record.job.manifest.lock, *record.files, *_blobs_read(record)]
         for blob in blobs:
             if blob and self._world.blobs.size(Digest(blob)) is not None:
                 self._world.blobs.pin(Digest(blob), why)
 
     def _lacks_blobs(self, record: JobRecord) -> bool:
-        wanted = [record.job.manifest.program.code, *_blobs_read(record)]
+        wanted = [record.job.manifest.program.code, *record.files, *_blobs_read(record)]
         return any(self._world.blobs.size(blob) is None for blob in wanted)
+
+    @property
+    def records(self) -> dict[JobId, JobRecord]:
+        """Every job of this node's, by id."""
+        return self._records
 
     def open_count(self) -> int:
         return len(self._open)
@@ -101,7 +108,7 @@ class Requester:
         assert self._nursery is not None
         self._nursery.start_soon(self._coordinate, record)
         # hundreds of MB of inputs take the disk seconds: the job need not wait, and a start after a power cut looks for them
-        self._nursery.start_soon(self._world.blobs.flush, _blobs_read(record))
+        self._nursery.start_soon(self._world.blobs.flush, [*record.files, *_blobs_read(record)])
         return record.name
 
     async def _coordinate(self, record: JobRecord) -> None:

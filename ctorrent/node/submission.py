@@ -60,12 +60,14 @@ class Submission:
         record.blocks = await self._blocks(plan.job, plan.folder, record.job.manifest)
         record.expected = expected(options)
         record.digest_blocks()
+        record.files = [*plan.files.large()]
         code = record.job.manifest.program.code
         lock = [Digest(record.job.manifest.lock)] if record.job.manifest.lock else []
         for blob in (code, *lock):
             self._world.blobs.pin(blob, f"job {record.name}")
-        await self._world.blobs.flush([code, *lock, *plan.files.large()])
-        await self._keep(record)
+        await self._world.blobs.flush([code, *lock])
+        with trio.CancelScope(shield=True):  # kept and started, or neither: who asked may leave at any moment
+            await self._keep(record)
         return record
 
     async def sample(self, path: Path, text: str, options: dict[str, Any]) -> tuple[JobRecord, int]:

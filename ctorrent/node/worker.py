@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from ctorrent.errors import CTorrentError, PeerError, Unavailable, Unsupported
+from ctorrent.errors import CTorrentError, PeerError, Unavailable, Unsupported, leaves
 from ctorrent.market.answer import dial_after
 from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, show_job
 from ctorrent.model.offer import EnvironmentInfo
@@ -43,6 +43,7 @@ from ctorrent.node.people import People
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.session import Session, introduce
 from ctorrent.node.share import Share
+from ctorrent.node.stock import Stock
 from ctorrent.node.world import World
 from ctorrent.ports import Channel, Handler
 from ctorrent.wire import codec, names
@@ -75,6 +76,7 @@ class Worker:
         installs.ask_again, installs.say = self._ask_again, self._say
         installs.in_use = lambda: [engagement.environment.name for engagement in self.engagements.values()]
         self._liar = Liar(lie) if lie else None
+        self._stock = Stock(world, cells, self._say, self._ask_again)
         self._heard: dict[JobId, Announcement] = {}
         self._cannot: dict[JobId, No] = {}  # jobs whose cell could not be made here
         self._lines: dict[NodeId, _Line] = {}
@@ -249,6 +251,10 @@ class Worker:
             found = self._share.judge(job.manifest, line.session.identity)
             if not isinstance(found, EnvironmentInfo):
                 return NoThanks(job.id, self._installs.consider(job, line.session.identity, found))
+            assert self._nursery is not None
+            waits = self._stock.no(job, self._is_stranger(job.manifest.requester), self._nursery)
+            if waits is not None:
+                return NoThanks(job.id, (waits,))
             engagement = Engagement(self._world, self._seeder, self._cells, job, found, self._share, self._liar)
         for amendment in message.amendments:
             engagement.amended(amendment)
@@ -306,19 +312,30 @@ class Worker:
         try:
             await engagement.run()
         except* CTorrentError as group:
-            reason = "; ".join(str(error) for error in _leaves(group))
-            log.warning("job %s: %s", show_job(engagement.id), reason)
-            self._cannot[engagement.id] = No(NoReason.ISOLATION, reason[:200])
-            while len(self._cannot) > JOBS_HEARD:
-                del self._cannot[next(iter(self._cannot))]
-            if engagement.session is not None:
-                engagement.session.post(NoThanks(engagement.id, (self._cannot[engagement.id],)))
+            self._withdraw(engagement, leaves(group))
         except* Exception:  # the outermost edge of one job: what it met must not end the others
             log.exception("job %s ended by an error of ours", show_job(engagement.id))
             self._cannot[engagement.id] = No(NoReason.OTHER, "an error inside ctorrent")
         finally:
             self._share.release(engagement.id)
             self.engagements.pop(engagement.id, None)
+
+    def _withdraw(self, engagement: Engagement, errors: list[CTorrentError]) -> None:
+        """There is no cell. What may be otherwise in a moment is not held against the job."""
+        reason = "; ".join(str(error) for error in errors)[:200]
+        log.warning("job %s: %s", show_job(engagement.id), reason)
+        no = No(NoReason.ISOLATION, reason)
+        if any(isinstance(error, PeerError) for error in errors):
+            no = No(NoReason.OTHER, reason)
+            self._world.directory.charge(engagement.job.manifest.requester, 20, reason)
+        elif all(isinstance(error, Unavailable) for error in errors):
+            no = No(NoReason.BUSY, reason)
+        if no.reason is not NoReason.BUSY:
+            self._cannot[engagement.id] = no
+        while len(self._cannot) > JOBS_HEARD:
+            del self._cannot[next(iter(self._cannot))]
+        if engagement.session is not None:
+            engagement.session.post(NoThanks(engagement.id, (no,)))
 
     async def lost(self, line: _Line) -> None:
         """A session ended. Dial again while it has jobs here; give them up after the last try."""
@@ -380,6 +397,7 @@ class Worker:
     async def over(self, requester: NodeId, job: JobId) -> None:
         """The requester says that its job has ended: nothing of it is of interest to anybody."""
         engagement = self.engagements.get(job)
+        self._stock.forget(job, requester)
         if engagement is not None and engagement.job.manifest.requester == requester:
             engagement.over.set()
         if self._owed.requester_of(job) == requester:
@@ -476,11 +494,3 @@ class _Line:
             raise PeerError("an assignment in another requester's job")
         else:
             await engagement.assign(message)
-
-
-def _leaves(group: BaseExceptionGroup[CTorrentError]) -> list[CTorrentError]:
-    found: list[CTorrentError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
-

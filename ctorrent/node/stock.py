@@ -1,0 +1,151 @@
+"""The large files of jobs, fetched before this node bids: no lease runs while 2 GiB are on their way.
+
+    (unknown) ──no()──▶ COMING ──all here──▶ HERE, and the requester is asked again ──KEEP_S──▶ (unknown)
+                          └── disk full, or files that lie ──▶ REFUSED, for REFUSED_S
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from ctorrent.errors import LocalError, PeerError, Unavailable, leaves
+from ctorrent.model.ids import Digest, JobId, NodeId, show_job
+from ctorrent.model.job import SignedManifest
+from ctorrent.model.trade import No, NoReason
+from ctorrent.node.cells import Cells
+from ctorrent.node.world import World
+
+COMING_MAX = 4  # jobs whose files come at once: more only share the same line
+STRANGERS_MAX = 1  # of those, for strangers
+STRANGER_BYTES_MAX = 2 << 30  # of one job: friends' data has the rest of the quota
+PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0, 30.0)  # without a byte; then the next announcement begins anew
+REFUSED_S = 60.0  # a disk may have room again
+KEEP_S = 600.0  # files that nobody works with are anybody's to tidy away
+TELL_S = 2.0  # how often the requester hears how far it is
+LARGE_BYTES = 8 << 20  # of an unfinished file, for it to be counted in part
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """The files of one job."""
+
+    job: SignedManifest
+    stranger: bool
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    missing: dict[Digest, int] = field(default_factory=dict)
+    refused: No | None = None
+    here: bool = False
+
+
+class Stock:
+    """Of one worker. `tell` says a no to a job's requester, `ask` asks it to describe the job again."""
+
+    def __init__(
+        self, world: World, cells: Cells, tell: Callable[[NodeId, JobId, No], None], ask: Callable[[NodeId, JobId], Awaitable[None]]
+    ) -> None:
+        self._world, self._cells, self._tell, self._ask = world, cells, tell, ask
+        self._deliveries: dict[JobId, _Delivery] = {}
+
+    def no(self, job: SignedManifest, stranger: bool, nursery: trio.Nursery) -> No | None:
+        """Why there is no bid yet; None when nothing is missing. Begins to fetch what is."""
+        wanted = job.manifest.program.files_bytes
+        if not wanted:
+            return None
+        delivery = self._deliveries.get(job.id)
+        if delivery is None:
+            coming = [one for one in self._deliveries.values() if not (one.here or one.refused)]
+            if stranger and wanted > STRANGER_BYTES_MAX:
+                return No(NoReason.DISK, f"for a stranger's {_gb(wanted)} GB")
+            if len(coming) >= COMING_MAX or (stranger and sum(one.stranger for one in coming) >= STRANGERS_MAX):
+                return No(NoReason.BUSY, "the files of other jobs come first")
+            delivery = self._deliveries[job.id] = _Delivery(job, stranger)
+            nursery.start_soon(self._run, delivery)
+        return None if delivery.here else delivery.refused or self._progress(delivery)
+
+    def forget(self, job: JobId, requester: NodeId) -> None:
+        """The job is over, says its requester: stop, and let its files be tidied away."""
+        delivery = self._deliveries.get(job)
+        if delivery is not None and delivery.job.manifest.requester == requester:
+            delivery.scope.cancel()
+
+    async def _run(self, delivery: _Delivery) -> None:
+        job = delivery.job
+        reason = f"files of {show_job(job.id)}"
+        pinned = [job.manifest.program.code]
+        try:
+            with delivery.scope:
+                await self._deliver(delivery, reason, pinned)
+                await trio.sleep(KEEP_S if delivery.here else REFUSED_S if delivery.refused else 0)
+        finally:
+            for blob in pinned:
+                self._world.blobs.unpin(blob, reason)
+            del self._deliveries[job.id]
+
+    async def _deliver(self, delivery: _Delivery, reason: str, pinned: list[Digest]) -> None:
+        """Fetch with patience, and say what came of it."""
+        job = delivery.job
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_telling, delivery)
+                delivery.here = await self._fetched(delivery, reason, pinned)
+                nursery.cancel_scope.cancel()
+        except* (LocalError, PeerError) as group:
+            error = leaves(group)[0]
+            if isinstance(error, PeerError):
+                self._world.directory.charge(job.manifest.requester, 20, error.message)
+            full = isinstance(error, LocalError)
+            delivery.refused = No(NoReason.DISK if full else NoReason.OTHER, f": {error.message}"[:200])
+            self._tell(job.manifest.requester, job.id, delivery.refused)
+        if delivery.here:
+            await self._ask(job.manifest.requester, job.id)
+
+    async def _fetched(self, delivery: _Delivery, reason: str, pinned: list[Digest]) -> bool:
+        """Are all files here, in the end? Tries again for as long as something comes."""
+        blobs, job = self._world.blobs, delivery.job
+        left, pauses = job.manifest.program.files_bytes, iter(PAUSES_S)
+        while True:
+            try:
+                code = await self._cells.listing(job)
+                if len(pinned) == 1:
+                    pinned += code.large()
+                    for blob in pinned:
+                        blobs.pin(blob, reason)
+                delivery.missing = {blob: size for blob, size in code.large().items() if blobs.size(blob) != size}
+                wanted = sum(size - blobs.partial(blob) for blob, size in delivery.missing.items())
+                if wanted > blobs.room_bytes():
+                    raise LocalError(f"{_gb(wanted)} GB wanted, {_gb(blobs.room_bytes())} GB free")
+                await self._cells.fetch(job, code)
+                for blob in code.large():
+                    if not await blobs.check(blob):  # damaged since an earlier life of this node
+                        raise Unavailable("a file was damaged")
+                return True
+            except Unavailable:
+                if (now := self._left(delivery)) < left:
+                    left, pauses = now, iter(PAUSES_S)
+                if (pause := next(pauses, None)) is None:
+                    return False
+                await trio.sleep(pause)
+
+    async def _keep_telling(self, delivery: _Delivery) -> None:
+        while True:
+            await trio.sleep(TELL_S)
+            self._tell(delivery.job.manifest.requester, delivery.job.id, self._progress(delivery))
+
+    def _left(self, delivery: _Delivery) -> int:
+        """Bytes that have not come yet."""
+        blobs = self._world.blobs
+        delivery.missing = {blob: size for blob, size in delivery.missing.items() if blobs.size(blob) is None}
+        return sum(size - (blobs.partial(blob) if size > LARGE_BYTES else 0) for blob, size in delivery.missing.items())
+
+    def _progress(self, delivery: _Delivery) -> No:
+        wanted = delivery.job.manifest.program.files_bytes
+        if not delivery.missing:
+            return No(NoReason.FILES, f"({_gb(wanted)} GB)")
+        return No(NoReason.FILES, f"({_gb(wanted - self._left(delivery))} of {_gb(wanted)} GB)")
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f}" if size > 5e7 else f"{size / 1e9:.3f}"
