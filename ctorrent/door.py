@@ -90,6 +90,9 @@ class Door(Protocol):
 
     async def environment_add(self, name: str, packages: list[str]) -> Plain: ...
 
+    async def gc(self, dry_run: bool = False) -> list[Plain]:
+        """Remove, or only count, what nothing needs: [{"what", "count", "bytes", "names", "note"} …]."""
+
     async def drain(self) -> Plain:
         """Take no more blocks, end what runs within `left_s`, deliver what is owed, then stop: {"running", "owed", "left_s"}.
 

@@ -154,6 +154,15 @@ class BlobStore(Protocol):
         """What could still be received: within the quota, when all that is not pinned was tidied away, and on the disk."""
         return 0
 
+    def set_quota(self, quota_bytes: int) -> None:
+        """For what others' jobs put here, from now on."""
+
+    def sweep(self, dry_run: bool) -> tuple[int, int]:
+        """Remove all that nobody keeps, or only look. -> how many, bytes."""
+
+    def discard(self, blob: Digest) -> None:
+        """Remove it now if nobody keeps it."""
+
     async def flush(self, blobs: Sequence[Digest]) -> None:
         """Return when these survive a loss of power. Absent ones are skipped."""
 

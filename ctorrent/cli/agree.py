@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Sequence
 
 import typer
 
 from ctorrent.cli import show
+
+TURN_S = 0.2  # what a Ctrl-C may wait
 
 
 def tell(lines: Sequence[tuple[str, str]], more: Sequence[str], to_stderr: bool) -> None:
@@ -24,7 +27,7 @@ def ask() -> None:
     """Wait for a yes. Anything else, an end of input too, ends the command: nothing was started."""
     try:
         while True:
-            said = input("Share this? [yes/no] ").strip().lower()
+            said = _typed("Share this? [yes/no] ").strip().lower()
             if said in ("y", "yes"):
                 return
             if said in ("n", "no"):
@@ -38,6 +41,20 @@ def ask() -> None:
         raise typer.Exit(130) from None
     _not_started()
     raise typer.Exit(1)
+
+
+def _typed(question: str) -> str:
+    """A line that was typed. Waits in short turns: a Ctrl-C just before a read would otherwise be seen after it.
+
+    Raises EOFError at the end of input, and KeyboardInterrupt.
+    """
+    print(question, end="", flush=True)
+    while not select.select([sys.stdin], [], [], TURN_S)[0]:
+        pass
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line
 
 
 def _not_started() -> None:

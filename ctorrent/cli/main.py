@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ctorrent.cli import config, jobs, ledger, machine, node, people, stop, submit
+from ctorrent.cli import attach, config, init, jobs, ledger, machine, node, people, service, stop, submit
 from ctorrent.errors import CTorrentError, LocalError, Unsupported
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ def _root(
 ) -> None:
     """BitTorrent for compute: peers run, and cross-check, each other's work.
 
-    Start with [bold]ctorrent submit job.yaml[/bold]; share your machine with [bold]ctorrent node[/bold].
+    Start with [bold]ctorrent init[/bold], then [bold]ctorrent submit job.yaml[/bold]; share your machine with [bold]ctorrent node[/bold].
     """
     if verbose:
         import logging
@@ -42,7 +42,7 @@ def _root(
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
-for _room in (node, stop, config, submit, jobs, people, ledger, machine):
+for _room in (node, stop, service, config, init, submit, attach, jobs, people, ledger, machine):
     _room.register(app)
 
 

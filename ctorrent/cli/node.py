@@ -128,6 +128,15 @@ def _agree(settings: Any, yes: bool, as_json: bool) -> None:
         consent.remember(settings.data_dir, now)
 
 
+def agreed_settings(data_dir: Path | None, yes: bool, as_json: bool) -> Any:
+    """The settings of a node that somebody else starts, once its owner has agreed to what they share."""
+    from ctorrent.node.settings import load
+
+    settings = load({"data_dir": data_dir})
+    _agree(settings, yes, as_json)
+    return settings
+
+
 def _run(settings: Any, as_json: bool, ready_fd: int) -> None:
     from ctorrent.node.node import run_node
     from ctorrent.node.nodelog import open_log
@@ -158,7 +167,7 @@ def _detach(settings: Any, as_json: bool) -> None:
         raise LocalError(f"A node runs with the data folder {settings.data_dir} already.", "See: ctorrent status. Stop it: ctorrent stop")
     words = [word for word in sys.argv[1:] if word not in ("--detach", "--yes", "--json", "-v", "--verbose")]
     logs = folder(settings.data_dir)
-    pid, status = detach_.start([*words, "--yes"], logs)
+    pid, status = detach_.start(words, logs)
     if as_json:
         show.print_json({**status, "pid": pid, "log": str(logs / "node.log")})
         return

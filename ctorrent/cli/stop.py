@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ctorrent.client import Net
 
 LOOK_S = 0.2  # between looks at how far it is
-GONE_S = 20.0  # a node that is told to end tells its peers and closes its sandboxes; its own farewell takes less than 10 s
+GONE_S = 40.0  # a node that is told to end tells its peers, closes its cells (10 s at most), and writes what it has
 
 
 def register(app: typer.Typer) -> None:
@@ -40,19 +40,18 @@ def stop(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 def _end(net: Net, quiet: bool) -> str:
     """-> "drained" or "now"."""
-    if net.status().get("draining"):
-        net.stop()
-        _wait_gone(net)
-        return "now"
+    how = "now" if net.status().get("draining") else "drained"
     try:
-        _drain(net, quiet)
+        if how == "drained":
+            _drain(net, quiet)
     except Unavailable:  # the node has ended while it was asked
-        return "drained"
+        pass
     except KeyboardInterrupt:
+        how = "now"
+    if how == "now":
         net.stop()
-        _wait_gone(net)
-        return "now"
-    return "drained"
+    _wait_gone(net)
+    return how
 
 
 def _drain(net: Net, quiet: bool) -> None:
@@ -80,13 +79,12 @@ def _words(found: dict[str, Any]) -> str:
 
 
 def _wait_gone(net: Net) -> None:
-    """Until it does not answer. A node that does not end is somebody's bug, and said."""
+    """Until nothing of the node holds its folder. One that does not end is somebody's bug, and said."""
+    from ctorrent.cli.node import offline
+
     until = time.monotonic() + GONE_S
-    while time.monotonic() < until:
-        try:
-            net.status()
-        except Unavailable:
-            return
+    while offline().folder_holder(net.folder):
+        if time.monotonic() > until:
+            print(f"The node has not ended within {GONE_S:.0f} s: see its log in {net.folder / 'logs'}.", file=sys.stderr)
+            raise typer.Exit(1)
         time.sleep(LOOK_S)
-    print(f"The node has not ended within {GONE_S:.0f} s: see its log in {net.folder / 'logs'}.", file=sys.stderr)
-    raise typer.Exit(1)

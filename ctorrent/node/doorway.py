@@ -18,6 +18,7 @@ from ctorrent.node.installs import Installs
 from ctorrent.node.people import People
 from ctorrent.node.rehearsal import Rehearsals
 from ctorrent.node.requester import Requester
+from ctorrent.node.retention import Retention
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.settings import Settings
 from ctorrent.node.share import Share
@@ -33,13 +34,13 @@ class Doorway:
     def __init__(
         self, settings: Settings, world: World, people: People, gate: Gate, scribe: Scribe, requester: Requester,
         share: Share, add_environment: Callable[[str, list[str]], Awaitable[Plain]], stop: trio.Event, drain: Drain,
-        installs: Installs,
+        installs: Installs, retention: Retention,
     ) -> None:  # fmt: skip
         self._settings, self._world, self._people, self._gate = settings, world, people, gate
         self._scribe, self._requester, self._share = scribe, requester, share
         self._add_environment, self._stop = add_environment, stop
         self._rehearsals = Rehearsals(world, people, share, requester.submission, requester.selfrun)
-        self._drain, self._installs = drain, installs
+        self._drain, self._installs, self._retention = drain, installs, retention
 
     # -- this node ----------------------------------------------------------------------------------------------------
 
@@ -68,6 +69,9 @@ class Doorway:
 
     async def environment_add(self, name: str, packages: list[str]) -> Plain:
         return await self._add_environment(name, packages)
+
+    async def gc(self, dry_run: bool = False) -> list[Plain]:
+        return await self._retention.collect(dry_run)
 
     async def drain(self) -> Plain:
         return self._drain.begin()

@@ -162,7 +162,7 @@ class Installs:
 
     def _make_room(self, choice: pins.Choice) -> int:
         """Bytes that it may take, after those that were not used for longest made way. Raises LocalError."""
-        packages, limit = self._world.packages, self._settings.install_bytes
+        packages, limit = self._world.packages, min(self._settings.install_bytes, self._settings.disk_bytes)
         if choice.disk_bytes > limit:
             raise LocalError(
                 f"its packages need {_size(choice.disk_bytes)} of disk, install_bytes allows {_size(limit)}"

@@ -34,6 +34,7 @@ from ctorrent.node.installs import Installs
 from ctorrent.node.nosandbox import NoSandbox
 from ctorrent.node.people import People
 from ctorrent.node.requester import Requester
+from ctorrent.node.retention import Retention
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.selfrun import SelfRun
@@ -78,10 +79,13 @@ class Node:
             settings.testing_lie, rng,
         )
         self.drain = Drain(self.worker, settings.drain_s)
+        self.retention = Retention(
+            settings, world, self.requester.records, self.installs.in_use, lambda: len(self.worker.engagements)
+        )
         self.gate = Gate(world, self.people)
         self.door = Doorway(
             settings, world, self.people, self.gate, self.scribe, self.requester, self.share, add_environment, self.stop,
-            self.drain, self.installs,
+            self.drain, self.installs, self.retention,
         )
         self._subscribed: dict[Ring, trio.CancelScope] = {}
 
@@ -102,6 +106,7 @@ class Node:
             nursery.start_soon(self._listen, nursery)
             nursery.start_soon(self._remember)
             nursery.start_soon(self.installs.run)
+            nursery.start_soon(self.retention.run)
             nursery.start_soon(self.scribe.run)
             nursery.start_soon(self.scribe.meetings)
             if self.settings.work:

@@ -44,11 +44,32 @@ def owner_import(source: Path, passphrase: str = "", replace: bool = False, owne
     return keys.import_owner(source, owner_dir, passphrase, replace)
 
 
+def folder_holder(data_dir: Path) -> str:
+    """The process id of the node that holds a data folder; empty when none does."""
+    from ctorrent.store.inuse import holder
+
+    return holder(data_dir)
+
+
 def job_schema() -> dict[str, Any]:
     """The job file as a JSON schema, for editors."""
     from ctorrent.plan import schema
 
     return dict(schema.job_schema())
+
+
+def check_job(path: Path, text: str, options: dict[str, Any]) -> int:
+    """Read a job file with no node, as far as its first block. -> owners that must agree. Raises JobFileError, LocalError."""
+    from ctorrent.node.diskfolder import DiskFolder
+    from ctorrent.plan.blocks import draft_blocks
+    from ctorrent.plan.code import listed
+    from ctorrent.plan.jobfile import override, parse_jobfile
+
+    job = override(parse_jobfile(text, path.name), options)
+    folder = DiskFolder(path.parent)
+    listed(job, folder)
+    next(draft_blocks(job, folder), None)
+    return job.verify.replicas
 
 
 def environment_remove(data_dir: Path, name: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ctorrent.door import SOCKET, Plain
+from ctorrent.door import POINTER, SOCKET, Plain
 from ctorrent.errors import LocalError
 from ctorrent.node import choices, settings
 from ctorrent.node.settings import NOT_IN_FILE, Settings
@@ -97,7 +97,7 @@ def _done(data_dir: Path | None, key: str, value: Any) -> Plain:
 
 def _running(data_dir: Path) -> bool:
     """Is there a node that has read the file already? A socket that a killed one left counts: the words say "at its next start"."""
-    return (data_dir / SOCKET).exists()
+    return (data_dir / SOCKET).exists() or (data_dir / POINTER).exists()
 
 
 def _plain(value: Any) -> Any:

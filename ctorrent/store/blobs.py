@@ -38,7 +38,7 @@ T = TypeVar("T")
 class BlobRules:
     """Limits of a blob store."""
 
-    quota_bytes: int = 10 << 30  # a tenth of a small laptop's disk; settings change it
+    quota_bytes: int = 20 * 10**9  # of what others' jobs put here; settings change it
     inline_bytes_max: int = 4 << 20  # ~4 ms of a cold or busy disk's work in slices; a frame is 1 MiB
     slice_bytes: int = 256 << 10  # ~0.15 ms of hashing: what other tasks may wait for us
     partial_keep_s: float = 7 * 86400.0  # as long as a worker keeps an undelivered result
@@ -103,8 +103,7 @@ class Blobs:
             raise LocalError(f"{path} cannot be read: {error.strerror}.") from error
         if not stat.S_ISREG(status.st_mode):
             raise LocalError(f"{path} is not a plain file.")  # a pipe would keep the thread for ever
-        self._make_room(status.st_size)
-        spare = self._spare()
+        spare = self._spare()  # a file of this machine's own: the quota is for others', the disk says when it is full
         try:
             blob, size = await self._do(status.st_size, lambda: files.copy_in(Path(path), spare, durable))
         except BaseException:
@@ -191,6 +190,22 @@ class Blobs:
         """What could still be received: within the quota, when all that is not pinned was tidied away, and on the disk."""
         disk = shutil.disk_usage(self.folder).free + self._shelf.loose()
         return min(self._shelf.room(), max(0, disk - self._rules.disk_kept_bytes))
+
+    def set_quota(self, quota_bytes: int) -> None:
+        """For what others' jobs put here, from now on; what is too much goes when something new comes."""
+        self._shelf.quota_bytes = max(0, quota_bytes)
+
+    def sweep(self, dry_run: bool) -> tuple[int, int]:
+        """Remove all that nobody keeps, or only look. -> how many, bytes."""
+        loose, size = self._shelf.unpinned(), self._shelf.loose()
+        for blob in [] if dry_run else loose:
+            self._lose(blob)
+        return len(loose), size
+
+    def discard(self, blob: Digest) -> None:
+        """Remove it now if nobody keeps it."""
+        if not self._shelf.pinned(blob):
+            self._lose(blob)
 
     def partial(self, blob: Digest) -> int:
         """Bytes of an unfinished `receive` that can be resumed from."""

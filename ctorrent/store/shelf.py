@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from ctorrent.errors import LocalError
 from ctorrent.model.ids import Digest
 
+OWN = ("job ", "input")  # how the reasons begin for which own jobs pin what they read and made
+
 
 @dataclass(slots=True)
 class Entry:
@@ -19,11 +21,16 @@ class Entry:
 
 
 class Shelf:
-    """Entries from the least to the most recently used, with pins and a quota in bytes."""
+    """Entries from the least to the most recently used, with pins and a quota in bytes.
+
+    The quota is for what others' jobs put here. What this node's own jobs read and made (see OWN) does not count against
+    it, and never makes way.
+    """
 
     def __init__(self, quota_bytes: int) -> None:
         self.quota_bytes = quota_bytes
-        self.used_bytes = 0
+        self.used_bytes = 0  # of all entries
+        self.own_bytes = 0  # of those that an own job pins
         self._entries: OrderedDict[Digest, Entry] = OrderedDict()
         self._pins: dict[Digest, set[str]] = {}
 
@@ -32,12 +39,14 @@ class Shelf:
         self.remove(blob)
         self._entries[blob] = Entry(size_bytes, sound)
         self.used_bytes += size_bytes
+        self.own_bytes += size_bytes if self._is_own(blob) else 0
 
     def remove(self, blob: Digest) -> None:
         """Take an entry off; pins stay, for a blob may be pinned before it arrives."""
         entry = self._entries.pop(blob, None)
         if entry is not None:
             self.used_bytes -= entry.size_bytes
+            self.own_bytes -= entry.size_bytes if self._is_own(blob) else 0
 
     def find(self, blob: Digest) -> Entry | None:
         """Look without touching."""
@@ -52,29 +61,45 @@ class Shelf:
         return entry
 
     def pin(self, blob: Digest, reason: str) -> None:
+        before = self._is_own(blob)
         self._pins.setdefault(blob, set()).add(reason)
+        if blob in self._entries and not before and self._is_own(blob):
+            self.own_bytes += self._entries[blob].size_bytes
 
     def unpin(self, blob: Digest, reason: str) -> None:
-        reasons = self._pins.get(blob, set())
+        before, reasons = self._is_own(blob), self._pins.get(blob, set())
         reasons.discard(reason)
+        if blob in self._entries and before and not self._is_own(blob):
+            self.own_bytes -= self._entries[blob].size_bytes
         if not reasons:
             self._pins.pop(blob, None)
 
     def drop_pins(self) -> None:
         """Forget every pin, as a restart does."""
         self._pins.clear()
+        self.own_bytes = 0
+
+    def _is_own(self, blob: Digest) -> bool:
+        return any(reason.startswith(OWN) for reason in self._pins.get(blob, ()))
 
     def room(self) -> int:
         """Bytes that would fit if all that is not pinned went."""
-        return max(0, self.quota_bytes - self.used_bytes + self.loose())
+        return max(0, self.quota_bytes - self.used_bytes + self.own_bytes + self.loose())
 
     def loose(self) -> int:
         """Bytes of what is not pinned."""
         return sum(self._entries[blob].size_bytes for blob in self._unpinned())
 
+    def pinned(self, blob: Digest) -> bool:
+        return blob in self._pins
+
+    def unpinned(self) -> list[Digest]:
+        """What may go, least recently used first."""
+        return list(self._unpinned())
+
     def make_room(self, size_bytes: int) -> list[Digest]:
         """What must be deleted so that `size_bytes` more fit, oldest first. Raises LocalError when pins forbid it."""
-        missing = self.used_bytes + size_bytes - self.quota_bytes
+        missing = self.used_bytes - self.own_bytes + size_bytes - self.quota_bytes
         victims: list[Digest] = []
         for blob in self._unpinned():
             if missing <= 0:
@@ -84,7 +109,7 @@ class Shelf:
         if missing > 0:
             raise LocalError(
                 f"The blob store is full: {size_bytes} more bytes do not fit into {self.quota_bytes} beside what is in use.",
-                "Raise the quota, or wait until jobs have ended.",
+                "Its owner can raise the quota (ctorrent config set disk_bytes …), or jobs that run there end.",
             )
         return victims
 

@@ -75,6 +75,19 @@ class FakeBlobs:
     def room_bytes(self) -> int:
         return self._shelf.room()
 
+    def set_quota(self, quota_bytes: int) -> None:
+        """A fake's quota is the one it was made with: settings are of real disks."""
+
+    def sweep(self, dry_run: bool) -> tuple[int, int]:
+        loose, size = self._shelf.unpinned(), self._shelf.loose()
+        for blob in [] if dry_run else loose:
+            self._lose(blob)
+        return len(loose), size
+
+    def discard(self, blob: Digest) -> None:
+        if not self._shelf.pinned(blob):
+            self._lose(blob)
+
     def pin(self, blob: Digest, reason: str) -> None:
         self._shelf.pin(blob, reason)
 
@@ -131,9 +144,12 @@ class FakeBlobs:
 
     def _make_room(self, size: int) -> None:
         for victim in self._shelf.make_room(size):
-            self._shelf.remove(victim)
-            self._unsynced.discard(victim)
-            del self._bytes[victim]
+            self._lose(victim)
+
+    def _lose(self, blob: Digest) -> None:
+        self._shelf.remove(blob)
+        self._unsynced.discard(blob)
+        self._bytes.pop(blob, None)
 
 
 def _hash(data: bytes) -> Digest:
