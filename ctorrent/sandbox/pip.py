@@ -110,8 +110,8 @@ def size_of(folder: Path) -> int:
 
 
 def last_words(said: str) -> str:
-    """pip's own reason in one line, without the addresses of anybody's index."""
+    """pip's own reason in one line, without anybody's addresses and paths: strangers may read it."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR")] or lines
-    words = " ".join(errors[-2:])
-    return re.sub(r"\w+://\S+", "…", words)[:400]
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR")]
+    words = " ".join(errors[-2:] if errors and errors != ["Exception:"] else lines[-1:])  # the end of a traceback of pip's
+    return re.sub(r"(\w+:/|(?<![\w.]))/\S+", "…", words)[:400]
