@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ctorrent import canon
-from ctorrent.cli import checkup, jobs, main, node, people, show
+from ctorrent.cli import jobs, main, node, people, show
 from ctorrent.node.choices import parse_size
 from tests.cli.conftest import Ran
 from tests.client.small_door import LIAR, NODE, SmallDoor, job_status, report
@@ -26,7 +26,7 @@ Run = Callable[..., Ran]
 
 READING = (
     "status", "status abc", "jobs", "results abc", "why run", "peers", "invite", "friend ls", "friend add own_eve", "friend rm bob",
-    "ledger show", "ledger verify", "reputation", "doctor", "env ls", "env add x numpy", "cancel run", "pause run", "resume run",
+    "ledger show", "ledger verify", "reputation", "env ls", "env add x numpy", "cancel run", "pause run", "resume run",
     "job schema",
 )  # fmt: skip
 
@@ -127,7 +127,7 @@ def test_rows_are_written_where_asked(run: Run, job_file: pathlib.Path, tmp_path
 
 def test_detach_says_how_to_come_back(run: Run, job_file: pathlib.Path) -> None:
     ran = run("submit", str(job_file), "--detach")
-    assert (ran.code, "ctorrent status abcdefgh -f" in ran.out) == (0, True)
+    assert (ran.code, "ctorrent attach abcdefgh" in ran.out) == (0, True)
     assert json.loads(run("submit", str(job_file), "--detach", "--json").out) == {"job": "abcdefgh"}
     assert run("submit", str(job_file), "--detach", "--local", "2").code == 2
 
@@ -294,28 +294,6 @@ def test_json_has_no_nan() -> None:
 
     found = show.to_json({"a": float("nan"), "b": [float("inf"), b"\0"], "c": numpy.arange(2), "d": 1j})
     assert found == {"a": "NaN", "b": ["Infinity", {"base64": "AA=="}], "c": [0, 1], "d": [0.0, 1.0]}
-
-
-def test_doctor_sees_an_open_key_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CTORRENT_OWNER_DIR", str(tmp_path / "owner"))
-    key = tmp_path / "node.key"
-    key.write_bytes(b"x")
-    key.chmod(0o644)
-    assert [check.mark for check in checkup._keys(tmp_path)] == ["bad"]
-    key.chmod(0o600)
-    assert [check.mark for check in checkup._keys(tmp_path)] == ["ok"]
-
-
-@pytest.mark.parametrize(("host", "mark"), [("unix:///nowhere.sock", "note"), ("tcp://1.2.3.4:1", "note")])
-def test_doctor_says_where_docker_is_missing(monkeypatch: pytest.MonkeyPatch, host: str, mark: str) -> None:
-    monkeypatch.setenv("DOCKER_HOST", host)
-    assert checkup.docker_engine().mark == mark
-
-
-def test_an_image_is_not_begun_without_docker(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
-    assert main.run(["image", "build", "cpu"]) == 2
-    assert capsys.readouterr().err.startswith("Error: Docker: not installed, or not running.\n  → ")
 
 
 def test_the_owner_key_travels(tmp_path: pathlib.Path) -> None:
