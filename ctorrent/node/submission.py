@@ -16,7 +16,7 @@ from ctorrent.model.ids import Digest, JobId, Ring, RingKind
 from ctorrent.model.job import Amendment, AmendmentKind, Manifest, SignedManifest
 from ctorrent.node.diskfolder import DiskFolder
 from ctorrent.node.jobbook import JobRecord, expected
-from ctorrent.node.packing import pack
+from ctorrent.node.packing import Packer
 from ctorrent.node.people import People
 from ctorrent.node.pinning import Pinning
 from ctorrent.node.records import block_puts
@@ -51,6 +51,7 @@ class Submission:
 
     def __init__(self, settings: Settings, world: World, people: People) -> None:
         self._settings, self._world, self._people = settings, world, people
+        self._packer = Packer(world.blobs)
         self._pinning = Pinning(world)
 
     async def make(self, path: Path, text: str, options: dict[str, Any]) -> JobRecord:
@@ -122,7 +123,7 @@ class Submission:
     async def _files(self, job: JobFile, folder: DiskFolder) -> CodeMap:
         """What travels with the job, stored. Folders may be large, and on a slow disk: they are looked through in a thread."""
         sizes = await trio.to_thread.run_sync(listed, job, folder) if job.files else listed(job, folder)
-        return await pack(self._world.blobs, folder, sizes, "input")
+        return await self._packer.pack(folder, sizes, "input")
 
     def _sign(self, manifest: Manifest) -> SignedManifest:
         sealed = codec.seal_manifest(manifest, self._world.keys.node)
