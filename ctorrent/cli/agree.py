@@ -26,21 +26,27 @@ def tell(lines: Sequence[tuple[str, str]], more: Sequence[str], to_stderr: bool)
 def ask() -> None:
     """Wait for a yes. Anything else, an end of input too, ends the command: nothing was started."""
     try:
-        while True:
-            said = _typed("Share this? [yes/no] ").strip().lower()
-            if said in ("y", "yes"):
-                return
-            if said in ("n", "no"):
-                break
-            print("Please say yes or no.")
-    except EOFError:
-        print()
+        agreed = yes("Share this? [yes/no] ")
     except KeyboardInterrupt:
         print()
         _not_started()
         raise typer.Exit(130) from None
-    _not_started()
-    raise typer.Exit(1)
+    if not agreed:
+        _not_started()
+        raise typer.Exit(1)
+
+
+def yes(question: str) -> bool:
+    """Ask until it is a yes or a no; the end of input is a no. Raises KeyboardInterrupt."""
+    while True:
+        try:
+            said = _typed(question).strip().lower()
+        except EOFError:
+            print()
+            return False
+        if said in ("y", "yes", "n", "no"):
+            return said in ("y", "yes")
+        print("Please say yes or no.")
 
 
 def _typed(question: str) -> str:

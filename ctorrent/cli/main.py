@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ctorrent.cli import attach, config, init, jobs, ledger, machine, node, people, service, stop, submit
+from ctorrent.cli import attach, config, init, jobs, ledger, machine, node, people, service, stop, submit, tidy
 from ctorrent.errors import CTorrentError, LocalError, Unsupported
 
 app = typer.Typer(
@@ -42,7 +42,7 @@ def _root(
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
-for _room in (node, stop, service, config, init, submit, attach, jobs, people, ledger, machine):
+for _room in (node, stop, service, config, init, submit, attach, jobs, people, ledger, machine, tidy):
     _room.register(app)
 
 

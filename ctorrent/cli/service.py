@@ -93,13 +93,27 @@ def remove(as_json: Json = False) -> None:
     if not path.exists():
         show.emit(as_json, {"removed": False, "unit": str(path)}, lambda: print(f"There is no {path}: nothing to remove."))
         return
-    if _systemd() == "":
-        for words in (["disable", "--now", UNIT],):
-            _systemctl(words, as_json)
-    path.unlink()
-    if _systemd() == "":
-        _systemctl(["daemon-reload"], as_json)
+    take_away(as_json)
     show.emit(as_json, {"removed": True, "unit": str(path)}, lambda: print(f"Removed {path}. Data and keys stay."))
+
+
+def take_away(quiet: bool) -> None:
+    """Disable the unit, which stops its node, and remove the file. Raises LocalError when systemd refuses."""
+    there = _systemd() == ""
+    if there:
+        _systemctl(["disable", "--now", UNIT], quiet)
+    unit_path().unlink()
+    if there:
+        _systemctl(["daemon-reload"], quiet)
+
+
+def unit_of(data_dir: Path) -> Path | None:
+    """The unit, if it is there and starts the node of this folder."""
+    try:
+        text = unit_path().read_text()
+    except OSError:
+        return None
+    return unit_path() if text.startswith(_HEAD) and _line(["--data-dir", os.fspath(data_dir)]) in text else None
 
 
 @app.command()

@@ -51,6 +51,27 @@ def folder_holder(data_dir: Path) -> str:
     return holder(data_dir)
 
 
+def leftovers(data_dir: Path, dry_run: bool) -> list[tuple[str, tuple[str, ...], int]]:
+    """(what, names, bytes) of cells, containers and images that no living node uses; removed, unless only looked at."""
+    from ctorrent.sandbox import tidy
+
+    return [(left.what, left.names, left.size_bytes) for left in tidy.leftovers(data_dir, dry_run)]
+
+
+def footprint(data_dir: Path, owner_dir: Path, identity: bool) -> list[dict[str, Any]]:
+    """What `uninstall` removes: see node/footprint.py. Raises LocalError."""
+    from ctorrent.node import footprint
+
+    return footprint.survey(data_dir, owner_dir, identity)
+
+
+def uninstall(data_dir: Path, owner_dir: Path, identity: bool) -> list[str]:
+    """Remove it. -> names in the data folder that are not ours and stay. Raises LocalError."""
+    from ctorrent.node import footprint
+
+    return footprint.remove(data_dir, owner_dir, identity)
+
+
 def job_schema() -> dict[str, Any]:
     """The job file as a JSON schema, for editors."""
     from ctorrent.plan import schema

@@ -28,10 +28,9 @@ from ctorrent.sandbox import description, gpu, image
 from ctorrent.sandbox.cell import SocketCell
 from ctorrent.sandbox.environment import Environments
 from ctorrent.sandbox.limits import SandboxRules
-from ctorrent.sandbox.room import Room
+from ctorrent.sandbox.room import LABEL, Room, is_alive
 
 T = TypeVar("T")
-_LABEL = "ctorrent.room"  # the cell's folder: says whether its node still lives
 _USER = "65534:65534"
 _MIB = 1 << 20
 _BASE_MEMORY = 96 * _MIB  # the supervisor and its spares, on top of what the slots may use
@@ -195,7 +194,7 @@ class _Container:
             hostname="sandbox",
             network_disabled=True,
             environment=description.surroundings(self._spec),
-            labels={_LABEL: str(room.folder), "ctorrent.job": self._spec.job},
+            labels={LABEL: str(room.folder), "ctorrent.job": self._spec.job},
             host_config=self._host_config(room),
             working_dir="/",
         )
@@ -285,17 +284,6 @@ async def connect(data_dir: Path, rules: SandboxRules, gpu_class: str = "") -> D
 
 def _remove_leftovers(api: docker.APIClient) -> None:
     """Remove containers whose node is dead: their room is gone, or nobody holds its lock."""
-    import fcntl  # as in room.py
-
-    for container in api.containers(all=True, filters={"label": _LABEL}):
-        room = Path(container["Labels"][_LABEL])
-        try:
-            with (room / "alive").open("r+") as alive:
-                fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        except OSError:
-            pass
-        _remove(api, container["Id"])
-
-
+    for container in api.containers(all=True, filters={"label": LABEL}):
+        if not is_alive(Path(container["Labels"][LABEL])):
+            _remove(api, container["Id"])

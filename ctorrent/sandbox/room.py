@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+LABEL = "ctorrent.room"  # of a container: its cell's folder, which says whether its node still lives
 _QUEUE = 64  # children that may wait: slots and spares
 
 
@@ -75,6 +76,20 @@ class Room:
         self.listener.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         self._alive.close()
+
+
+def is_alive(folder: Path) -> bool:
+    """Does the node that made this cell's folder live?"""
+    import fcntl
+
+    try:
+        with (folder / "alive").open("r+") as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def remove_leftovers(data_dir: Path) -> list[str]:

@@ -25,6 +25,7 @@ class Terminal:
         self.said, self.code = "", -1
         self.pid, self._screen = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background ignore it, and a child would too
             os.execve(sys.executable, [sys.executable, "-m", "ctorrent", *words], dict(environ))
         fcntl.ioctl(self._screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
 

@@ -97,7 +97,7 @@ def test_without_a_terminal_it_tells_and_goes_on(home: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ(home)) as child:
         assert child.stdout is not None and child.stderr is not None
         assert "is up." in child.stdout.readline()
-        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGTERM)
         assert "Others may use" in child.stderr.read()
         assert child.wait(30) == 0
     assert not (data(home) / "consent.json").exists()  # nobody said yes: the next terminal asks

@@ -16,6 +16,7 @@ import pytest
 from ctorrent.client import Net, attach
 from ctorrent.errors import Unavailable
 from tests.real.herd import Tended, herd, joined, rows, until, write_job
+from tests.real.terminal import Terminal
 from tests.real.test_consent import FLAGS, data, environ
 
 pytestmark = pytest.mark.real
@@ -98,11 +99,11 @@ def test_a_second_stop_is_at_once(make: Callable[..., Tended], tmp_path: Path) -
 
 def test_ctrl_c_on_a_stop_is_at_once(make: Callable[..., Tended], tmp_path: Path) -> None:
     _, ben, _ = one_that_works(make, tmp_path, 50.0, 2)
-    stop = subprocess.Popen(cli("stop", "--data-dir", str(ben.data)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(lambda: ben.net.status()["draining"], "ben drains")
-    stop.send_signal(signal.SIGINT)
-    out, _ = stop.communicate(timeout=30)
-    assert stop.returncode == 0 and "at once" in out
+    with Terminal(["stop", "--data-dir", str(ben.data)], os.environ) as stop:
+        until(lambda: ben.net.status()["draining"], "ben drains")
+        stop.type("\x03")
+        assert stop.wait_end(60) == 0
+        assert "Stopped at once." in stop.said
 
 
 def test_detach_comes_back_when_it_is_up(home: Path) -> None:
