@@ -39,13 +39,14 @@ async def sandbox_of(level: str, data_dir: Path, rules: SandboxRules | None = No
 def spec_of(
     sandbox: Sandbox, source: str | dict[str, bytes], entry: str = "program.py:block", argv: tuple[str, ...] = (), **fields: Any
 ) -> CellSpec:
-    """A spec for a program. fields: needs, limits, slots, environment (a name), gpus."""
+    """A spec for a program. fields: needs, limits, slots, environment (a name), gpus, outputs (a template)."""
     files = {"program.py": source.encode()} if isinstance(source, str) else source
     name = fields.pop("environment", "base")
     (environment,) = [one for one in sandbox.environments() if one.name == name]
     kind = ProgramKind.COMMAND if argv else ProgramKind.PYTHON
+    program = Program(kind, Digest(b""), entry, argv, outputs=fields.pop("outputs", ""))
     filled = {"needs": SMALL, "limits": QUICK, "hash_seed": 7, **fields}
-    return CellSpec("testjob", Program(kind, Digest(b""), entry, argv), folder_of(files), environment, **filled)
+    return CellSpec("testjob", program, folder_of(files), environment, **filled)
 
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []  # gone with the test process
