@@ -129,7 +129,8 @@ class Swarm:
     """Several nodes on this machine's loopback, each of another owner, joined to the first by its invite.
 
     count: nodes. flags: for every node, such as ("--isolation", "jail"). extra: more flags by node number.
-    environments: a folder of environments they share. keep: leave the folder behind. Use as a context manager.
+    environments: a folder of environments they share. first: called with the first node before the others start; what
+    it raises ends it all. Use as a context manager.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Swarm:
         extra: Mapping[int, Sequence[str]] | None = None,
         environ: Mapping[str, str] | None = None,
         environments: str | os.PathLike[str] | None = None,
+        first: Callable[[Net], None] | None = None,
     ) -> None:
         if count < 1:
             raise LocalError("A swarm has at least one node.", "Give a number from 1 up.")
@@ -147,6 +149,7 @@ class Swarm:
         self.environ.pop(DATA_VARIABLE, None)
         if environments is not None:
             self.environ["CTORRENT_ENVIRONMENTS"] = os.fspath(environments)
+        self._first = first
         self.folder = pathlib.Path()
         self.members: list[Member] = []
         self._processes: list[NodeProcess] = []
@@ -171,6 +174,9 @@ class Swarm:
     def _start(self) -> None:
         until = time.monotonic() + START_S
         self.members.append(self._ready(self._spawn(0, ()), until))
+        if self._first is not None:
+            self._first(self.net)
+            until = time.monotonic() + START_S
         if self.count == 1:
             return
         invite = self.net.invite(uses=self.count - 1, valid_s=3600)
@@ -220,6 +226,7 @@ def swarm(
     extra: Mapping[int, Sequence[str]] | None = None,
     environ: Mapping[str, str] | None = None,
     environments: str | os.PathLike[str] | None = None,
+    first: Callable[[Net], None] | None = None,
 ) -> Swarm:
     """`count` nodes of our own, for `with`. Arguments: see Swarm."""
-    return Swarm(count, flags, extra, environ, environments)
+    return Swarm(count, flags, extra, environ, environments, first)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ctorrent.cli import show
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
+    from rich.text import Text
 
     from ctorrent.client import Job
 
@@ -30,6 +31,8 @@ RATE_S = 10.0  # the rate is of this many last seconds: steady for slow blocks, 
 LINE_S = 5.0  # plain lines: at least this long apart, but for changes of state
 REDRAWS_PER_S = 8
 WORKERS_MAX = 12  # lines; a terminal has 24
+BAR_MIN, BAR_MAX = 10, 40  # columns
+COLUMNS = {"worker": 0, "state": 60, "isolation": 80, "running": 50, "done": 0, "agreed": 76, "disputed": 0}  # of the workers, from a terminal this wide on
 ENDED = ("settled", "failed", "cancelled")
 
 
@@ -37,9 +40,12 @@ class Detached(Exception):
     """Ctrl-C: the person looks away, the job goes on."""
 
 
-def follow(job: Job, silent: bool = False) -> Plain:
-    """Show `job` until it ends or pauses itself. -> its last status. Raises Detached at Ctrl-C."""
-    view = _choose(silent)
+def follow(job: Job, silent: bool = False, told: set[str] | None = None) -> Plain:
+    """Show `job` until it ends or pauses itself. -> its last status. Raises Detached at Ctrl-C.
+
+    told: kinds of failures that were shown before; those that come are added.
+    """
+    view = _choose(silent, set() if told is None else told)
     try:
         with view, closing(job.watch()) as changes:  # type: ignore[type-var]
             for status in changes:
@@ -63,15 +69,18 @@ def second_interrupt(invite: Callable[[], None]) -> bool:
     return False
 
 
-def _choose(silent: bool) -> View:
-    console = show.stderr()
+def _choose(silent: bool, told: set[str]) -> View:
     if silent:
-        return View()
-    return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else LineView(console)
+        return View(told)
+    console = show.stderr()
+    return LiveView(told) if console.is_terminal and not console.is_dumb_terminal else LineView(told)
 
 
 class View:
     """Shows nothing; the others show what changes."""
+
+    def __init__(self, told: set[str]) -> None:
+        self._told = told  # kinds of failures
 
     def __enter__(self) -> View:
         return self
@@ -79,6 +88,12 @@ class View:
     def __exit__(self, *_: object) -> None: ...
 
     def update(self, status: Plain) -> None: ...
+
+    def _fresh_failures(self, status: Plain) -> list[Text]:
+        """Ways in which blocks failed that were not told yet, each with its first block."""
+        fresh = [found for found in status.get("failures", ()) if found["words"] not in self._told]
+        self._told.update(found["words"] for found in fresh)
+        return [show.plain(f"Block {found['index']} failed: {found['words']}", "red") for found in fresh]
 
 
 class Pace:
@@ -112,17 +127,21 @@ def left_s(status: Plain, rate: float) -> float | None:
 class LineView(View):
     """A line when something worth a line has happened."""
 
-    def __init__(self, console: Console) -> None:
-        self._console, self._pace = console, Pace()
-        self._state, self._printed, self._tenth = "", 0.0, -1
+    def __init__(self, told: set[str]) -> None:
+        super().__init__(told)
+        self._console, self._pace = show.stderr(), Pace()
+        self._state, self._printed, self._tenth = ("", ""), 0.0, -1
 
     def update(self, status: Plain) -> None:
         self._pace.note(done_blocks(status))
         tenth = 10 * done_blocks(status) // max(1, status["blocks"])
         late = time.monotonic() - self._printed >= LINE_S
-        if status["state"] != self._state or (tenth != self._tenth and late):
+        state = (status["state"], status["reason"])
+        for text in self._fresh_failures(status):
+            self._console.print(text)
+        if state != self._state or (tenth != self._tenth and late):
             self._console.print(show.plain(line(status, self._pace.rate())))
-            self._state, self._tenth, self._printed = status["state"], tenth, time.monotonic()
+            self._state, self._tenth, self._printed = state, tenth, time.monotonic()
 
 
 def line(status: Plain, rate: float = 0.0) -> str:
@@ -140,13 +159,16 @@ def line(status: Plain, rate: float = 0.0) -> str:
 class LiveView(View):
     """A block of lines at the bottom of the terminal, redrawn in place."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, told: set[str]) -> None:
+        from rich.console import Console
         from rich.live import Live
 
+        super().__init__(told)
+        self._console = Console(stderr=True, highlight=False)  # unlike show.stderr() it wraps: what is too wide would be cut
         self._status: Plain | None = None
         self._pace = Pace()
         self._heard = self._began = time.monotonic()
-        self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=REDRAWS_PER_S, transient=True)
+        self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=REDRAWS_PER_S, transient=True)
 
     def __enter__(self) -> View:
         self._live.start()
@@ -158,23 +180,25 @@ class LiveView(View):
     def update(self, status: Plain) -> None:
         self._pace.note(done_blocks(status))
         self._status, self._heard = status, time.monotonic()
+        for text in self._fresh_failures(status):
+            self._console.print(text)  # above the live part, and it stays
 
     def _draw(self) -> RenderableType:
         if self._status is None:
             return show.plain(f"Waiting for the node … {time.monotonic() - self._began:.0f} s", "dim")
-        return picture(self._status, self._pace.rate(), time.monotonic() - self._heard)
+        return picture(self._status, self._pace.rate(), time.monotonic() - self._heard, self._console.width)
 
 
-def picture(status: Plain, rate: float, since_s: float) -> RenderableType:
-    """All of one status. since_s: how long ago it was true, so that the clock goes on between two."""
+def picture(status: Plain, rate: float, since_s: float, width: int = 80) -> RenderableType:
+    """All of one status. since_s: how long ago it was true, so that the clock goes on between two. width: columns."""
     from rich.console import Group
 
-    parts: list[RenderableType] = [_head(status, since_s), _bar(status, rate), _counts(status)]
+    parts: list[RenderableType] = [_head(status, since_s), _bar(status, rate, width), _counts(status)]
     parts += [show.plain(note, "yellow") for note in status.get("notes") or ()]
     if status["reason"]:
         parts.append(show.plain(status["reason"], "yellow"))
     if status["workers"]:
-        parts.append(workers(status["workers"]))
+        parts.append(workers(status["workers"], width))
     return Group(*parts)
 
 
@@ -186,7 +210,8 @@ def _head(status: Plain, since_s: float) -> RenderableType:
     return Text(" ").join([name, show.plain(status["job"], "dim"), show.state(status["state"]), show.plain(show.duration(elapsed), "dim")])
 
 
-def _bar(status: Plain, rate: float) -> RenderableType:
+def _bar(status: Plain, rate: float, width: int) -> RenderableType:
+    from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
@@ -197,8 +222,14 @@ def _bar(status: Plain, rate: float) -> RenderableType:
     left = left_s(status, rate)
     if left and status["state"] == "running":
         words.append(f"about {show.duration(left)} left")
+    text = "  ".join(words)
+    beside = min(BAR_MAX, width - len(text) - 2)
+    if beside < BAR_MIN:
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=blocks, completed=done, width=min(BAR_MAX, width)))
+        return Group(bar, show.plain(text))
     grid = Table.grid(padding=(0, 2))
-    grid.add_row(ProgressBar(total=blocks, completed=done, width=40), show.plain("  ".join(words)))
+    grid.add_row(ProgressBar(total=blocks, completed=done, width=beside), show.plain(text))
     return grid
 
 
@@ -207,31 +238,31 @@ def _counts(status: Plain) -> RenderableType:
 
     words = ("running", "waiting", "provisional", "settled", "failed", "disputed")
     counts = [Text.assemble(f"{status[word]} ", show.state(word)) for word in words if status[word]]
+    replicas = status["blocks"] * status["replicas_wanted"]
+    if status["replicas_wanted"] > 1 and status["state"] == "running":  # what one owner did settles nothing yet, but is done
+        counts.append(show.plain(f"{min(status['replicas_done'], replicas)} of {replicas} replicas", "dim"))
     return Text(" · ").join(counts)
 
 
-def workers(rows: list[Plain]) -> RenderableType:
-    """A line per worker, busiest first; beyond WORKERS_MAX a count."""
+def workers(rows: list[Plain], width: int = 80) -> RenderableType:
+    """A line per worker, busiest first; beyond WORKERS_MAX a count. A narrow terminal gets fewer columns."""
     from rich.console import Group
 
     ranked = sorted(rows, key=lambda row: (-len(row["running"]), -row["done"], row["node"]))
-    made = show.table(
-        ("worker", "state", "isolation", "running", "done", "agreed", "disputed"),
-        [_worker(row) for row in ranked[:WORKERS_MAX]],
-        right=("done", "agreed", "disputed"),
-    )
+    columns = [name for name, least in COLUMNS.items() if width >= least]
+    made = show.table(columns, [[_worker(row)[name] for name in columns] for row in ranked[:WORKERS_MAX]], right=("done", "agreed", "disputed"))
     if len(ranked) <= WORKERS_MAX:
         return made
     return Group(made, show.plain(f"and {len(ranked) - WORKERS_MAX} more", "dim"))
 
 
-def _worker(row: Plain) -> tuple[Any, ...]:
+def _worker(row: Plain) -> Plain:
     blocks = ", ".join(map(str, sorted(row["running"])[:4])) + (" …" if len(row["running"]) > 4 else "")
     wrong = row["disputed"] + row["invalid"]
-    return (
-        worker_name(row), show.state(row["state"]), row["isolation"], blocks or "–", row["done"], row["agreed"],
-        show.plain(str(wrong), "bold red" if wrong else "dim"),
-    )  # fmt: skip
+    return {
+        "worker": worker_name(row), "state": show.state(row["state"]), "isolation": row["isolation"], "running": blocks or "–",
+        "done": row["done"], "agreed": row["agreed"], "disputed": show.plain(str(wrong), "bold red" if wrong else "dim"),
+    }  # fmt: skip
 
 
 def worker_name(row: Plain) -> str:

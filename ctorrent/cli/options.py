@@ -28,6 +28,17 @@ def running(data_dir: Path | None) -> Net:
     return attach(data_dir)
 
 
+def a_node_runs(data_dir: Path | None) -> bool:
+    from ctorrent.client import attach
+    from ctorrent.errors import Unavailable
+
+    try:
+        attach(data_dir).close()
+    except Unavailable:
+        return False
+    return True
+
+
 def any_node(data_dir: Path | None) -> Net:
     """The node that runs, else a quiet one for the length of this command."""
     return _node(data_dir, QUIET, not sys.stderr.isatty())

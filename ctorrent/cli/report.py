@@ -9,7 +9,7 @@ from ctorrent.cli import follow, show
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ctorrent.cli.submit import Ending
+    from ctorrent.cli.watch import Ending
 
 Plain = dict[str, Any]
 ROWS_MAX = 10  # of an answer that is a table

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,27 @@ def stderr() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def is_terminal() -> bool:
+    """Does a person read what goes to stderr?"""
+    return sys.stderr.isatty()
+
+
+def say(text: str, style: str = "") -> None:
+    """A sentence beside the command's output: whole words to a line in a terminal, one line in a pipe."""
+    stderr().print(plain(text, style), soft_wrap=not is_terminal())
+
+
+@contextmanager
+def waiting(text: str, silent: bool = False) -> Iterator[None]:
+    """Say what is waited for; gone when it came. In a pipe, nothing."""
+    console = stderr()
+    if silent or not console.is_terminal or console.is_dumb_terminal:
+        yield
+        return
+    with console.status(plain(text, "dim")):
+        yield
 
 
 def plain(text: str, style: str = "") -> Text:

@@ -56,15 +56,18 @@ class Rehearsals:
         self._submission, self._selfrun = submission, selfrun
 
     async def rehearse(self, path: Path, text: str, options: dict[str, Any]) -> Rehearsal:
-        """options: as of a submission; "rehearsal": False looks at the job and runs nothing; "nodes": how many of its own
+        """options: as of a submission, and
 
-        on this machine it will get. Raises JobFileError or LocalError as a submission does.
+        "rehearsal": False runs nothing; a map of what was measured before is reckoned with again, when others have come
+        "nodes": how many of its own on this machine the job will get
+        Raises JobFileError or LocalError as a submission does.
         """
         record, blocks = await self._submission.sample(path, text, options)
-        if options.get("rehearsal") is False:
+        before = options.get("rehearsal")
+        if before is False:
             measured = Measured("skipped", "as asked")
         else:
-            measured = await self._measured(record)
+            measured = _again(before) if isinstance(before, dict) else await self._measured(record)
         manifest, block = record.job.manifest, record.blocks[0]
         machines = self._machines(record, options)
         owners = len({machine.owner for machine in machines if machine.slots})
@@ -142,6 +145,14 @@ class Rehearsals:
             speed = gflops / self._share.speed_gflops if gflops and self._share.speed_gflops else 1.0
             found.append(Machine(owner, _slots(offer, record), max(0.01, speed), price, gflops, near))
         return found
+
+
+def _again(before: dict[str, Any]) -> Measured:
+    """What an earlier call said; its words come from this person's own program."""
+    return Measured(
+        str(before.get("state")), str(before.get("why")), log=str(before.get("log")).encode(), wavers=str(before.get("wavers")),
+        block_s=_number(before, "block_s"), start_s=_number(before, "start_s"),
+    )  # fmt: skip
 
 
 def _timed(outcomes: Sequence[Outcome], wavers: str) -> Measured:

@@ -53,7 +53,12 @@ def test_submit_prints_the_answer_and_how_it_came_about(run: Run, door: SmallDoo
     door.statuses = [job_status("abcdefgh", "waiting", settled=0, waiting=12), job_status("abcdefgh", "running", settled=6)]
     ran = run("submit", str(job_file), "--replicas", "3", "--name", "mine", "--no-work")
     assert ran.code == 0
-    assert door.asked[0][3] == {"replicas": 3, "name": "mine", "work": False}
+    measured = {"block_s": 0.25, "start_s": 0.1, "job_s": 360.0}
+    assert door.rehearsed[0][2] == {"replicas": 3, "name": "mine", "work": False}
+    assert door.asked[0][3] == {"replicas": 3, "name": "mine", "work": False, "expected": measured}
+    assert "Rehearsed: one block took 250 ms here, after 100 ms to start.\n" in ran.err
+    assert "4 machines, every block twice: about 1.9 × this machine alone, 6 min;\n" in ran.err
+    assert "with verify: {replicas: 1} 3.7 ×, 3 min.\n" in ran.err
     assert "Answer  C 10, accuracy 0.97, gamma 0.001" in ran.out
     assert "12 blocks: 12 settled. Each settled one was agreed on by 2 or more owners." in ran.out
     assert 'block 4: result["accuracy"] is 0.97 and 0.1 → eve out-voted, and it is recorded' in ran.out

@@ -131,7 +131,7 @@ def test_ctrl_c_leaves_and_the_job_goes_on(door: SmallDoor, open_terminal: Open)
     terminal.wait_for(r"3 / 12")
     terminal.type(b"\x03")
     shown = terminal.wait_for(r"Ctrl-C again within 3 seconds cancels it")
-    assert "ctorrent status runaaaaa -f" in shown
+    assert "ctorrent attach runaaaaa" in shown
     assert door.unwatched.wait(LIMIT_S)
     assert terminal.code() == 130
     assert not [asked for asked in door.asked if asked[0] == "cancel"]
@@ -162,7 +162,7 @@ def test_without_a_terminal_sigint_leaves_too(door: SmallDoor) -> None:
 def test_sigterm_takes_nodes_and_folders_of_our_own_along(tmp_path: pathlib.Path) -> None:
     (tmp_path / "job.yaml").write_text("python: slow.py:f\nblocks: {count: 1000}\n")
     (tmp_path / "slow.py").write_text("import time\ndef f(index):\n    time.sleep(1)\n    return index\n")
-    words = [sys.executable, "-m", "ctorrent", "submit", str(tmp_path / "job.yaml"), "--local", "1"]
+    words = [sys.executable, "-m", "ctorrent", "submit", str(tmp_path / "job.yaml"), "--local", "1", "--replicas", "1"]
     child = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert child.stderr is not None
     while "running" not in (line := child.stderr.readline()):

@@ -1,0 +1,89 @@
+"""What is said before a job is announced, and what is not announced."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import pytest
+
+from ctorrent.cli import rehearse
+from tests.cli.conftest import Ran
+from tests.client.small_door import SmallDoor, rehearsal
+
+pytestmark = pytest.mark.real
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def job_file(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "job.yaml"
+    path.write_text("python: search.py:score\n")
+    return path
+
+
+def test_a_dry_run_announces_nothing(run: Run, door: SmallDoor, job_file: pathlib.Path) -> None:
+    ran = run("submit", str(job_file), "--dry-run")
+    assert (ran.code, door.asked) == (0, [])
+    assert "digits: 12 blocks, each run by 2 owners that must agree." in ran.err
+    assert "Nothing was announced." in ran.err
+    found = json.loads(run("submit", str(job_file), "--dry-run", "--json").out)
+    assert (found["announced"], found["cost"]["speedup"], found["block_s"]) == (False, 1.9, 0.25)
+    assert run("submit", str(job_file), "--dry-run", "-o", str(job_file.parent / "rows.csv")).code == 2
+    assert run("submit", str(job_file), "--dry-run", "--no-rehearsal").code == 0
+    assert door.rehearsed[-1][2] == {"rehearsal": False}
+
+
+def test_a_rehearsal_that_fails_is_told_in_the_programs_words(run: Run, door: SmallDoor, job_file: pathlib.Path) -> None:
+    failure = {"kind": "exception", "type": "ModuleNotFoundError", "text": "Traceback …\nModuleNotFoundError: No module named 'sklearn'\n"}
+    hint = "Name it: needs: {packages: [scikit-learn]}."
+    door.rehearsal = rehearsal(state="failed", failure=failure, hint=hint, log="one\ntwo\n", cost=None, single=None)
+    ran = run("submit", str(job_file))
+    assert (ran.code, door.asked) == (3, [])
+    assert "Rehearsal: block 0 (C 0, gamma 0.5) failed on this machine.\n  printed: one\n  printed: two\nTraceback …\n" in ran.err
+    assert "ModuleNotFoundError: No module named 'sklearn'\n  → Name it" in ran.err
+    assert "Nothing was announced." in ran.err and ran.out == ""
+    assert json.loads(run("submit", str(job_file), "--json").out)["failure"] == failure
+
+
+def test_without_a_rehearsal_nothing_is_expected(run: Run, door: SmallDoor, job_file: pathlib.Path) -> None:
+    door.rehearsal = rehearsal(state="skipped", why="as asked", cost=None, single=None)
+    ran = run("submit", str(job_file), "--no-rehearsal")
+    assert ran.code == 0 and "ehears" not in ran.err
+    assert door.asked[0][3] == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"state": "long", "why": "", "block_s": 10.0}, "The first block takes more than 10 s"),
+        ({"state": "long", "why": "", "block_s": 10.0}, "every block twice: about 1.9 × this machine alone, at least 6 min;"),
+        ({"state": "skipped", "why": "it lacks packages torch.", "cost": None, "single": None}, "Not rehearsed here: it lacks packages torch.\n"),
+        ({"wavers": "result is 1 and 2"}, "Two runs of that block differ: result is 1 and 2. Draw from the seed"),
+        ({"lacks": "waits for a second owner: …"}, "The job waits for a second owner: …."),
+        ({"single": None, "replicas": 1}, "every block twice: about 1.9 × this machine alone, 6 min.\n"),
+    ],
+)
+def test_what_a_rehearsal_found_is_said(run: Run, door: SmallDoor, job_file: pathlib.Path, changes: dict[str, object], words: str) -> None:
+    door.rehearsal = rehearsal(**changes)
+    ran = run("submit", str(job_file))
+    assert ran.code == 0 and words in ran.err, ran.err
+
+
+def test_what_a_job_costs_is_said_in_round_words() -> None:
+    assert [rehearse.roughly(s) for s in (0.2, 7.4, 23, 58, 95, 400, 5400, 36000, 200_000)] == [
+        "1 s", "7 s", "25 s", "60 s", "1.6 min", "6.7 min", "1.5 h", "10 h", "2.3 d",
+    ]  # fmt: skip
+    slow = {"machines": 1, "owners": 1, "replicas": 1, "seconds": 2.0, "speedup": 0.001, "credits": 1.25}
+    assert rehearse.costs({"state": "ran", "cost": slow, "single": None}) == [
+        "1 machine, every block once: about 2 s, where this machine alone takes 2 ms. Price: about 1.2 credits."
+    ]
+    assert rehearse.costs({"state": "ran", "cost": None, "single": slow}, 3)[0].startswith("With --replicas 1: 3 nodes here, every block once")
+
+
+def test_resume_says_what_it_met(run: Run, door: SmallDoor) -> None:
+    assert "Job runaaaaa is not paused: it is running. Follow it: ctorrent attach runaaaaa" in run("resume", "run").out
+    ran = run("resume", "abc")
+    assert ran.code == 2 and "has ended: it is settled" in ran.err and "ctorrent results abcdefgh" in ran.err
+    assert run("attach", "abc").code == 0
