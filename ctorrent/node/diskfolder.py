@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ctorrent.errors import LocalError
 
-_DEPTH_MAX = 64  # of folders in folders: beyond this a link leads in a circle
+_DEPTH_MAX = 64  # of folders in folders
 
 
 class DiskFolder:
@@ -51,24 +51,29 @@ class DiskFolder:
         top = "" if path == "." else path
         if (self._root / top).is_dir():
             self.inside(top or ".")
-            yield from self._walk(top, skipped, 0)
+            yield from self._walk(top, skipped, ())
 
-    def _walk(self, top: str, skipped: Collection[str], depth: int) -> Iterator[tuple[str, int]]:
-        """Entries in the order of their names, so that the first thing wrong is the same each time."""
-        if depth > _DEPTH_MAX:
-            raise LocalError(f"{top[:60]}… has more than {_DEPTH_MAX} folders in one another: does a link lead in a circle?")
-        try:
-            with os.scandir(self._root / top) as found:
-                entries = sorted((one for one in found if one.name not in skipped), key=lambda one: one.name)
-        except OSError as error:
-            raise LocalError(f"the folder {top or '.'} cannot be read: {error.strerror}") from None
-        for entry in entries:
+    def _walk(self, top: str, skipped: Collection[str], above: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+        """Entries in the order of their names, so that the first thing wrong is the same each time. above: real folders."""
+        real = os.path.realpath(self._root / top)
+        if real in above:
+            raise LocalError(f"{top[:200]} is a link to a folder that it is in", "Remove it, or list the others by name.")
+        if len(above) >= _DEPTH_MAX:
+            raise LocalError(f"{top[:60]}… has more than {_DEPTH_MAX} folders in one another", "Put them into an archive.")
+        for entry in self._entries(top, skipped):
             name = f"{top}/{entry.name}" if top else entry.name
             if entry.is_symlink():
                 self.inside(name)
             if entry.is_dir():
-                yield from self._walk(name, skipped, depth + 1)
+                yield from self._walk(name, skipped, (*above, real))
             elif entry.is_file():
                 yield name, entry.stat().st_size
             elif entry.is_symlink():
                 raise LocalError(f"{name} is a link to nothing", "Remove it, or list the others by name.")
+
+    def _entries(self, top: str, skipped: Collection[str]) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self._root / top) as found:
+                return sorted((one for one in found if one.name not in skipped), key=lambda one: one.name)
+        except OSError as error:
+            raise LocalError(f"the folder {top or '.'} cannot be read: {error.strerror}") from None
