@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -30,8 +31,13 @@ def write_npz(seen: Survey, rows: Iterable[Plain], file: IO[bytes], folder: Path
     """folder: where stacked arrays are gathered meanwhile; on the disk that has to hold them anyway."""
     columns = seen.columns()
     names = _members(columns)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive, tempfile.TemporaryDirectory(prefix=".ctorrent-", dir=folder) as spool:
-        makers = {column.name: _maker(column, names[column.name], seen, archive, Path(spool)) for column in columns if column.kinds}
+    with ExitStack() as stack:
+        archive = stack.enter_context(zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True))
+
+        def spool() -> IO[bytes]:
+            return stack.enter_context(tempfile.TemporaryFile(dir=folder))
+
+        makers = {column.name: _maker(column, names[column.name], seen, archive, spool) for column in columns if column.kinds}
         for row in rows:
             cells = seen.cells(row)
             for name, maker in makers.items():
@@ -55,11 +61,11 @@ def _members(columns: list[Column]) -> dict[str, str]:
     return found
 
 
-def _maker(column: Column, name: str, seen: Survey, archive: zipfile.ZipFile, spool: Path) -> _Scalars | _Stack | _Each:
+def _maker(column: Column, name: str, seen: Survey, archive: zipfile.ZipFile, spool: Callable[[], IO[bytes]]) -> _Scalars | _Stack | _Each:
     if column.numbers:
         return _Scalars(column, name, archive, column.filled < seen.rows)
     if (column.only("array") or column.only("bytes")) and column.shape is not None:
-        return _Stack(column, name, archive, column.filled < seen.rows, spool)
+        return _Stack(column, name, archive, column.filled < seen.rows, spool())
     if column.only("array") or column.only("bytes") or 4 * seen.rows * column.longest > TEXT_BYTES_MAX:
         return _Each(name, archive)
     return _Scalars(column, name, archive, False)
@@ -88,10 +94,9 @@ class _Scalars:
 class _Stack:
     """Equal arrays, one after the other in a file, as one."""
 
-    def __init__(self, column: Column, name: str, archive: zipfile.ZipFile, gaps: bool, spool: Path) -> None:
+    def __init__(self, column: Column, name: str, archive: zipfile.ZipFile, gaps: bool, spool: IO[bytes]) -> None:
         self._name, self._archive, self._column, self._gaps = name, archive, column, gaps
-        self._spool = (spool / str(len(list(spool.iterdir())))).open("w+b")
-        self._indices: list[int] = []
+        self._spool, self._indices = spool, []  # type: IO[bytes], list[int]
 
     def add(self, index: int, value: Any) -> None:
         if value is None:
@@ -104,10 +109,10 @@ class _Stack:
 
         shape = (len(self._indices), *(self._column.shape or ()))
         self._spool.seek(0)
-        with self._archive.open(f"{self._name}.npy", "w", force_zip64=True) as member, self._spool as spool:
+        with self._archive.open(f"{self._name}.npy", "w", force_zip64=True) as member:
             header = {"descr": self._column.dtype, "fortran_order": False, "shape": shape}
             numpy.lib.format.write_array_header_1_0(member, header)
-            while part := spool.read(COPY_BYTES):
+            while part := self._spool.read(COPY_BYTES):
                 member.write(part)
         if self._gaps:
             _put(self._archive, f"{self._name}.index", numpy.array(self._indices, dtype="<i8"))

@@ -14,7 +14,7 @@ from typing import Any
 from ctorrent.cli.columns import parts
 
 Plain = dict[str, Any]
-PART_CHARS_MAX = 100  # of a name: file systems take 255 bytes, and a character may be four
+PART_CHARS_MAX = 60  # of a name: file systems take 255 bytes, and a character may be four
 PARTS_MAX = 8  # folders within folders
 _KEPT = frozenset("._-+=,()@ ")
 _DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{word}{n}" for word in ("com", "lpt") for n in range(10))))
@@ -30,6 +30,7 @@ class Names:
     def __init__(self, *taken: str) -> None:
         self._files = {_folded(name) for name in taken}
         self._folders: set[str] = set()
+        self._tried: dict[str, int] = {}  # a name that is wanted often is not tried from its beginning each time
         self.changed = 0
 
     def of(self, row: Plain) -> Iterator[tuple[str, str, bytes]]:
@@ -60,11 +61,13 @@ class Names:
 
     def _free(self, path: str) -> str:
         stem, dot, ending = path.rpartition(".") if "." in path.rsplit("/", 1)[-1] else (path, "", "")
-        wanted, number = path, 1
+        wanted, number = path, self._tried.get(_folded(path), 1)
         while self._in_the_way(path):
             number += 1
             path = f"{stem}~{number}{dot}{ending}"
-        self.changed += path != wanted
+        if path != wanted:
+            self.changed += 1
+            self._tried[_folded(wanted)] = number
         folded = _folded(path)
         self._files.add(folded)
         while "/" in folded:

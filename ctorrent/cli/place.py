@@ -53,11 +53,13 @@ def choose(output: Path, form: str | None, force: bool, ending: str = "") -> Pla
 
 
 def _check(place: Place) -> None:
-    if place.folder is None and not place.table.parent.is_dir():
+    if place.folder is None and not place.table.parent.exists():
         raise LocalError(f"There is no folder {place.table.parent}.", "Make it first.")
     above = place.table.parent
     while not above.exists():
         above = above.parent
+    if not above.is_dir():
+        raise LocalError(f"{above} is a file, not a folder.", "Name another place after -o.")
     if not os.access(above, os.W_OK | os.X_OK):
         raise LocalError(f"Nothing may be written into {above}: permission denied.", "Name a place of your own after -o.")
     if place.form == "parquet":

@@ -59,7 +59,7 @@ def cell(value: Any) -> Any:
 
 def defused(text: str) -> str:
     """A text that no spreadsheet runs and no terminal obeys."""
-    text = show.printable(text)
+    text = text if text.isprintable() else show.printable(text)  # the first is fast, and most are
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

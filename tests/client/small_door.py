@@ -74,6 +74,8 @@ class SmallDoor:
         self.end = job_status("abcdefgh", "settled", report=report())
         self.found_answer: Plain = {"value": canon.encode({"C": 10, "gamma": 0.001, "accuracy": 0.97})}
         self.row_bytes = 0
+        self.rows: list[Plain] = []  # instead of twelve made-up ones
+        self.workers_seen: list[Plain] = []  # of the timeline
         self.rehearsed: list[tuple[Any, ...]] = []
         self.rehearsal = rehearsal()
 
@@ -125,6 +127,8 @@ class SmallDoor:
 
     async def results(self, job: str, after: int = -1, limit: int = 1000) -> list[Plain]:
         await self.job(job)
+        if self.rows:
+            return self.rows[after + 1 :][:limit]
         return [self._row(index) for index in range(after + 1, 12)][:limit]
 
     def _row(self, index: int) -> Plain:
@@ -140,6 +144,15 @@ class SmallDoor:
     async def answer(self, job: str) -> Plain:
         await self.job(job)
         return self.found_answer
+
+    async def timeline(self, job: str) -> Plain:
+        await self.job(job)
+        spans = [[n % 2, n, 1, n * 0.5, n * 0.5 + 0.4, n == 5] for n in range(12)]
+        lines = [{**one, "number": n, "cpu_s": 1.0, "price": 0.5, "gflops": 20.0, "busy": [0.05] * 40} for n, one in enumerate(self.end["workers"])]
+        return {
+            "workers": self.workers_seen or lines, "column_s": 0.05, "spans": spans, "complete": True, "shortest_s": 0.2, "longest_s": 0.9,
+            "times": [[0.1, 0.3, 10], [0.3, 1.0, 15]], "failures": [[5, "Traceback\nValueError: bad C"]], "about": [["program", "search.py:score"]],
+        }  # fmt: skip
 
     async def logs(self, job: str, follow: bool = False) -> AsyncIterator[Plain]:
         yield {"index": 0, "worker": NODE, "text": "hello\n"}

@@ -45,7 +45,7 @@ def test_what_is_kept_is_what_was_there() -> None:
         assert len(later) == 1 and decode(later[0].value)[3] == [1, 6, 2, 0.7, 1.0, 1]
         await journal.commit(later)
         again = Timeline()
-        again.load(journal, JOB)  # type: ignore[arg-type]
+        again.load(journal, JOB)
         assert (again.spans, again.times, again.column_s) == (line.spans, line.times, line.column_s)
 
     trio.run(main)
