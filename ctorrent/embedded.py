@@ -75,8 +75,12 @@ class NodeProcess:
         return " ".join(line.strip() for line in lines[-3:]) or "it said nothing"
 
     def ask_to_stop(self) -> None:
-        if self.alive():
+        if not self.alive():
+            return
+        if hasattr(signal, "SIGKILL"):
             self._child.send_signal(signal.SIGTERM)
+        elif self._child.stdin is not None:  # Windows has no SIGTERM that a process could hear; --with-parent hears this
+            self._child.stdin.close()
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL after STOP_S. Twice is once."""

@@ -25,6 +25,8 @@ def start(words: Sequence[str], logs: Path) -> tuple[int, dict[str, Any]]:
 
     Raises LocalError with its last words when it ends instead. Ctrl-C while it starts ends it too.
     """
+    if not hasattr(os, "setsid"):
+        raise LocalError("This system has no background processes of that kind.", "Leave `ctorrent node` open in a window of its own.")
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     reading, writing = os.pipe()
     path = logs / START_LOG

@@ -178,9 +178,12 @@ def _leave_with_parent() -> None:
     """End with the process that holds the other end of our stdin, however it ends."""
     while os.read(sys.stdin.fileno(), 1):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    if hasattr(signal, "SIGKILL"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:  # Windows' os.kill would end us here and now
+        signal.raise_signal(signal.SIGTERM)
     threading.Event().wait(LEAVE_S)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 def announce(status: Any, as_json: bool, ending: str = "Ctrl-C stops it. Its jobs and keys stay in the data folder.") -> None:

@@ -1,7 +1,7 @@
 """Takes from a Python what Windows does not have, before any of ours is imported. On PYTHONPATH of child processes.
 
-Third-party libraries were written for this machine's system and are loaded first, as it is. A program that is not
-`ctorrent` (pip, a compiler) is left alone; so is one that asks with `-S` or `-I` not to be met here.
+Third-party libraries were installed for this machine's system and are loaded first, as it is. `-I` and `-S` keep this
+out. What it cannot show: how Windows itself behaves (its files that cannot be removed while open, its firewall).
 """
 
 import asyncio  # noqa: F401 - its loop for this system needs fcntl
@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile  # noqa: F401
 import time
 import types
@@ -68,6 +69,9 @@ def take_away() -> None:
         time.__dict__.pop(name, None)
     socket.socketpair = functools.partial(_socketpair, _AF_UNIX)  # Windows has one, made of loopback sockets
     platform.system = lambda: "Windows"
+    if os.environ.get("WINDOWSLIKE_NAME"):  # for what only talks: libraries that run a loop look at this name late
+        sysconfig.get_config_vars()  # reads a file that is named after the system
+        sys.platform = "win32"
     subprocess.Popen = _Popen
 
 
