@@ -11,7 +11,7 @@ from packaging.utils import parse_wheel_filename
 from ctorrent.market.fit import package_fits, package_name
 from ctorrent.model.lock import Lock, Wheel
 
-UNPACKED = 5  # times the download: what a wheel takes on disk beside itself (scikit-learn 3.5, numpy 3.6, torch 2.1)
+UNPACKED = 2.5  # times the download: torch with CUDA 2.5, scikit-learn with numpy and scipy 3.5; what it is, shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Choice:
 
     @property
     def disk_bytes(self) -> int:
-        """At the peak: the downloads and what comes out of them."""
-        return self.download_bytes * UNPACKED
+        """What comes out of them, about; while it is made the downloads are there too."""
+        return int(self.download_bytes * UNPACKED)
 
 
 def choose(lock: Lock, tags: Collection[Tag]) -> Choice | str:

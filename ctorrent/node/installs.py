@@ -161,25 +161,26 @@ class Installs:
         return lock, choice
 
     def _make_room(self, choice: pins.Choice) -> int:
-        """Bytes that it may take, after those that were not used for longest made way. Raises LocalError."""
+        """Bytes that it may take with its downloads, after those that were not used for longest made way. Raises LocalError."""
         packages, limit = self._world.packages, min(self._settings.install_bytes, self._settings.disk_bytes)
         if choice.disk_bytes > limit:
             raise LocalError(
                 f"its packages need {_size(choice.disk_bytes)} of disk, install_bytes allows {_size(limit)}"
             )
         made, kept = list(packages.made()), set(self.in_use())
+        peak = choice.disk_bytes + choice.download_bytes + FREE_BYTES
         taken = sum(one.size_bytes for one in made)
         for one in made:
-            full = taken + choice.disk_bytes > limit or packages.free_bytes() < choice.disk_bytes + FREE_BYTES
+            full = taken + choice.disk_bytes > limit or packages.free_bytes() < peak
             if full and one.name not in kept:
                 packages.remove(one.name)
                 taken -= one.size_bytes
                 log.info("removed %s, %s, which was not used for longest", one.name, _size(one.size_bytes))
         if taken + choice.disk_bytes > limit:
             raise LocalError("the packages of jobs that run now take the room: install_bytes allows no more")
-        if packages.free_bytes() < choice.disk_bytes + FREE_BYTES:
+        if packages.free_bytes() < peak:
             raise LocalError(f"the disk has no room for {_size(choice.disk_bytes)} of packages")
-        return limit - taken
+        return limit - taken + choice.download_bytes
 
     def _fail(self, wanted: _Wanted, why: str) -> None:
         words = f"they could not be installed: {printable(why, FAILURE_CHARS)}"
