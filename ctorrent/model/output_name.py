@@ -52,6 +52,8 @@ def check_name(name: str) -> None:
     parts = name.split("/")
     if len(parts) > PARTS_MAX or len(name.encode("utf-8", "replace")) > PATH_BYTES_MAX:
         raise ValueError(f"gives a path that is too long: {name!r:.60} …")
+    if name.startswith("/") or ".." in parts:
+        raise ValueError(f"gives {name!r:.100}, which is not below the folder of the results")
     for part in parts:
         if not part or part.startswith(".") or part != part.rstrip(" .") or part != part.lstrip():
             raise ValueError(f"gives {name!r:.100}: each part of a path needs a name that neither begins nor ends with a dot or a blank")

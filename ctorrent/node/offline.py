@@ -80,16 +80,24 @@ def job_schema() -> dict[str, Any]:
 
 
 def check_job(path: Path, text: str, options: dict[str, Any]) -> int:
-    """Read a job file with no node, as far as its first block. -> owners that must agree. Raises JobFileError, LocalError."""
+    """Read a job file with no node. -> owners that must agree. Raises JobFileError, LocalError.
+
+    As far as its first block; to the last where each has a name, since no two may be alike.
+    """
     from ctorrent.node.diskfolder import DiskFolder
     from ctorrent.plan.blocks import draft_blocks
     from ctorrent.plan.code import listed
     from ctorrent.plan.jobfile import override, parse_jobfile
+    from ctorrent.plan.outputs import OutputNames
 
     job = override(parse_jobfile(text, path.name), options)
     folder = DiskFolder(path.parent)
     listed(job, folder)
-    next(draft_blocks(job, folder), None)
+    names = OutputNames(job)
+    for draft in draft_blocks(job, folder):
+        names.add_draft(draft, 0)
+        if not job.outputs:
+            break
     return job.verify.replicas
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import trio
 
-from ctorrent import canon
 from ctorrent.errors import JobFileError, LocalError
-from ctorrent.model.block import Block, InputRef, block_seed
+from ctorrent.model.block import Block, InputRef
 from ctorrent.model.ids import Digest, JobId, Ring, RingKind
 from ctorrent.model.job import Amendment, AmendmentKind, Manifest, SignedManifest
 from ctorrent.node.diskfolder import DiskFolder
@@ -76,7 +75,9 @@ class Submission:
         plan = await self._plan(path, text, options)
         smallest: Draft | None = None
         count, least = 0, (0, 0)
+        names = OutputNames(plan.job)
         for draft in draft_blocks(plan.job, plan.folder):
+            names.add_draft(draft, plan.record.job.manifest.seed)
             size = (sum(len(piece.head) + piece.size_bytes for piece in draft.pieces), len(draft.params))
             if smallest is None or size < least:
                 smallest, least = draft, size
@@ -85,8 +86,6 @@ class Submission:
                 await trio.lowlevel.checkpoint()
         if smallest is None:
             raise _no_blocks()
-        if plan.job.outputs:
-            _name(OutputNames(plan.job), smallest, plan.record.job.manifest.seed)
         inputs = tuple([await self._input(plan.folder, piece) for piece in smallest.pieces])
         plan.record.blocks = [smallest.block(plan.record.job.manifest.seed, inputs)]
         return plan.record, count
@@ -143,8 +142,7 @@ class Submission:
         pieces: tuple[Piece, ...] = ()
         inputs: tuple[InputRef, ...] = ()
         for draft in drafts:
-            if job.outputs:
-                _name(names, draft, manifest.seed)
+            names.add_draft(draft, manifest.seed)
             if draft.pieces != pieces:  # the runs of one part read the same bytes: they are stored once
                 pieces, inputs = draft.pieces, tuple([await self._input(folder, piece) for piece in draft.pieces])
             blocks.append(draft.block(manifest.seed, inputs))
@@ -175,12 +173,6 @@ class Submission:
         if len(others) > 1:
             raise LocalError(f"you are in {len(others)} swarms: {', '.join(others)}", "Leave all but one, for now.")
         return Ring(RingKind.SWARM, others[0] if others else self._world.owner)
-
-
-def _name(names: OutputNames, draft: Draft, job_seed: int) -> None:
-    """Raises JobFileError unless what this block makes can be called as `outputs` says, and no other block's is."""
-    params = canon.decode(draft.params)
-    names.add(draft.index, block_seed(job_seed, draft.index), params, draft.pieces[0].name if draft.pieces else "")
 
 
 def _draw_hash(secret: bytes) -> Digest:

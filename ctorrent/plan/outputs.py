@@ -6,8 +6,11 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from ctorrent import canon
 from ctorrent.errors import JobFileError
+from ctorrent.model.block import block_seed
 from ctorrent.model.output_name import output_name
+from ctorrent.plan.blocks import Draft
 from ctorrent.plan.jobfile import JobFile
 from ctorrent.plan.source import Globs
 
@@ -21,6 +24,12 @@ class OutputNames:
     def __init__(self, job: JobFile) -> None:
         self._job = job
         self._taken: dict[str, tuple[int, int, str]] = {}  # as a file system sees it -> what, block, as it is written
+
+    def add_draft(self, draft: Draft, job_seed: int) -> None:
+        """The name of a block that is planned. Raises JobFileError as `add`."""
+        if self._job.outputs:
+            name = draft.pieces[0].name if draft.pieces else ""
+            self.add(draft.index, block_seed(job_seed, draft.index), canon.decode(draft.params), name)
 
     def add(self, index: int, seed: int, params: Mapping[str, Any], input_name: str = "") -> str:
         """This block's name. Raises JobFileError: it has none, or another block's file is in its way."""
