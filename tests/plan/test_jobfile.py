@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,6 +93,18 @@ def test_where_blocks_come_from(blocks: str, source: object) -> None:
 def test_yaml_is_1_2() -> None:
     job = parse_jobfile("python: a.py:f\nblocks: {items: [1e-4, no, 012, 0o17, 1_000, .inf, ~, true, 2020-01-01]}\n")
     assert job.source == Items((1e-4, "no", 12, 15, "1_000", float("inf"), None, True, "2020-01-01"))
+
+
+def test_no_version_line_makes_it_1_1() -> None:
+    words = "{items: [yes, off, 1:30, 0b11, -.5, +.5e1, 1., 0x1F, 010, \"10\", =, TRUE, tRue]}"
+    expected = Items(("yes", "off", "1:30", "0b11", -0.5, 5.0, 1.0, 31, 10, "10", "=", True, "tRue"))
+    for start in ("", "---\n", "%YAML 1.1\n---\n", "%YAML 1.2\n---\n"):
+        assert parse_jobfile(f"{start}python: a.py:f\nblocks: {words}\n").source == expected
+
+
+@pytest.mark.parametrize("change", [lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n"), lambda text: "# c\n\n" + text + "...\n"])
+def test_as_other_systems_write_text(change: Callable[[str], str]) -> None:
+    assert parse_jobfile(change(FULL)).environment == parse_jobfile(FULL).environment
 
 
 START = "python: a.py:f\nblocks: 3\n"
