@@ -166,3 +166,11 @@ def test_schema_and_parser_agree(document: dict[str, Any]) -> None:
         assert not valid or PARSER_ONLY.search(error.message), f"only the parser minds: {error.message}"
     else:
         assert valid, "only the schema minds: " + "; ".join(e.message for e in SCHEMA.iter_errors(document))
+
+
+def test_the_page_on_job_files_names_every_field() -> None:
+    page = (ROOT / "docs" / "jobfile.md").read_text()
+    missing = [name for table in (FIELDS, NEEDS, VERIFY, LIMITS) for name in table if f"`{name}`" not in page and name != "blocks"]
+    assert not missing and "`blocks`" in page
+    for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
+        parse_jobfile(text)
