@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -85,20 +86,22 @@ def _probed(found: Plain, folder: Path, settings: Plain, identity: Plain, target
     from ctorrent.cli.node import offline
 
     system, addresses, now = probes.system(), probes.addresses(), probes.clock()
-    around = look_around([one.ip for one in addresses]) if addresses else None
-    facts = Facts(system, str(folder), found["running"], found["status"], identity, settings["settings"])
+    facts = Facts(system, str(folder), found["running"], found["status"], identity, settings["settings"], addresses=tuple(addresses))
     holder = "" if found["running"] else probes.holder(facts.port)
     free, used = probes.disk(folder)
-    if target:
-        with nullcontext(True) if found["running"] else probes.listening(facts.port) as open_here:
-            found["visit"] = offline().visit(target, facts.port if open_here else 0)
-    ips = [one["ip"] for one in found.get("visit", {}).get("knocks", ()) if one["ip"]]
+    with ThreadPoolExecutor(1) as aside:
+        heard = aside.submit(look_around, [one.ip for one in addresses])
+        if target:
+            with nullcontext(True) if found["running"] else probes.listening(facts.port) as open_here:
+                found["visit"] = offline().visit(target, facts.port if open_here else 0)
+        around = heard.result() if addresses else None
+    unheard = [one["ip"] for one in found.get("visit", {}).get("knocks", ()) if one["outcome"] in ("silent", "unreachable") and facts.beside(one["ip"])]
     facts = Facts(
         system, str(folder), found["running"], found["status"], identity, settings["settings"],
         settings_error=(settings["error"], settings["hint"]), python=sys.version.split()[0], pipx="pipx" in sys.prefix,
         engine=probes.docker_engine(), free_bytes=free, used_bytes=used, now=now[0], synced=now[1], holder=holder,
         firewall=probes.firewall_says(system, facts.port), multicast_firewall=probes.firewall_says(system, 5353, "udp"),
-        addresses=tuple(addresses), around=around, neighbours={ip: probes.neighbour(ip) for ip in ips},
+        addresses=tuple(addresses), around=around, neighbours={ip: probes.neighbour(ip) for ip in unheard},
     )  # fmt: skip
     return found, facts
 

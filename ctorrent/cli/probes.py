@@ -23,6 +23,7 @@ from ctorrent.cli.facts import Address, Engine
 from ctorrent.cli.mend import LINUX, System
 
 ANSWER_S = 2.0  # of a Docker Engine on this machine, and of any small command
+NEIGHBOUR_S = 8.0  # Linux asks a neighbour again 5 s after it was called without an answer, then thrice, a second apart
 _TIME_ERROR = 5  # of adjtimex(2): nobody keeps this clock right
 _TIMEX_BYTES = 512  # more than any system's struct timex
 _FILES_MAX = 200_000  # looked at for the size of the data folder
@@ -118,8 +119,22 @@ def listening(port: int) -> Iterator[bool]:
         yield True
 
 
-def neighbour(ip: str) -> str:
-    """Does the local network know a machine at this address? "there", "missing", or "": it was not asked."""
+def neighbour(ip: str, limit_s: float = NEIGHBOUR_S) -> str:
+    """Does the local network know a machine at this address, just called? "there", "missing", or "": it cannot be seen.
+
+    Waits, for the kernel believes an old answer for some seconds before it asks again.
+    """
+    until = time.monotonic() + limit_s
+    while (state := _neighbour(ip)) == "asking" and time.monotonic() < until:
+        time.sleep(0.2)
+    return "missing" if state == "asking" else state
+
+
+def _neighbour(ip: str) -> str:
+    words = _said("ip", "neigh", "show", ip).split()
+    if words:
+        known = {"REACHABLE": "there", "PERMANENT": "there", "NOARP": "there", "FAILED": "missing"}
+        return known.get(words[-1], "asking")
     for line in _text("/proc/net/arp").splitlines()[1:]:
         fields = line.split()
         if len(fields) > 3 and fields[0] == ip:

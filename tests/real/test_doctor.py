@@ -66,7 +66,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
             started(ann, [sys.executable, "-m", "http.server", str(WEB), "--bind", ann.ip], folder / "web.log", processes)
             for kind, port in (("old", OLD), ("clock", SLOW), ("strange", STRANGE)):
                 started(ann, [sys.executable, "-m", "tests.real.odd_peer", ann.ip, str(port), kind], folder / f"{kind}.log", processes)
-            net = wait_for(lambda: running(folder / "ann"), time.monotonic() + START_S, "ann is up", (folder / "ann.log").read_text)
+            net = wait_for(lambda: running(folder / "ann", processes[0]), time.monotonic() + START_S, "ann is up", (folder / "ann.log").read_text)
             for kind in ("old", "clock", "strange"):
                 log = folder / f"{kind}.log"
                 wait_for(lambda log=log: log.read_text() or None, time.monotonic() + START_S, f"{log.name} listens")
@@ -79,7 +79,8 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
                 process.wait(30)
 
 
-def running(data: Path) -> Net | None:
+def running(data: Path, process: subprocess.Popen[bytes]) -> Net | None:
+    assert process.poll() is None, "the node ended: its log is beside its data folder"
     try:
         return attach(data)
     except Unavailable:
