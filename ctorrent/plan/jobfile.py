@@ -113,6 +113,8 @@ def _checked(job: JobFile) -> JobFile:
         raise job.wrong("blocks", "repeat gives every block a param of that name, and there is one already", "Take another name for that one.")
     if job.outputs and job.argv and not any("{output}" in word for word in job.argv):
         raise job.wrong("outputs", 'names the file that the command writes to "{output}", which it does not', 'Such as command: [convert, "{input}", "{output}"].')
+    if any("{stem}" in word for word in job.argv) and "stem" not in _names_given(job):
+        raise job.wrong("command", "{stem} is a field of outputs", 'Write "{output}" here, and beside it outputs: "{stem}.mp4".')
     return job
 
 

@@ -209,6 +209,7 @@ WRONG = [
     ("command: [a, '{output}']\nblocks: 3\noutputs: 'a{'", "outputs: 'a{' has a brace that is no field"),
     ("command: [a, '{output}']\nblocks: 3\noutputs: '{index!r}'", "has a brace that is no field"),
     ("command: [a, '{output}']\nblocks: 3\noutputs: 'a:{index}'", "which not every system can have as a file name"),
+    ("command: [a, '{input}', 'small/{stem}.mp4']\nblocks: {files: '*'}", 'command: {stem} is a field of outputs. Write "{output}" here'),
     ("command: [a]\nblocks: 3\noutputs: 'a{index}'", 'outputs: names the file that the command writes to "{output}", which it does not'),
     ("command: [a]\nblocks: {split: {file: a, by: lines, as: params}}", "as: params is for python programs"),
     ("python: a.py:f\nblocks: {files: ../x/*}", "blocks.files: ../x/* must be a pattern such as data/*.txt"),

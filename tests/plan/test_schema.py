@@ -31,7 +31,7 @@ PARSER_ONLY = re.compile(
     r"names the file that the command writes|from and to are both|log: true needs|makes \d+ blocks|as: params is for|"
     r"outputs: '.*' (gives|has a brace)|more than 64 bits|must be at most \d+ bytes|must be seconds above 0.*'[0. ]+\w*'|"
     r"(compute_capability|python): must be (one line|.*, not '[-+.e\d]+')|"  # a number, which is read as it was typed
-    r"must be a file beside the job file|must be a pattern such as|blocks(\.split)?\.size: must be|size: must be above 0"
+    r"\{stem\} is a field of outputs|must be a file beside the job file|must be a pattern such as|blocks(\.split)?\.size: must be|size: must be above 0"
 )
 
 
