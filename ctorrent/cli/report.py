@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Plain = dict[str, Any]
 ROWS_MAX = 10  # of an answer that is a table
+PICTURE_COLUMNS, PICTURE_LINES = 60, 20  # of an answer that is an image: the report below it stays in sight
 DISPUTES_MAX = 5  # shown; the rest is counted
 
 
@@ -28,7 +29,7 @@ def print_ending(found: Ending, stays: bool) -> None:
 def _print_answer(console: Console, found: Ending) -> None:
     status = found.status
     if status["state"] == "paused":
-        console.print(show.plain(f"Job {status['job']} paused itself: {status['reason']}", "bold yellow"))
+        console.print(show.plain(f"Job {status['job']} is paused: {status['reason']}", "bold yellow"))
         console.print(show.plain(f"  go on anyway  ctorrent resume {status['job']}\n  give it up    ctorrent cancel {status['job']}"))
     elif status["state"] != "settled":
         console.print(show.plain(f"Job {status['job']}: {status['state']}. {status['reason']}".strip(), "bold red"))
@@ -39,6 +40,17 @@ def _print_answer(console: Console, found: Ending) -> None:
         console.print(show.plain("Answer", "bold green"), _answer_table(found.answer), sep="\n")
     else:
         console.print(show.plain("Answer  ", "bold green"), show.plain(show.value(found.answer, width=400), "bold"), sep="")
+        _print_picture(console, found.answer)
+
+
+def _print_picture(console: Console, answer: Any) -> None:
+    """An answer that is an image, as one."""
+    from ctorrent.cli.pictures import is_picture
+
+    if is_picture(answer):
+        from ctorrent.cli.preview import picture
+
+        console.print(*picture(console, answer, "image", min(console.width, PICTURE_COLUMNS), PICTURE_LINES), sep="\n")
 
 
 def _print_failures(console: Console, found: Ending) -> None:
