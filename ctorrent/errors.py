@@ -4,7 +4,8 @@
     ├── LocalError        this machine or this person: settings, keys, disk, a job file
     │   ├── JobFileError      a job file says something impossible; names line and field
     │   ├── KeyFileError      a key file is damaged, foreign or readable by others
-    │   └── JournalError      the journal cannot be read or written
+    │   ├── JournalError      the journal cannot be read or written
+    │   └── DiskFull          the quota or the disk has no room; others are told so, as a reason of its own
     ├── PeerError         what a peer sent or did; charged to that peer
     │   ├── Malformed         bytes that do not decode, or are not canonical
     │   ├── BadSignature      a seal that does not verify
@@ -48,6 +49,10 @@ class KeyFileError(LocalError):
 
 class JournalError(LocalError):
     """The journal cannot be read, written, or is newer than this program."""
+
+
+class DiskFull(LocalError):
+    """What others' jobs may put on this machine is used up, or the disk is."""
 
 
 class PeerError(CTorrentError):

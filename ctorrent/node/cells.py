@@ -12,6 +12,7 @@ from ctorrent.model.ids import Digest
 from ctorrent.model.job import Program, SignedManifest
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.result import Outcome
+from ctorrent.node.inputs import Inputs
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.world import World
 from ctorrent.plan import codemap
@@ -40,6 +41,7 @@ class Cells:
     def __init__(self, world: World, seeder: Seeder) -> None:
         self._world, self._seeder = world, seeder
         self._trees: dict[Digest, _Tree] = {}
+        self.inputs = Inputs(world.blobs, seeder)
 
     async def open(
         self, job: SignedManifest, environment: EnvironmentInfo, label: str, program: Program | None = None,

@@ -15,10 +15,10 @@ from functools import partial
 import trio
 
 from ctorrent.canon import encode
-from ctorrent.errors import LimitExceeded, LocalError, Malformed, Unavailable
+from ctorrent.errors import DiskFull, LimitExceeded, LocalError, Malformed, Unavailable
 from ctorrent.model.block import Block, block_digest
 from ctorrent.model.ids import Digest, JobId, NodeId, show_job
-from ctorrent.model.job import MIB, Amendment, SignedManifest
+from ctorrent.model.job import Amendment, SignedManifest
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.result import Committed, Failure, FailureKind, Outcome, Result, commitment, output_digest
 from ctorrent.model.session import Assign, HandBack, Output, Progress, Returned
@@ -35,7 +35,6 @@ from ctorrent.ports import BlockInput, Cell, Put
 from ctorrent.seal import Sealed
 from ctorrent.wire import codec, names
 
-INPUT_BYTES_MAX = 4096 * MIB
 CREDIT_PER_SLOT = 3  # one runs, one has its inputs, one is under way
 CREDIT_SLACK = 16  # assignments above twice the credit: those revoked a moment ago still end
 LEASE_SHARE = 0.8  # of a lease is used: the rest covers the way back and two clocks that differ
@@ -222,12 +221,16 @@ class Engagement:
         return 0.0 if self._scopes else self._world.clock.now() - self._last_work
 
     async def _outcomes(self, cell: Cell, unit: Unit, slots: trio.CapacityLimiter) -> list[Outcome]:
+        refs = [ref for block in unit.blocks for ref in block.inputs]
         try:
-            await self._fetch_inputs(unit.blocks)
-            inputs = [self._input(block) for block in unit.blocks]
-            async with slots, self._share.unit(self.job.manifest.needs):
-                self._begun[unit.id] = None
-                outcomes = await cell.run(inputs, partial(self._printed, unit.id))
+            async with self._cells.inputs.held(unit.id, refs, self.job.manifest.requester):
+                inputs = [self._input(block) for block in unit.blocks]
+                async with slots, self._share.unit(self.job.manifest.needs):
+                    self._begun[unit.id] = None
+                    outcomes = await cell.run(inputs, partial(self._printed, unit.id))
+        except DiskFull as error:
+            self._post(codec.encode_message(HandBack(unit.id, No(NoReason.DISK, str(error)))))
+            return []
         except (LocalError, Unavailable, KeyError) as error:  # KeyError: an input was tidied away meanwhile
             outcomes = [self._own_fault(error)] * len(unit.blocks)
         if self._liar is not None:
@@ -248,12 +251,6 @@ class Engagement:
         if outcome.value is None or not liar.lies_about(block):
             return outcome
         return Outcome(liar.falsify(outcome.value), None, outcome.usage, outcome.log)
-
-    async def _fetch_inputs(self, blocks: Sequence[Block]) -> None:
-        refs = [ref for block in blocks for ref in block.inputs]
-        if refs:
-            limit = min(INPUT_BYTES_MAX, max(ref.size_bytes for ref in refs))
-            await self._seeder.fetch_all([ref.digest for ref in refs], [self.job.manifest.requester], limit)
 
     def _input(self, block: Block) -> BlockInput:
         files = tuple((ref.name, self._world.blobs.path(ref.digest)) for ref in block.inputs)

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from ctorrent.errors import CTorrentError, PeerError, Unavailable, Unsupported, leaves
+from ctorrent.errors import CTorrentError, DiskFull, PeerError, Unavailable, Unsupported, leaves
 from ctorrent.market.answer import dial_after
 from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, show_job
 from ctorrent.model.offer import EnvironmentInfo
@@ -330,7 +330,9 @@ class Worker:
             self._world.directory.charge(engagement.job.manifest.requester, 20, reason)
         elif all(isinstance(error, Unavailable) for error in errors):
             no = No(NoReason.BUSY, reason)
-        if no.reason is not NoReason.BUSY:
+        elif any(isinstance(error, DiskFull) for error in errors):
+            no = No(NoReason.DISK, reason)
+        if no.reason not in (NoReason.BUSY, NoReason.DISK):
             self._cannot[engagement.id] = no
         while len(self._cannot) > JOBS_HEARD:
             del self._cannot[next(iter(self._cannot))]

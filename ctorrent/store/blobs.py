@@ -15,6 +15,7 @@ up once for the whole of it; a cancelled caller waits for their end.
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 import stat
@@ -25,7 +26,7 @@ from typing import BinaryIO, TypeVar
 
 import trio
 
-from ctorrent.errors import LimitExceeded, LocalError, Malformed, Unavailable
+from ctorrent.errors import DiskFull, LimitExceeded, LocalError, Malformed, Unavailable
 from ctorrent.model.ids import Digest
 from ctorrent.store import files, trees
 from ctorrent.store.folder import private_folder, sync_folder
@@ -310,7 +311,8 @@ class Blobs:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise LocalError(
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise (DiskFull if full else LocalError)(
                 f"The blob store {self.folder} failed: {error.strerror}.", "Make room on the disk, or check it."
             ) from error
 

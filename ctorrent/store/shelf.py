@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ctorrent.errors import LocalError
+from ctorrent.errors import DiskFull
 from ctorrent.model.ids import Digest
 
 OWN = ("job ", "input")  # how the reasons begin for which own jobs pin what they read and made
@@ -98,7 +98,7 @@ class Shelf:
         return list(self._unpinned())
 
     def make_room(self, size_bytes: int) -> list[Digest]:
-        """What must be deleted so that `size_bytes` more fit, oldest first. Raises LocalError when pins forbid it."""
+        """What must be deleted so that `size_bytes` more fit, oldest first. Raises DiskFull when pins forbid it."""
         missing = self.used_bytes - self.own_bytes + size_bytes - self.quota_bytes
         victims: list[Digest] = []
         for blob in self._unpinned():
@@ -107,7 +107,7 @@ class Shelf:
             victims.append(blob)
             missing -= self._entries[blob].size_bytes
         if missing > 0:
-            raise LocalError(
+            raise DiskFull(
                 f"The blob store is full: {size_bytes} more bytes do not fit into {self.quota_bytes} beside what is in use.",
                 "Its owner can raise the quota (ctorrent config set disk_bytes …), or jobs that run there end.",
             )
