@@ -8,6 +8,7 @@ cost is linear in their length, and whatever comes out stays below the folder it
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 TEMPLATE_CHARS_MAX = 400
@@ -17,11 +18,13 @@ PARTS_MAX = 16
 
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::0([1-9][0-9]?))?\}")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')  # what one system or another refuses in a name
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,60}(?<!\.)")  # parts that need no closer look, but for devices
 _DEVICES = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")  # no files on Windows, whatever their ending
 
 
-def split_template(template: str) -> list[tuple[str, str, int]]:
-    """[(text before, field, digits)], the last with field "". Raises ValueError: braces that hold no field."""
+@lru_cache(maxsize=16)  # one a job; a million blocks ask
+def split_template(template: str) -> tuple[tuple[str, str, int], ...]:
+    """((text before, field, digits), …), the last with field "". Raises ValueError: braces that hold no field."""
     if len(template) > TEMPLATE_CHARS_MAX:
         raise ValueError(f"is longer than {TEMPLATE_CHARS_MAX} characters")
     parts, at = [], 0
@@ -32,7 +35,7 @@ def split_template(template: str) -> list[tuple[str, str, int]]:
     for text, _, _ in parts:
         if "{" in text or "}" in text:
             raise ValueError("has a brace that is no field: fields are written {stem} or {index:04}")
-    return parts
+    return tuple(parts)
 
 
 def output_name(template: str, index: int, seed: int, params: dict[str, Any], input_name: str = "") -> str:
@@ -55,6 +58,8 @@ def check_name(name: str) -> None:
     if name.startswith("/") or ".." in parts:
         raise ValueError(f"gives {name!r:.100}, which is not below the folder of the results")
     for part in parts:
+        if _PLAIN.fullmatch(part) and not _DEVICES.fullmatch(part):
+            continue
         if not part or part.startswith(".") or part != part.rstrip(" .") or part != part.lstrip():
             raise ValueError(f"gives {name!r:.100}: each part of a path needs a name that neither begins nor ends with a dot or a blank")
         if not part.isprintable() or _UNSAFE.search(part) or _DEVICES.fullmatch(part):

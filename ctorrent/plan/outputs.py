@@ -24,6 +24,7 @@ class OutputNames:
     def __init__(self, job: JobFile) -> None:
         self._job = job
         self._taken: dict[str, tuple[int, int, str]] = {}  # as a file system sees it -> what, block, as it is written
+        self._folders: set[str] = set()  # as written, taken already
 
     def add_draft(self, draft: Draft, job_seed: int) -> None:
         """The name of a block that is planned. Raises JobFileError as `add`."""
@@ -40,9 +41,11 @@ class OutputNames:
             name = output_name(job.outputs, index, seed, dict(params), input_name)
         except ValueError as error:
             raise job.wrong("outputs", f"{job.outputs!r:.100} {error} (block {index})") from None
-        folders = name.split("/")[:-1]
-        for depth in range(1, len(folders) + 1):
-            self._take("/".join(folders[:depth]), _FOLDER, index)
+        folder = name.rpartition("/")[0]
+        while folder and folder not in self._folders:
+            self._take(folder, _FOLDER, index)
+            self._folders.add(folder)
+            folder = folder.rpartition("/")[0]
         self._take(name, _FILE, index)
         return name
 
@@ -74,4 +77,6 @@ class OutputNames:
 
 def _folded(path: str) -> str:
     """As file systems compare names that tell neither capitals nor ways to write an é apart."""
+    if path.isascii():
+        return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
