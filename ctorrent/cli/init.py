@@ -39,8 +39,8 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    kind: Annotated[str | None, typer.Argument(metavar="[digits|command|sweep]", help="Which job. Without it, they are shown.", show_default=False)] = None,
-    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Where to. Default: a new folder of the same name.", show_default=False)] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="digits|command|sweep", help="Which job. Without it, they are shown.", autocompletion=lambda: [(t.name, t.what) for t in TEMPLATES], show_default=False)] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="Where to. Default: a new folder of the same name.", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     as_json: Json = False,
 ) -> None:
