@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctorrent.cli import show
+from ctorrent.cli import complete, show
 from ctorrent.cli.options import DataDir, JobName, Json, any_node, running, working_node
 from ctorrent.cli.page import report
 from ctorrent.cli.results import results
@@ -77,7 +77,7 @@ def _show_jobs(rows: list[Plain]) -> None:
 
 
 def status(
-    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="A job; without one, this node.", show_default=False)] = None,
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="A job; without one, this node.", show_default=False, autocompletion=complete.jobs)] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay until the job ends.")] = False,
     data_dir: DataDir = None,
     as_json: Json = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctorrent.cli import show
+from ctorrent.cli import complete, show
 from ctorrent.cli.options import DataDir, Json, any_node
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _show_verified(found: Plain, wrong: Plain) -> None:
 
 
 def reputation(
-    who: Annotated[str, typer.Argument(metavar="[NODE]", help="One node; without, all that are known.", show_default=False)] = "",
+    who: Annotated[str, typer.Argument(metavar="[NODE]", help="One node; without, all that are known.", show_default=False, autocompletion=complete.peers)] = "",
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:

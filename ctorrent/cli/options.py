@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctorrent.cli import complete
+
 if TYPE_CHECKING:
     from ctorrent.client import Net
 
@@ -15,7 +17,7 @@ DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="The node's data folder. Default: $CTORRENT_DATA, else your own.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text for people.")]
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or the beginning of it.", show_default=False)]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or the beginning of it.", show_default=False, autocompletion=complete.jobs)]
 
 # A node that only answers a question: it listens to nobody else, looks for nobody, works for nobody.
 QUIET = ("--listen", "127.0.0.1", "--port", "0", "--no-mdns", "--no-dht", "--no-work")

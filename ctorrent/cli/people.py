@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ctorrent.cli import show
+from ctorrent.cli import complete, show
 from ctorrent.cli.options import DataDir, Json, any_node, owner_folder, running
 
 Plain = dict[str, Any]
@@ -113,7 +113,7 @@ def parse_duration(text: str) -> int:
 
 @friend_app.command("add")
 def friend_add(
-    who: Annotated[str, typer.Argument(metavar="WHO", help="An owner (own_…), a node, or the name of a known peer.", show_default=False)],
+    who: Annotated[str, typer.Argument(metavar="WHO", help="An owner (own_…), a node, or the name of a known peer.", show_default=False, autocompletion=complete.peers)],
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -147,7 +147,7 @@ def _show_friends(rows: list[Plain]) -> None:
 
 @friend_app.command("rm")
 def friend_remove(
-    who: Annotated[str, typer.Argument(metavar="WHO", help="An owner (own_…), or a friend's name.", show_default=False)],
+    who: Annotated[str, typer.Argument(metavar="WHO", help="An owner (own_…), or a friend's name.", show_default=False, autocompletion=complete.friends)],
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
