@@ -203,7 +203,7 @@ def _times(line: Plain) -> str:
         return ""
     count = sum(count for _, _, count in line["times"])
     middle = min(max(_middle(line["times"]), line["shortest_s"]), line["longest_s"])
-    words = f"{count:,.0f} replicas, from {show.duration(line['shortest_s'])} to {show.duration(line['longest_s'])}; half took less than about {show.duration(middle)}."
+    words = f"{count:,.0f} replicas, from {plots.took(line['shortest_s'])} to {plots.took(line['longest_s'])}; half took less than about {plots.took(middle)}."
     return _section("How long blocks took", _p(words, "soft"), plots.histogram(line["times"]))
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from ctorrent.cli import show
+
 Plain = dict[str, Any]
 WIDTH = 720  # units of the box; a phone shows them smaller
 LABEL = 122  # room for a worker's name
@@ -143,7 +145,8 @@ def histogram(times: Sequence[Sequence[float]]) -> str:
     """Replicas by how long they took; the axis is logarithmic."""
     if not times:
         return ""
-    lowest = max(1e-4, min(low for low, _, _ in times if low > 0) if any(low > 0 for low, _, _ in times) else 1e-4)
+    times = [(low or high / 1.33, high, count) for low, high, count in times]  # the first bucket begins at 0, which no logarithm reaches
+    lowest = min(low for low, _, _ in times)
     highest = max(*(high for _, high, _ in times), lowest)
     if highest < 10 * lowest:  # a decade at least, with what there is in its middle
         middle = math.sqrt(lowest * highest)
@@ -160,13 +163,20 @@ def histogram(times: Sequence[Sequence[float]]) -> str:
         text(left - 6, bottom - height + 4, f"{most:,.0f}", "small", "end"), text(left - 6, bottom, "0", "small", "end"),
     ]  # fmt: skip
     for low, high, count in times:
-        words = f"{count:,.0f} took {low:.3g} to {high:.3g} s"
+        words = f"{count:,.0f} took {took(low)} to {took(high)}"
         x = place(low)
         parts.append(rect(x + 0.5, bottom - height * count / most, place(high) - x - 1, height * count / most, "unit", words))
     for at in _decades(lowest, highest):
         x = place(at)
         parts += [f'<line x1="{x:.1f}" y1="{bottom}" x2="{x:.1f}" y2="{bottom + 4}" class="tick"/>', text(x, bottom + 18, _spoken(at), "small", "middle")]
     return box(bottom + 26, parts, "Histogram of block times")
+
+
+def took(seconds: float) -> str:
+    """A block's time: 14 µs, 25 ms, and from a tenth of a second as durations are elsewhere."""
+    if 0 < seconds < 0.1:
+        return f"{seconds * 1e6:.3g} µs" if seconds < 0.001 else f"{seconds * 1000:.3g} ms"
+    return show.duration(seconds)
 
 
 def _decades(lowest: float, highest: float) -> list[float]:
@@ -177,7 +187,7 @@ def _decades(lowest: float, highest: float) -> list[float]:
 
 
 def _spoken(seconds: float) -> str:
-    return f"{seconds * 1000:g} ms" if seconds < 0.9999 else f"{round(seconds):,} s"
+    return f"{seconds * 1e6:g} µs" if seconds < 0.0009999 else f"{seconds * 1000:g} ms" if seconds < 0.9999 else f"{round(seconds):,} s"
 
 
 # -- bars -------------------------------------------------------------------------------------------------------------

@@ -25,8 +25,8 @@ SPANS_A_RECORD = 64  # the last record is written again with each unit: it stays
 COLUMNS = 256  # of time: a worker's line is then ~2 KB, and wider than a page has pixels to spare
 FIRST_COLUMN_S = 0.05  # what a coalesced unit takes
 BUCKETS_A_DECADE = 8
-SHORTEST_S = 1e-4  # bucket 0 is below it
-BUCKETS = 1 + 11 * BUCKETS_A_DECADE  # up to 10^7 s, longer than any block may take
+SHORTEST_S = 1e-6  # bucket 0 is below it
+BUCKETS = 1 + 13 * BUCKETS_A_DECADE  # up to 10^7 s, longer than any block may take
 
 _GAUGE, _SPANS = b"\x00", b"\x02"
 

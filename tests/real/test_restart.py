@@ -80,6 +80,7 @@ def test_a_requester_killed_again_and_again_goes_on(make: Callable[..., Tended],
         assert all(after[index] == row for index, row in before.items())
         assert {key: ann.net.status()[key] for key in who} == who and befriended(ann.net) == friends
     first = settled(ann.net, name)
+    before_it = sum(worker["done"] for worker in ann.net.job(name)["workers"])
     status = ended(ann.net, name, 90)
     assert status["state"] == "settled" and status["cross_validated"] and status["settled"] == 40, status
     right(ann.net, name, 40)
@@ -87,7 +88,11 @@ def test_a_requester_killed_again_and_again_goes_on(make: Callable[..., Tended],
     assert all(row["agreed"] >= 2 for row in rows(ann.net, name))
     assert status["elapsed_s"] >= 3, "the time of the lives before counts"
     done = sum(worker["done"] for worker in status["workers"])
+    assert done >= sum(row["agreed"] for row in rows(ann.net, name)), "the workers' lines tell of every life"
+    done -= before_it
     assert done <= 2 * (40 - len(first)) + 12, f"{done} replicas in the last life for {40 - len(first)} blocks"
+    seen = ann.net.timeline(name)
+    assert sum(span[2] for span in seen["spans"]) == sum(worker["done"] for worker in seen["workers"]) == status["replicas_done"]
     assert ann.net.ledger_verify()["bad"] == [] and ann.net.ledger()
     for one in (ben, cat):
         until(lambda one=one: len(one.net.ledger()) == len(ann.net.ledger()), f"{one.name} has the whole ledger")
