@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctorrent.cli import show
 
+if TYPE_CHECKING:
+    from ctorrent.client import Net
+
 Plain = dict[str, Any]
+USES, VALID_S = 4, 86_400  # as node/alone.py: the machines of one evening
 QUIET_ZONE = 2  # modules around a QR code; the standard's four are for paper, and cameras read a screen with two
 
 
@@ -25,6 +29,14 @@ def tell_alone(found: Plain) -> None:
         many = ""
     console.print(show.plain(f"{many}Not getting through? There: ctorrent doctor INVITE", "dim"))
     sys.stdout.flush()
+
+
+def tell_others(net: Net) -> None:
+    """On stderr, for a job that waits for owners: the line to type on their machines."""
+    console = show.stderr()
+    here_only = all("/ip4/127." in address or "/ip6/::1/" in address for address in net.status()["addresses"])
+    console.print(show.plain(f"Type this {'in another terminal of this machine' if here_only else 'on the other machine'}:", "yellow"))
+    print(f"  ctorrent node --join {net.invite(USES, VALID_S)}", file=sys.stderr, flush=True)
 
 
 def draw(invite: str) -> bool:

@@ -68,7 +68,7 @@ def _absent(facts: Facts, one: Plain) -> Check:
     known = facts.neighbours.get(ip, "")
     beside = facts.beside(ip)
     if known == "there" and one["outcome"] == "silent":
-        return Check("silent", "bad", f"{ip} is there, and drops calls at port {port}: its firewall.", mend.open_there(port))
+        return Check("silent", "bad", f"{ip} is there, and drops calls at port {port}: its firewall, unless it left within the last minute.", mend.open_there(port))
     if known == "there" or (one["outcome"] == "unreachable" and beside is None and "host" in one["detail"].lower() and not known):
         who = f"{ip} is there, and its firewall turns calls at port {port} away" if known else f"Something on the way to {ip} turns the call away ({one['detail']})"
         return Check("unreachable", "bad", f"{who}.", mend.open_there(port))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ctorrent.cli import show
+from ctorrent.cli.alone import tell_others
 
 if TYPE_CHECKING:
     from ctorrent.client import Net
@@ -56,7 +57,7 @@ def prepare(net: Net, asked: Asked) -> Plain:
         raise typer.Exit(FAILED)
     if asked.dry:
         raise typer.Exit
-    return _agreed(found, asked)
+    return _agreed(net, found, asked)
 
 
 def _met(net: Net, asked: Asked, looked: Plain, found: Plain) -> Plain:
@@ -73,13 +74,15 @@ def _met(net: Net, asked: Asked, looked: Plain, found: Plain) -> Plain:
     return found
 
 
-def _agreed(found: Plain, asked: Asked) -> Plain:
+def _agreed(net: Net, found: Plain, asked: Asked) -> Plain:
     """The options, with what was measured, and with one replica where the person who was asked says so."""
     options, cost = dict(asked.options), found["cost"]
     if found["lacks"]:
         if not asked.as_json and sys.stdin.isatty() and show.is_terminal():
             if _one_is_enough(found):
                 options["replicas"], cost = 1, found["single"]
+            else:
+                tell_others(net)
         elif not asked.as_json:
             show.say(f"The job {found['lacks']}.", "yellow")
     if found["state"] == "ran":
@@ -92,7 +95,8 @@ def _one_is_enough(found: Plain) -> bool:
     """Nothing lowers the number of owners that must agree but a person's word."""
     here = "Only your own machine is here" if found["owners"] == 1 else f"Only {show.number(found['owners'], 'owner')} can take part"
     show.say(f"{here}, and every block is to be run by {found['replicas']} owners.", "yellow")
-    show.say("w: wait for others, who come with a line from ctorrent invite;  1: run each block once, with nothing to compare it with.")
+    show.say("  w  wait for others; what to type on their machines is shown next")
+    show.say("  1  run each block once: there is nothing to compare a result with")
     while True:
         try:
             said = input("Wait, or one replica? [w/1] ").strip().lower()
@@ -142,7 +146,7 @@ def costs(found: Plain, local: int = 0) -> list[str]:
     at_least = found["state"] == "long"
     cost, single = found["cost"], found["single"]
     if cost is None:
-        return [f"With --replicas 1: {_who(single, local)}, every block once: {_pace(single, at_least)}."] if single else []
+        return [f"With --replicas 1, {_who(single, local)}: {_pace(single, at_least)}."] if single else []
     first = f"{_who(cost, local)}, every block {times(cost['replicas'])}: {_pace(cost, at_least)}"
     price = f" Price: about {cost['credits']:.2g} credits." if cost["credits"] >= 0.005 else ""
     if single is None:
