@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -315,6 +315,8 @@ class Lure:
     crumb: int = MIB // 2
     pause_s: float = 0.0
     dials: int = 0
+    cut_after: int = 0  # bytes of the next answer, after which its channel is torn down once; 0: never
+    requests: list[tuple[bytes, int]] = field(default_factory=list)  # blob and offset of each
 
     def __post_init__(self) -> None:
         self._send, self._caught = trio.open_memory_channel[Talk](1000)
@@ -334,10 +336,15 @@ class Lure:
         while True:
             request = codec.decode_message(await channel.receive())
             assert isinstance(request, BlobRequest)
+            self.requests.append((request.blob, request.offset))
             data = self.blobs.get(request.blob)
             await channel.send(codec.encode_message(BlobHead(-1 if data is None else len(data))))
-            for at in range(0, len(data or b""), self.crumb):
+            for at in range(request.offset, len(data or b""), self.crumb):
                 await channel.send((data or b"")[at : at + self.crumb])
+                if 0 < self.cut_after <= at + self.crumb:
+                    self.cut_after = 0
+                    await channel.aclose()
+                    return
                 await trio.sleep(self.pause_s)
 
     def code(self, bundle: bytes) -> Digest:
@@ -355,6 +362,11 @@ class Lure:
         )  # fmt: skip
         sealed = codec.seal_manifest(replace(manifest, **changes), self.eve.keys)
         return codec.open_manifest(sealed)
+
+    def laden(self, files: Mapping[str, Any], files_bytes: int) -> SignedManifest:
+        """A job with these files beside its program, of which the manifest says so many bytes."""
+        plain = self.job(encode({"work.py": PROGRAM.format(pause=0).encode(), **files}))
+        return self.job(program=replace(plain.manifest.program, files_bytes=files_bytes))
 
     def announcement(self, signed: SignedManifest, signer: Signer | None = None, **changes: Any) -> bytes:
         manifest = signed.manifest

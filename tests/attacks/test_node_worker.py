@@ -398,6 +398,10 @@ BUNDLES = {
     "absolute": encode({"/tmp/ct_escaped.py": b"x = 1", "work.py": b"def work(index):\n    return 1\n"}),
     "a number as a file": encode({"work.py": 7}),
     "nothing": b"",
+    "a file and a folder": encode({"a": b"", "a/b": b"", "work.py": b""}),
+    "too many": encode({f"{n}": b"" for n in range(20_001)}),
+    "a name for terminals": encode({"\x1b[2J.py": b"", "work.py": b""}),
+    "large files that the manifest is silent on": encode({"work.py": b"", "large": [bytes(32), 1 << 20]}),
 }
 
 
@@ -409,8 +413,7 @@ def test_code_bundles_that_lie(bundle: str) -> None:
             talk = await lure.engaged(job)
             await talk.say(lure.assign(job, [block(0)]))
             answer = await talk.hear((Returned, NoThanks, HandBack))  # type: ignore[arg-type]
-            if isinstance(answer, Returned) and bundle not in ("upwards", "absolute"):  # Python's never becomes files
-                assert all(output.failure is not None for output in answer.outputs)
+            assert isinstance(answer, NoThanks) and answer.reasons[0].detail.isprintable(), "refused before anything is run"
             assert not await trio.Path("/tmp/ct_escaped.py").exists()
             assert not list(siege.folder.rglob("escaped.py"))
 

@@ -185,6 +185,10 @@ _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _CLONE_THREAD, _CLONE_NEW = 0x10000, 0x7E020080
 _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 _AF_UNIX = 1
+_IOCTLS = (
+    0x5412, 0x541C,  # TIOCSTI, TIOCLINUX: typing into a terminal
+    0x40086602, 0x40046602, 0x401C5820, 0x40806685, 0x800C6613,  # FS_IOC_SETFLAGS (two sizes), FSSETXATTR, ENABLE_VERITY,
+)  # SET_ENCRYPTION_POLICY: an owner may change a file's nature through a descriptor that only reads  # fmt: skip
 _MYSELF = 0x7FFFFFF1  # no process has this number; replaced by the locked one's own
 
 _Step = Tuple[int, int, int, int]
@@ -252,7 +256,7 @@ def _conditions(how: Lock) -> List[Tuple[str, List[_Step]]]:
         ("socketpair", [_argument(0), *_only(_AF_UNIX)]),
         ("prlimit64", [_argument(0), *_only(0, myself)]),  # limits of the node itself could be lowered otherwise
         ("sched_setaffinity", [_argument(0), *_only(0, myself)]),
-        ("ioctl", [_argument(1), *_but(0x5412, 0x541C)]),  # TIOCSTI, TIOCLINUX: typing into a terminal
+        ("ioctl", [_argument(1), *_but(*_IOCTLS)]),
     ]
     if how.profile == "supervisor":
         return [*rules, ("socket", [_argument(0), *_only(_AF_UNIX)])]
