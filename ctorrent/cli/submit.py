@@ -87,7 +87,7 @@ def _announced(asked: Asked, data_dir: Path | None) -> Iterator[tuple[Net, Job]]
             yield net, job
     except KeyboardInterrupt:
         if not began:
-            show.say("Nothing was submitted.")
+            show.say("\nNothing was submitted." if show.is_terminal() else "Nothing was submitted.")  # below the ^C
         raise typer.Exit(LEFT) from None
 
 

@@ -76,7 +76,8 @@ class Handout:
             return 1
         slots = sum(w.slots for w in self.workers.values() if w.here and not w.avoided)
         share = -(-self.blocks.tokens // (2 * max(1, slots)))
-        return max(1, min(worker.size, share))
+        least = min(self._rules.unit_least, -(-self.blocks.tokens // max(1, slots)))
+        return max(1, min(worker.size, max(share, least)))
 
     def _from(self, queues: Queues, worker: Worker, count: int, now: float) -> list[int]:
         """A slice of a queue this worker may take, drawn by length: so nobody can time its way to a friend's blocks.

@@ -40,6 +40,7 @@ class Rules:
 
     unit_target_s: float = 0.05  # a unit's process and frames cost about 2 ms: 4 % of this
     unit_first: int = 1  # blocks of a worker's first unit, at most: nobody knows yet how long one takes
+    unit_least: int = 1  # blocks that take as long as their process's start: fewer only where every worker gets some
     unit_growth: int = 4  # 4,096 is reached after six units; a wrong guess costs at most four times too long
     unit_blocks_max: int = 4096  # keeps an Assign below a frame at 100 bytes a block
     unit_bytes_max: int = 512 << 10  # half of wire's largest frame: digests and signatures take the rest
@@ -74,7 +75,9 @@ def tuned(rules: Rules, block_s: float, start_s: float) -> Rules:
     """
     target_s = max(rules.unit_target_s, min(UNIT_S_MAX, START_SHARE * start_s))
     first = int(target_s / block_s) // rules.unit_growth if block_s > 0 else 1
-    return replace(rules, unit_target_s=target_s, unit_first=max(1, min(first, rules.unit_blocks_max)))
+    least = int(start_s / block_s) if block_s > 0 else 1
+    most = rules.unit_blocks_max
+    return replace(rules, unit_target_s=target_s, unit_first=max(1, min(first, most)), unit_least=max(1, min(least, most)))
 
 
 # Events --------------------------------------------------------------------------------------------------------------

@@ -101,7 +101,8 @@ def _each_s(work: Work, replicas: int, slots: int) -> float:
     size = 1.0
     if work.coalesce:
         target = max(TARGET_S, min(TARGET_MAX_S, START_SHARE * work.start_s))
-        size = min(target / max(work.block_s, 1e-6), UNIT_BLOCKS_MAX, work.blocks * replicas / (2 * max(1, slots)))
+        size = (target - work.start_s) / max(work.block_s, 1e-6) / 2  # they grow to it, and shrink towards the end
+        size = min(size, UNIT_BLOCKS_MAX, work.blocks * replicas / (2 * max(1, slots)))
     return work.block_s + (work.start_s + UNIT_S) / max(1.0, size)
 
 

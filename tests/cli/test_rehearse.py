@@ -79,7 +79,7 @@ def test_what_a_job_costs_is_said_in_round_words() -> None:
     assert rehearse.costs({"state": "ran", "cost": slow, "single": None}) == [
         "1 machine, every block once: about 2 s, where this machine alone takes 2 ms. Price: about 1.2 credits."
     ]
-    assert rehearse.costs({"state": "ran", "cost": None, "single": slow}, 3)[0].startswith("With --replicas 1: 3 nodes here, every block once")
+    assert rehearse.costs({"state": "ran", "cost": None, "single": slow}, 3)[0].startswith("With --replicas 1, 3 nodes here: about 2 s")
 
 
 def test_resume_says_what_it_met(run: Run, door: SmallDoor) -> None:
