@@ -34,7 +34,7 @@ def _root(
 ) -> None:
     """BitTorrent for compute: peers run, and cross-check, each other's work.
 
-    Start with [bold]ctorrent init[/bold], then [bold]ctorrent submit job.yaml[/bold]; share your machine with [bold]ctorrent node[/bold].
+    Start with [bold]ctorrent init sweep[/bold], then [bold]ctorrent submit job.yaml[/bold]; share your machine with [bold]ctorrent node[/bold].
     """
     if verbose:
         import logging
