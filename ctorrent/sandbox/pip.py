@@ -31,7 +31,6 @@ async def pip(
     grown: Callable[[int], None] = lambda size: None,
 ) -> None:  # fmt: skip
     """Run pip to its end. Raises LocalError with its own last words, or with the limit that it met.
-
     folder: confine it there, to limit_bytes of disk; `grown` is told how many they are.
     """
     confined = [str(folder), str(limit_bytes)] if folder else ["-", "0"]
@@ -55,7 +54,7 @@ async def _run(
     """-> exit code, what it said last, why it was stopped."""
     said, stopped = bytearray(), ""
     process = await trio.lowlevel.open_process(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
+        argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
         cwd=folder or "/", start_new_session=True,
     )  # fmt: skip
 
@@ -80,6 +79,9 @@ async def _run(
             process.kill()
         with trio.CancelScope(shield=True):
             await process.wait()
+            for end in (process.stdin, process.stderr):
+                if end is not None:
+                    await end.aclose()
     return code, said.decode("utf-8", "replace"), stopped
 
 

@@ -11,9 +11,10 @@ import resource
 import runpy
 import struct
 import sys
+import threading
 
 _MEMORY = 4 << 30  # address space; pip reads metadata whole, and a hostile wheel's may unpack to anything
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_NO_NEW_PRIVS = 38
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same numbers on every machine
 _EXECUTE, _WRITE_FILE, _IOCTL = 1, 2, 1 << 15
 _CHANGES = _WRITE_FILE | 0x1FF0 | 1 << 13 | 1 << 14  # and make, remove, link, truncate
@@ -23,8 +24,7 @@ _ABI_BITS = ((1, (1 << 13) - 1), (2, (1 << 14) - 1), (3, (1 << 15) - 1))
 def main() -> None:
     folder, file_bytes = sys.argv[1], int(sys.argv[2])
     libc = ctypes.CDLL(None, use_errno=True)
-    if sys.platform == "linux":
-        libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if folder != "-":
         _lower(resource.RLIMIT_AS, _MEMORY)
@@ -33,6 +33,14 @@ def main() -> None:
             _confine(libc, folder)
     sys.argv = ["pip", *sys.argv[3:]]
     runpy.run_module("pip", run_name="__main__", alter_sys=True)
+
+
+def _leave_with_parent() -> None:
+    """End with the node, however it ends: it holds the other end of our stdin. (A signal for a parent's death comes
+    already when the thread that started us does.)"""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
 
 
 def _lower(which: int, value: int) -> None:

@@ -1,7 +1,7 @@
 """From what a job asks for to a lock: exact versions and the hashes of their wheels, from this machine's own index.
 
-pip decides twice over: once freely for this Python, then, bound to those versions, for the other kinds of machine that
-a swarm has. Nothing is installed and, where the index serves metadata alone, nothing large is fetched.
+pip decides twice over: once freely for this Python, then, bound to those versions, for the other kinds of machine that a
+swarm has. Nothing is installed and, where the index serves metadata alone, nothing large is fetched.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ctorrent.model.lock import Lock, Pinned, Wheel
 from ctorrent.sandbox.pip import pip
 
 OWN_S = 90.0  # the first look, at this machine's own wheels: pip may have to go back and forth between versions
-OTHER_S = 40.0  # another kind of machine; without it the job goes on, and such machines cannot install
+OTHERS_S = 40.0  # other kinds of machine; those not reached by then cannot install, and the job goes on
+AT_ONCE = 3  # pips: each takes a core for a second or two
 SIZE_S = 3.0  # asking how large a file is
-AT_ONCE = 3  # pips: each is a second of one core
 SIZES_AT_ONCE = 16
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")  # the minors a worker may have
 MACHINES = ("x86_64", "aarch64")
@@ -47,8 +47,7 @@ async def resolve(packages: tuple[str, ...], prefer: dict[str, str], limit_s: fl
     with tempfile.TemporaryDirectory(prefix="ctorrent-") as name:
         folder = Path(name)
         own = await _own(folder, packages, prefer, limit_s)
-        found = [own]
-        await _others(folder, [one for one in own if not one.filename.endswith("-none-any.whl")], found)
+        found = [own, *await _others(folder, [one for one in own if not one.filename.endswith("-none-any.whl")])]
         sizes = await _sizes({one.url for many in found for one in many})
     return _lock(found, sizes)
 
@@ -84,24 +83,32 @@ async def _own(folder: Path, packages: tuple[str, ...], prefer: dict[str, str], 
     return await _report(folder, "own", ["--", *packages], limit_s)
 
 
-async def _others(folder: Path, asked: list[_Found], found: list[list[_Found]]) -> None:
+async def _others(folder: Path, asked: list[_Found]) -> list[list[_Found]]:
     """The same versions for other Pythons and machines, as far as there are wheels. asked: what differs between those."""
-    slots = trio.CapacityLimiter(AT_ONCE)
     pins = [f"{one.name}=={one.version}" for one in asked]
     own = (f"{sys.version_info.major}.{sys.version_info.minor}", platform.machine())
+    found: list[list[_Found]] = []
+    slots = trio.CapacityLimiter(AT_ONCE)
 
     async def look(python: str, machine: str) -> None:
-        kinds = [word for minor in _GLIBC for word in ("--platform", f"manylinux_2_{minor}_{machine}")]
-        kinds += [word for old in ("2014", "2010", "1") for word in ("--platform", f"manylinux{old}_{machine}")]
-        other = ["--no-deps", "--python-version", python, *kinds, "--target", str(folder / "nowhere")]
         async with slots:
             with suppress(LocalError):  # no wheels for it: a worker of this kind will say so
-                found.append(await _report(folder, f"{python}-{machine}", [*other, "--", *pins], OTHER_S))
+                kind = _of_kind(python, machine, folder)
+                found.append(await _report(folder, f"{python}-{machine}", [*kind, "--", *pins], OTHERS_S))
 
-    async with trio.open_nursery() as nursery:
-        for kind in [(python, machine) for python in PYTHONS for machine in MACHINES]:
-            if asked and kind != own:
-                nursery.start_soon(look, *kind)
+    with trio.move_on_after(OTHERS_S):
+        async with trio.open_nursery() as nursery:
+            for kind in [(python, machine) for python in PYTHONS for machine in MACHINES]:
+                if asked and kind != own:
+                    nursery.start_soon(look, *kind)
+    return found
+
+
+def _of_kind(python: str, machine: str, folder: Path) -> list[str]:
+    """What tells pip to choose wheels for another Python on Linux."""
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in _GLIBC] + [f"manylinux{old}_{machine}" for old in ("2014", "2010", "1")]
+    kinds = [word for one in platforms for word in ("--platform", one)]
+    return ["--no-deps", "--python-version", python, *kinds, "--target", str(folder / "nowhere")]
 
 
 async def _report(folder: Path, name: str, arguments: list[str], limit_s: float) -> list[_Found]:
