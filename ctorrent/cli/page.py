@@ -25,7 +25,7 @@ CREDIT = "A credit is one hour of a core that does 10 GFLOP/s. Credits are count
 
 def report(
     job: JobName,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it. Default: NAME-JOB.html here.", show_default=False)] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it. Default: NAME-JOB.html here.", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     data_dir: DataDir = None,
@@ -36,8 +36,8 @@ def report(
 
     with any_node(data_dir) as net:
         status = net.job(job)
-        path = output or Path(f"{safe_part(status['name'] or 'job')}-{status['job']}.html")
-        if path.is_dir():
+        path = Path(output or ".")
+        if path.is_dir() or (output or "").endswith("/"):
             path /= f"{safe_part(status['name'] or 'job')}-{status['job']}.html"
         place.refuse_existing(place.Place(path, "html", None, force), [path])
         made = page(gathered(net, status))

@@ -31,13 +31,16 @@ class Place:
         return f"{self.folder}{os.sep}" if self.folder is not None else str(self.table)
 
 
-def choose(output: Path, form: str | None, force: bool, ending: str = "") -> Place:
+def choose(output: Path, form: str | None, force: bool, ending: str | None = None) -> Place:
     """What -o means: a known suffix names a file, anything else a folder. Raises LocalError before anything is asked for.
 
-    ending: how the path ended when it was typed; a slash says folder.
+    ending: the path as it was typed; a slash at its end says folder.
     """
+    typed = str(output) if ending is None else ending
+    if typed in ("", "-"):
+        raise LocalError("-o wants a folder or a file.", "Leave it out for the screen; --format csv or json prints all rows there.")
     suffix = output.suffix[1:].lower()
-    is_folder = output.is_dir() or ending.endswith(("/", os.sep))
+    is_folder = output.is_dir() or typed.endswith(("/", os.sep))
     if not is_folder and suffix and suffix not in FORMATS:
         raise LocalError(f"{output} is neither a folder nor .csv, .json, .npz or .parquet.", f"Name the file by what is to be in it, or add a slash for a folder: {output}/")
     if is_folder or not suffix:
@@ -76,6 +79,9 @@ def need_parquet() -> None:
 
 def refuse_existing(place: Place, files: list[Path]) -> None:
     """Raises LocalError naming what is in the way."""
+    odd = next((path for path in files if path.exists() and not path.is_file()), None)
+    if odd is not None:
+        raise LocalError(f"{odd} is no file that could be replaced: a folder or a device.", "Name another place after -o.")
     there = [path for path in files if os.path.lexists(path)] if not place.force else []
     if there:
         more = f" and {len(there) - 1} more files are" if len(there) > 1 else " is"

@@ -117,7 +117,7 @@ class Written:
     bytes_left_out: bool  # a table alone has no room for contents of files
 
 
-def check_output(output: Path, form: str | None = None, force: bool = False, typed: str = "") -> Place:
+def check_output(output: Path, form: str | None = None, force: bool = False, typed: str | None = None) -> Place:
     """Before anything is asked for: can rows be written there? Raises LocalError."""
     return places.choose(output, form, force, typed)
 

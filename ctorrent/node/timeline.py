@@ -97,7 +97,8 @@ class Timeline:
         """What a life before a restart saw; the workers' columns come with their lines."""
         gauge = journal.get(SPACE, job + _GAUGE)
         if gauge is not None:
-            self.column_s, self.times, self.shortest_s, self.longest_s, self.complete = records.load(gauge)
+            self.column_s, times, self.shortest_s, self.longest_s, self.complete = records.load(gauge)
+            self.times = times if len(times) == BUCKETS else self.times  # written by a version with other buckets
         for _, rows in journal.scan(SPACE, job + _SPANS):
             self.spans += records.load(rows)
 

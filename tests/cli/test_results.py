@@ -319,11 +319,13 @@ def test_rows_are_not_held_in_memory(run: Run, door: SmallDoor, tmp_path: pathli
     [
         (["-o", "{t}/none/r.csv"], "There is no folder"), (["-o", "{t}/r.txt"], "neither a folder nor"), (["-o", "{t}/file.csv/x/"], "is a file, not a folder"),
         (["-o", "{t}/r.csv", "--format", "json"], "--format says json"), (["-o", "{t}/file"], "is a file"),
+        (["-o", ""], "-o wants a folder or a file"), (["-o", "-"], "-o wants a folder or a file"), (["-o", "{t}/pipe.csv", "--force"], "a folder or a device"),
     ],
 )  # fmt: skip
 def test_wrong_places_are_refused_in_a_sentence(run: Run, tmp_path: pathlib.Path, words: list[str], says: str) -> None:
     (tmp_path / "file.csv").write_text("")
     (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe.csv")
     ran = run("results", "abc", *(word.format(t=tmp_path) for word in words))
     assert ran.code == 2 and says in ran.err and "bug of ctorrent" not in ran.err, ran.err
 
