@@ -51,7 +51,7 @@ def show(swarm: Any) -> list[str]:
     say(f"Four nodes, four owners, joined by an invite. {liar.net.status()['name']} returns wrong results for 1 block in 5.")
     command(first, "peers")
     say("A job: which parameters let a support vector machine read handwritten digits best?")
-    exit_code = command(first, "submit", os.fspath(JOB.relative_to(ROOT)))
+    exit_code = command(first, "submit", os.fspath(JOB.relative_to(ROOT)), "-o", "out/digits/", "--force")  # the nodes end with this
     say("What the first node's signed ledger says, and what the node concludes from it.")
     command(first, "ledger", "show")
     command(first, "reputation")

@@ -65,7 +65,7 @@ def submit(
         if detach:
             _detached(net, job, as_json)
             return
-        code = see_through(job, as_json, "ends" if local else "waits" if net.embedded else "goes on")
+        code = see_through(job, as_json, "ends" if local else "waits" if net.embedded else "goes on", place is not None)
         if place is not None and code != LEFT:
             written = write_rows(job, place)
             if not as_json:

@@ -31,8 +31,8 @@ def back_to_it(job: str, fate: Fate) -> Text:
     return show.plain(rows[fate])
 
 
-def see_through(job: Job, as_json: bool, fate: Fate) -> int:
-    """Show a job's progress to its end, then the answer. -> exit code."""
+def see_through(job: Job, as_json: bool, fate: Fate, written: bool = False) -> int:
+    """Show a job's progress to its end, then the answer. -> exit code. written: its rows will be, to files."""
     from ctorrent.cli import follow
 
     told: set[str] = set()
@@ -52,7 +52,7 @@ def see_through(job: Job, as_json: bool, fate: Fate) -> int:
     else:
         from ctorrent.cli import report
 
-        report.print_ending(found, stays=fate != "ends")
+        report.print_ending(found, stays=fate != "ends" and not written)
     return found.code
 
 
