@@ -76,12 +76,12 @@ def test_two_runs_of_a_block_that_differ_are_told(two: tuple[Tended, Tended], tm
 
 
 def test_a_long_block_is_stopped_and_is_no_failure(two: tuple[Tended, Tended], tmp_path: Path) -> None:
-    slow = "import time\ndef work():\n    print('begun')\n    time.sleep(60)\n"
+    slow = "import time\ndef work():\n    time.sleep(60)\n"
     short = rehearsed(two[0], tmp_path / "short", slow, JOB + "limits: {seconds: 1}\n")
     assert (short["state"], short["failure"]["kind"]) == ("failed", "time"), "its own limit is another thing"
     assert "limits: {seconds:" in short["hint"]
     found = rehearsed(two[0], tmp_path / "long", slow)
-    assert (found["state"], found["block_s"], found["log"].strip()) == ("long", 10.0, "begun")
+    assert (found["state"], found["block_s"]) == ("long", 10.0)
     assert found["cost"]["seconds"] >= 20 * 10.0 * 2 / 2
 
 
