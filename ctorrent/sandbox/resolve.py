@@ -1,7 +1,8 @@
 """From what a job asks for to a lock: exact versions and the hashes of their wheels, from this machine's own index.
 
-pip decides twice over: once freely for this Python, then, bound to those versions, for the other kinds of machine that a
-swarm has. Nothing is installed and, where the index serves metadata alone, nothing large is fetched.
+pip decides once, for this Python. The files of those versions for the other kinds of machine that a swarm has are read
+from the same index pages, or asked of pip where that fails. Nothing is installed and, where the index serves metadata
+alone, nothing large is fetched.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import urllib.request
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,6 +27,7 @@ from packaging.version import InvalidVersion, Version
 
 from ctorrent.errors import LocalError
 from ctorrent.model.lock import Lock, Pinned, Wheel
+from ctorrent.sandbox import pages
 from ctorrent.sandbox.pip import pip
 
 OWN_S = 90.0  # the first look, at this machine's own wheels: pip may have to go back and forth between versions
@@ -47,28 +50,39 @@ async def resolve(packages: tuple[str, ...], prefer: dict[str, str], limit_s: fl
     with tempfile.TemporaryDirectory(prefix="ctorrent-") as name:
         folder = Path(name)
         own = await _own(folder, packages, prefer, limit_s)
-        found = [own, *await _others(folder, [one for one in own if not one.filename.endswith("-none-any.whl")])]
-        sizes = await _sizes({one.url for many in found for one in many})
+        native = [one for one in own if not one.filename.endswith("-none-any.whl")]
+        found = [own, *await _listed(folder, native)]
+        found += await _others(folder, [one for one in native if all(one.name != other.name for many in found[1:] for other in many)])
+        sizes = {one.url: one.size_bytes for many in found for one in many}
+        sizes |= await _sizes({url for url, size in sizes.items() if not size})
     return _lock(found, sizes)
 
 
+@dataclass(frozen=True, slots=True)
 class _Found:
-    """One wheel as pip reports it."""
+    """One wheel of a package. size_bytes: 0 where nobody has said yet."""
 
-    def __init__(self, reported: Any) -> None:
-        """Raises LocalError for what cannot be pinned."""
-        self.name = str(canonicalize_name(reported["metadata"]["name"]))
-        self.url = str(reported["download_info"]["url"])
-        self.filename = unquote(urlsplit(self.url).path.rsplit("/", 1)[-1])
-        sha256 = reported["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256", "")
-        try:
-            self.version = str(Version(reported["metadata"]["version"]))
-            parse_wheel_filename(self.filename)
-            self.sha256 = bytes.fromhex(sha256)
-        except (InvalidVersion, InvalidWheelFilename, ValueError):
-            self.sha256 = b""
-        if len(self.sha256) != 32:
-            raise LocalError(f"the index has no wheel of {self.name} with a sha256 hash")
+    name: str
+    version: str
+    url: str
+    filename: str
+    sha256: bytes
+    size_bytes: int = 0
+
+
+def _reported(told: Any) -> _Found:
+    """As pip reports it. Raises LocalError for what cannot be pinned."""
+    name, url = str(canonicalize_name(told["metadata"]["name"])), str(told["download_info"]["url"])
+    filename = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
+    try:
+        version = str(Version(told["metadata"]["version"]))
+        parse_wheel_filename(filename)
+        sha256 = bytes.fromhex(told["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256", ""))
+    except (InvalidVersion, InvalidWheelFilename, ValueError):
+        sha256 = b""
+    if len(sha256) != 32:
+        raise LocalError(f"the index has no wheel of {name} with a sha256 hash")
+    return _Found(name, version, url, filename, sha256)
 
 
 async def _own(folder: Path, packages: tuple[str, ...], prefer: dict[str, str], limit_s: float) -> list[_Found]:
@@ -81,6 +95,23 @@ async def _own(folder: Path, packages: tuple[str, ...], prefer: dict[str, str], 
         except LocalError:
             pass  # an old version that is gone, or one that was made here: the others decide
     return await _report(folder, "own", ["--", *packages], limit_s)
+
+
+async def _listed(folder: Path, asked: list[_Found]) -> list[list[_Found]]:
+    """Files of the same versions, from the pages that pip read of them; nothing for what they do not tell."""
+    log = (folder / "log").read_text(errors="replace") if asked else ""
+    found: list[list[_Found]] = []
+
+    async def look(one: _Found, page: str) -> None:
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            files = await trio.to_thread.run_sync(pages.wheels, page, one.version, PYTHONS, MACHINES)
+            found.append([_Found(one.name, one.version, f.url, f.filename, f.sha256, f.size_bytes) for f in files])
+
+    async with trio.open_nursery() as nursery:
+        for one in asked:
+            for page in pages.pages(log, one.name):
+                nursery.start_soon(look, one, page)
+    return found
 
 
 async def _others(folder: Path, asked: list[_Found]) -> list[list[_Found]]:
@@ -113,9 +144,9 @@ def _of_kind(python: str, machine: str, folder: Path) -> list[str]:
 
 async def _report(folder: Path, name: str, arguments: list[str], limit_s: float) -> list[_Found]:
     path = folder / f"{name}.json"
-    await pip("install", [*_ASK, "--report", str(path), *arguments], limit_s)
+    await pip("install", [*_ASK, "--report", str(path), "--log", str(folder / "log"), *arguments], limit_s)
     try:
-        return [_Found(reported) for reported in json.loads(path.read_text())["install"]]
+        return [_reported(told) for told in json.loads(path.read_text())["install"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LocalError(f"pip's report cannot be read: {error}", "Is this node's pip 22.2 or later?") from None
 

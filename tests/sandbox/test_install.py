@@ -16,6 +16,7 @@ import trio
 from ctorrent.errors import LocalError
 from ctorrent.model.lock import Lock, Pinned, Wheel
 from ctorrent.sandbox import Environments, SandboxRules
+from ctorrent.sandbox import resolve as resolving
 from ctorrent.sandbox.install import PipPackages
 from ctorrent.sandbox.pip import last_words, pip
 from tests.sandbox.cells import block, sandbox_of, spec_of
@@ -82,12 +83,25 @@ def test_what_was_asked_for_and_what_it_needs_are_pinned(place: Place) -> None:
     assert place.resolve("sums", prefer={"parts": "7.0"}).versions()["parts"] == "1.2"  # which is not to be had
 
 
-def test_other_machines_wheels_are_pinned_at_the_same_version(place: Place) -> None:
+@pytest.mark.parametrize("index", [False, True])
+def test_other_machines_wheels_are_pinned_at_the_same_version(index: bool, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the pages of an index; from a folder, where there are none, by asking pip for each kind."""
     own = f"cp{os.sys.version_info.major}{os.sys.version_info.minor}"  # type: ignore[attr-defined]
     tags = [f"{own}-{own}-manylinux_2_17_{os.uname().machine}", "cp312-cp312-manylinux_2_28_aarch64", "cp399-cp399-win_amd64"]
     here, there, _ = (wheel(place.wheels, "fast", "2.0", tag=tag) for tag in tags)
+    wheel(place.wheels, "fast", "1.9", tag=tags[1])
+    if index:
+        page = place.wheels / "simple" / "fast" / "index.html"
+        page.parent.mkdir(parents=True)
+        files = [(path.as_uri(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(place.wheels.glob("*.whl"))]
+        page.write_text("<!DOCTYPE html><body>" + "".join(f'<a href="{url}#sha256={mark}">a file</a>' for url, mark in files))
+        for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_INDEX_URL", page.parents[1].as_uri())
+        monkeypatch.setattr(resolving, "OTHERS_S", 0.0)  # pip is not asked again
     (fast,) = place.resolve("fast").packages
-    assert {one.filename for one in fast.wheels} == {here.name, there.name}
+    assert fast.version == "2.0" and {one.filename for one in fast.wheels} == {here.name, there.name}
+    assert all(one.size_bytes > 0 for one in fast.wheels)
 
 
 @pytest.mark.parametrize("asked", ["nothing-of-this-name", "sums==9", "sums"])
