@@ -97,6 +97,9 @@ class Share:
         environments = sandbox.environments()
         if not friend:  # what else this machine has is no stranger's business
             environments = tuple(replace(info, withheld=frozenset()) for info in environments)
+        elif (own or owner == self._world.owner) and sandbox.level is Isolation.JAIL:  # one's own jobs may run all of it
+            wanted = _ask(manifest).environment.programs
+            environments = tuple(replace(i, programs=(*i.programs, *i.withheld.intersection(wanted))) for i in environments)
         return Machine(
             rings=(manifest.ring,), environments=environments, isolation=sandbox.level, cores=cores,
             cores_free=cores, memory_bytes=capacity.memory_bytes, memory_free_bytes=capacity.memory_bytes,

@@ -42,7 +42,12 @@ class Packed(Programs):
 
     def __init__(self, allowed: tuple[str, ...] = ()) -> None:
         super().__init__(allowed)
+        self._allowed = frozenset(allowed)
         self._names = tuple(sorted({"python", "python3", *_PROGRAMS, *(name for name in allowed if _is_binary(name))}))
+
+    def withheld(self) -> frozenset[str]:
+        """As outside; a script that is allowed does not run here all the same, and so is lacking."""
+        return super().withheld() - self._allowed
 
 
 def ensure(client: docker.APIClient, site: Path | None = None, allowed: tuple[str, ...] = ()) -> str:

@@ -97,6 +97,32 @@ def test_who_may_not_install_says_so_and_what_is_not_pinned_is_noted(machines: A
     said(ann, job, "1 lacks nobody-has-this: install it, the job pins no versions")
 
 
+def test_a_program_is_for_friends_when_its_owner_names_it(machines: Any, tmp_path: Path) -> None:
+    """Perl is on every system here, and no text tool of ours."""
+    ann, bob = machines("ann", "--no-work"), machines("bob")
+    joined(ann, bob)
+    ann.keep_port()
+    yaml = 'command: [perl, -e, "print 6 * 7", "{output}"]\nblocks: {count: 2}\nverify: {replicas: 1}\nneeds: {programs: [perl]}\n'
+    path = write_job(tmp_path / "job", "", yaml.replace("print 6 * 7", "open F, '>', $ARGV[0]; print F 6 * 7"))
+    job = ann.net.submit(path)
+    said(ann, job, "1 has perl, but its owner does not offer it: ctorrent node --allow-program perl")
+    ann.net.cancel(job)
+    missing = write_job(tmp_path / "other", "", yaml.replace("[perl]", "[sort, no-such-program]"))
+    job = ann.net.submit(missing)
+    said(ann, job, "1 lacks no-such-program")
+    ann.net.cancel(job)
+    bob.stop()
+    bob.environ["CTORRENT_PROGRAMS"] = "perl, no-such-program"
+    bob.start()
+    job = ann.net.submit(path)
+    assert ended(ann.net, job)["state"] == "settled"
+    assert [row["value"] for row in rows(ann.net, job)] == [b"42"] * 2
+    own = machines("own")  # one's own machine runs what its owner asks of it
+    own.start()
+    job = own.net.submit(path)
+    assert ended(own.net, job)["state"] == "settled"
+
+
 def test_what_cannot_be_installed_is_told_with_pips_words(machines: Any, tmp_path: Path) -> None:
     """Bob's index has another file by that name."""
     ann, bob = machines("ann", "--no-work"), machines("bob")
