@@ -318,7 +318,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #a2acb6; --paper: #14181c; --line: #343b43; --card: #1e242a;
   --unit: #56b4e9; --wrong: #ff8a3d; --open: #566069; --good: #4fc79f; } }
 @media print { :root { --ink: #000; --soft: #444; --paper: #fff; --line: #bbb; --card: #fff; --unit: #0072b2; --wrong: #d55e00;
-  --open: #bbb; --good: #00674a; color-scheme: light; } section, header { break-inside: avoid; } main { max-width: none; padding: 0; }
+  --open: #bbb; --good: #00674a; color-scheme: light; } section, header { break-inside: avoid; } main { max-width: none; padding: 0; } footer { margin-top: 12px; }
   .unit, .wrong, .open { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }

@@ -14,7 +14,7 @@ from typing import IO
 from ctorrent.errors import LocalError
 
 FORMATS = ("csv", "json", "npz", "parquet")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def writing(path: Path, force: bool) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".ctorrent-", suffix=".part", dir=path.parent)
         with os.fdopen(handle, "w+b") as file:
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            Path(temporary).chmod(0o666 & ~_umask())
             yield file
             file.flush()
             os.fsync(file.fileno())
