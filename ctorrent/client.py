@@ -102,9 +102,15 @@ class Net:
         job.wait()
         return job
 
-    def start(self, path: str | os.PathLike[str], **options: Any) -> Job:
-        """Submit a job file and come back at once. options override its fields: replicas=1, ring="public" …"""
-        return self.attach(self.submit(path, None, options))
+    def start(self, path: str | os.PathLike[str], rehearse: bool = False, **options: Any) -> Job:
+        """Submit a job file and come back at once. options override its fields: replicas=1, ring="public" …
+
+        rehearse: run its smallest block on the node's own machine first. Raises WorkError with what the program said.
+        """
+        text = read_job_file(pathlib.Path(path).expanduser().absolute())
+        if rehearse:
+            options = {**options, "expected": _rehearsed(self.rehearse(path, text, options))}
+        return self.attach(self.submit(path, text, options))
 
     def attach(self, job: str) -> Job:
         """A job submitted before, by its name or the beginning of it."""
@@ -349,6 +355,16 @@ def _leaves(value: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(inner, f"{prefix}{key}.")
         else:
             yield prefix + key, inner
+
+
+def _rehearsed(found: Plain) -> Plain:
+    """What a submission may expect. Raises WorkError where the block failed."""
+    if found["state"] == "failed":
+        failure = found["failure"]
+        raise WorkError(f"The rehearsal failed: {failure_words(failure).rstrip('.')}.", "\n".join(filter(None, (failure["text"].rstrip(), found["hint"]))))
+    cost = found["cost"]
+    known = found["state"] == "ran"
+    return {"block_s": found["block_s"], "start_s": found["start_s"], "job_s": cost["seconds"] if cost else 0.0} if known else {}
 
 
 def read_job_file(path: pathlib.Path) -> str:

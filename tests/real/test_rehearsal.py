@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ctorrent.errors import WorkError
 from tests.real.herd import Tended, ended, herd, joined, write_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -59,6 +60,14 @@ def test_a_block_is_measured_and_the_job_reckoned_with_all_who_are_here(two: tup
     assert alone["owners"] == 1 and alone["cost"] is None and alone["lacks"].startswith("waits for a second owner")
     again = two[0].net.rehearse(tmp_path / "job.yaml", None, {"rehearsal": {"state": "ran", "block_s": 7.0, "start_s": 0.0}})
     assert again["block_s"] == 7.0 and again["cost"]["seconds"] > found["cost"]["seconds"], "reckoned anew, not run"
+
+
+def test_a_script_may_ask_for_a_rehearsal(two: tuple[Tended, Tended], tmp_path: Path) -> None:
+    net = two[0].net
+    with pytest.raises(WorkError, match="The rehearsal failed: ValueError: seven") as caught:
+        net.run(write_job(tmp_path, "def work():\n    raise ValueError('seven')\n", JOB), rehearse=True)
+    assert 'File "work.py", line 2, in work' in caught.value.hint
+    assert net.jobs() == []
 
 
 def test_the_smallest_block_is_the_one_that_runs(two: tuple[Tended, Tended], tmp_path: Path) -> None:
