@@ -58,7 +58,7 @@ class Stock:
         if delivery is None:
             coming = [one for one in self._deliveries.values() if not (one.here or one.refused)]
             if stranger and wanted > STRANGER_BYTES_MAX:
-                return No(NoReason.DISK, f"for a stranger's {_gb(wanted)} GB")
+                return No(NoReason.DISK, f"for a stranger's {_size(wanted)}")
             if len(coming) >= COMING_MAX or (stranger and sum(one.stranger for one in coming) >= STRANGERS_MAX):
                 return No(NoReason.BUSY, "the files of other jobs come first")
             delivery = self._deliveries[job.id] = _Delivery(job, stranger)
@@ -116,7 +116,7 @@ class Stock:
                 delivery.missing = {blob: size for blob, size in code.large().items() if blobs.size(blob) != size}
                 wanted = sum(size - blobs.partial(blob) for blob, size in delivery.missing.items())
                 if wanted > blobs.room_bytes():
-                    raise LocalError(f"{_gb(wanted)} GB wanted, {_gb(blobs.room_bytes())} GB free")
+                    raise LocalError(f"{_size(wanted)} wanted, {_size(blobs.room_bytes())} free")
                 await self._cells.fetch(job, code)
                 for blob in code.large():
                     if not await blobs.check(blob):  # damaged since an earlier life of this node
@@ -143,9 +143,11 @@ class Stock:
     def _progress(self, delivery: _Delivery) -> No:
         wanted = delivery.job.manifest.program.files_bytes
         if not delivery.missing:
-            return No(NoReason.FILES, f"({_gb(wanted)} GB)")
-        return No(NoReason.FILES, f"({_gb(wanted - self._left(delivery))} of {_gb(wanted)} GB)")
+            return No(NoReason.FILES, f"({_size(wanted)})")
+        return No(NoReason.FILES, f"({_size(wanted - self._left(delivery), of=wanted)} of {_size(wanted)})")
 
 
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f}" if size > 5e7 else f"{size / 1e9:.3f}"
+def _size(size: int, of: int = 0) -> str:
+    """"2.0 GB" or "47 MB"; in the unit of a larger one, and without it, where that follows."""
+    unit, name, digits = (1e9, "GB", 1) if max(size, of) >= 1e9 else (1e6, "MB", 0 if max(size, of) >= 1e7 else 1)
+    return f"{size / unit:.{digits}f}" if of else f"{size / unit:.{digits}f} {name}"

@@ -240,7 +240,8 @@ class Tender:
         answered = self._auction.reasons() or self._parties
         if not (self._unsellable or answered) and self._world.clock.now() - self._looking_since < LOOKING_S:
             return "looking for workers"
-        return self._unsellable or f"waiting for workers: {self._auction.why()}"
+        why = self._auction.why()  # as it is now, which an earlier refusal is not
+        return why if self._unsellable else f"waiting for workers: {why}"
 
     def _owners_lack(self) -> str:
         """For whom the job waits where fewer owners take part than its policy asks for: that number is never lowered."""

@@ -8,7 +8,8 @@
     fields    the table of all fields
     jobfile   the table of fields -> JobFile
     blocks    JobFile -> drafts of blocks, lazily, in order
-    code      the code bundle: the program's file, what it imports beside it, and `files`
+    code      which files travel with the job: the program's, what it imports beside it, and `files`
+    codemap   their list, whose digest is signed: small ones inside, large ones by digest and size
     outputs   every block's file has a name, and no two the same
     manifest  JobFile -> Manifest
     schema    the same table as a JSON schema

@@ -16,7 +16,7 @@ from ctorrent.plan.folder import is_inside
 
 INLINE_BYTES_MAX = 64 << 10  # one file: smaller ones cost less than a request of their own
 INLINE_TOTAL_MAX = 4 << 20  # of all: held in memory at both ends
-FILES_MAX = 20_000  # each costs a request of its own and a link, together ~1 ms; more belongs into an archive
+FILES_MAX = 10_000  # a request and a link for each: together half a minute; more belongs into an archive
 FILES_BYTES_MAX = 16 << 30  # of all: an hour on a good home line, and more than most owners lend
 MAP_BYTES_MAX = 8 << 20  # INLINE_TOTAL_MAX, and FILES_MAX names with their digests
 PATH_BYTES_MAX = 1024  # a folder of the worker's comes before it, and systems take 4096 in all

@@ -48,7 +48,7 @@ class JobFile:
     keep_errors: bool = True
     coalesce: bool = True
     price_max: float = 0.0
-    files: tuple[str, ...] = ()  # beside the job file, for the code bundle
+    files: tuple[str, ...] = ()  # beside the job file, for every block to read
     repeat: int = 0  # how often each part is run, told apart by the param `repeat`; 0: once, and without it
     outputs: str = ""  # template of what a block's file is called (model/output_name.py)
     spots: Mapping[str, Spot] = field(default_factory=dict)  # top-level fields, for errors found later

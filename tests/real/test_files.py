@@ -67,7 +67,7 @@ def test_a_worker_without_room_says_so_and_works_when_there_is_some(make: Callab
     job = laden(tmp_path / "job", 80 * MIB)
     name = ann.net.submit(job)
     until(lambda: "too little disk free" in str(ann.net.why(name)), "the worker says why", 20)
-    assert "GB wanted" in str(ann.net.why(name)), ann.net.why(name)
+    assert "MB wanted" in str(ann.net.why(name)), ann.net.why(name)
 
 
 def test_what_is_wrong_with_the_folder_is_said_at_submit(make: Callable[..., Tended], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Python 3.9 and later, standard library only, nothing of the rest of ctorrent: th
     boot.py        first process: locks itself half down, preloads packages, hands over to the supervisor
     supervisor.py  keeps forked, locked children ready; kills them when the node says so; parses nothing foreign
     child.py       one process, one unit: connects, locks itself down, then receives, runs, replies
-    runner.py      calls a Python function      command.py   runs argv      bundle.py   imports from the code bundle
+    runner.py      calls a Python function      command.py   runs argv      bundle.py   imports from the job's files
     lockdown.py    Landlock, seccomp, rlimits   syscalls.py  the numbers    walls.py    namespaces and a private root
     frames.py      the bytes between node and child                         seeds.py    determinism
     scan.py        which packages will the code import (runs locked down: it parses foreign text)
