@@ -75,8 +75,7 @@ class DockerSandbox:
         """Run one block. Raises LocalError when containers do not work here."""
         base = self._environments.known()[0]
         with tempfile.TemporaryDirectory(dir=self._data_dir, prefix="trial-") as folder:
-            Path(folder).chmod(0o755)
-            (Path(folder) / "trial.py").write_bytes(_TRIAL)
+            _write_trial(Path(folder))
             program = Program(ProgramKind.PYTHON, Digest(b""), "trial.py:block")
             cell = await self.open(CellSpec("trial", program, folder, base, Needs(), Limits(block_s=30), 0))
             try:
@@ -130,6 +129,13 @@ _READ = (
     str(Path(description.interpreter()).parent), "/dev/null", "/dev/zero", "/dev/urandom", "/dev/random",
     "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu",
 )  # fmt: skip
+
+
+def _write_trial(folder: Path) -> None:
+    """Readable for the user inside, whatever the umask."""
+    folder.chmod(0o755)
+    (folder / "trial.py").write_bytes(_TRIAL)
+    (folder / "trial.py").chmod(0o644)
 
 
 class Daemon:
