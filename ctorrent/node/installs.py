@@ -87,7 +87,7 @@ class Installs:
     def _answer(self, job: SignedManifest, who: PeerIdentity, no: No, alone: bool) -> No:
         lacks, lock = no.detail, Digest(job.manifest.lock)
         if not lock:
-            return No(NoReason.PACKAGES, f"{lacks}: install it, the job pins no versions")
+            return No(NoReason.PACKAGES, f"{lacks}: install it (the job pins no versions)")
         allow = self._must_allow(who)
         if allow:
             return No(NoReason.PACKAGES, f"{lacks}: install it, or allow `install: {allow}`")
@@ -183,7 +183,7 @@ class Installs:
         return limit - taken + choice.download_bytes
 
     def _fail(self, wanted: _Wanted, why: str) -> None:
-        words = f"they could not be installed: {printable(why, FAILURE_CHARS)}"
+        words = f"could not install: {printable(why, FAILURE_CHARS)}"
         log.warning("%s: %s", wanted.words, words)
         self._failed[wanted.lock] = (self._world.clock.now() + FAILED_S, words)
         while len(self._failed) > FAILED_MAX:

@@ -113,6 +113,8 @@ def size_of(folder: Path) -> int:
 
 def last_words(said: str) -> str:
     """pip's own reason in one line, without anybody's addresses and paths: strangers may read it."""
+    if "DO NOT MATCH THE HASHES" in said:
+        return "the index here has other files by these names than the job's requester pinned"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR")]
     words = " ".join(errors[-2:] if errors and errors != ["Exception:"] else lines[-1:])  # the end of a traceback of pip's

@@ -94,7 +94,7 @@ def test_who_may_not_install_says_so_and_what_is_not_pinned_is_noted(machines: A
     assert ann.net.job(job)["notes"] == [
         "No package index could pin nobody-has-this: only workers that have it already can run this job."
     ]
-    said(ann, job, "1 lacks nobody-has-this: install it, the job pins no versions")
+    said(ann, job, "1 lacks nobody-has-this: install it (the job pins no versions)")
 
 
 def test_a_program_is_for_friends_when_its_owner_names_it(machines: Any, tmp_path: Path) -> None:
@@ -131,6 +131,6 @@ def test_what_cannot_be_installed_is_told_with_pips_words(machines: Any, tmp_pat
     joined(ann, bob)
     path = write_job(tmp_path / "job", PROGRAM, JOB)
     job = ann.net.submit(path)
-    words = said(ann, job, "could not be installed")
-    assert "lacks sums: they could not be installed" in words and os.fspath(tmp_path) not in words
+    words = said(ann, job, "could not install")
+    assert "lacks sums: could not install: the index here has other files by these names" in words and os.fspath(tmp_path) not in words
     assert not locked(bob) and bob.net.status()["installing"] == ""
