@@ -84,7 +84,7 @@ def test_every_job_file_here_passes(path: Path) -> None:
     SCHEMA.validate(YAML(typ="safe", pure=True).load(path.read_text()))
 
 
-ISSUE = [
+RIGHT = [
     'command: [ffmpeg, -i, "{input}", -vf, "scale=640:-2", "{output}"]\nblocks: {files: "clips/*.mp4"}\noutputs: "small/{stem}.mp4"\n'
     "verify: {replicas: 1}\nneeds: {programs: [ffmpeg]}\n",
     "python: sim.py:run\nfiles: [model/, contacts.csv]\nblocks: {grid: {beta: {from: 0.1, to: 0.5, steps: 200}, n: [100, 1000]}, repeat: 50}\n"
@@ -94,7 +94,7 @@ ISSUE = [
 ]
 
 
-@pytest.mark.parametrize("text", ISSUE)
+@pytest.mark.parametrize("text", RIGHT)
 def test_right_ones(text: str) -> None:
     parse_jobfile(text)
     SCHEMA.validate(YAML(typ="safe", pure=True).load(text))
