@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _PART = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b\][^\x07]*\x07|\x1b[()][A-Z0-9]|\x1b[=>78]|[\r\n\b\x07]|[^\x1b\r\n\b\x07]+|\x1b")
+_CUT = re.compile(r"\x1b(?:\[[0-9;?]*|\][^\x07]*|[()])?\Z")
 
 
 class Screen:
@@ -14,8 +15,13 @@ class Screen:
         self._lines: list[str] = [""]
         self._began: list[float] = [0.0]
         self._row = self._column = 0
+        self._cut = ""  # an escape sequence of which the rest is still to come
 
     def write(self, text: str, now_s: float) -> None:
+        text = self._cut + text
+        cut = _CUT.search(text)
+        self._cut = cut[0] if cut else ""
+        text = text.removesuffix(self._cut)
         for part in _PART.finditer(text):
             if part[2]:
                 self._move(part[1], part[2])
@@ -34,7 +40,7 @@ class Screen:
 
     def _put(self, text: str, now_s: float) -> None:
         line = self._lines[self._row].ljust(self._column)
-        if not line.strip():
+        if line.strip() in ("", "$"):  # what is typed counts from then on, not from the prompt
             self._began[self._row] = now_s
         self._lines[self._row] = line[: self._column] + text + line[self._column + len(text) :]
         self._column += len(text)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
 import re
-import select
 import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -37,6 +38,9 @@ class Terminal:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
         os.close(slave)
+        self._news, self._ended = threading.Condition(), False
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._follower.start()
         self.expect(re.escape(PROMPT), 30)
 
     def type(self, line: str) -> None:
@@ -50,7 +54,8 @@ class Terminal:
         self._enter(line)
 
     def _enter(self, line: str) -> None:
-        self._mark = len(self._raw)
+        with self._news:
+            self._mark = len(self._raw)
         os.write(self._master, f"{line}\n".encode())
 
     def press(self, key: str) -> None:
@@ -58,12 +63,14 @@ class Terminal:
         os.write(self._master, key.encode())
 
     def expect(self, pattern: str, limit_s: float) -> re.Match[str]:
-        """Wait until what appeared since the last line typed, or the last find, matches. Fails with the terminal's last words."""
+        """Wait until what appeared since the last line typed matches. Fails with the terminal's last words."""
         until = time.monotonic() + limit_s
-        while (found := re.search(pattern, _plain(self._raw[self._mark :]))) is None:
-            left = until - time.monotonic()
-            assert left > 0, f"{self.name}: {pattern!r} did not appear within {limit_s:.0f} s:\n{self._last_words()}"
-            assert self._read(min(left, 1.0)) or self._shell.poll() is None, f"{self.name}: the shell ended:\n{self._last_words()}"
+        with self._news:
+            while (found := re.search(pattern, _plain(self._raw[self._mark :]))) is None:
+                left = until - time.monotonic()
+                assert left > 0, f"{self.name}: {pattern!r} did not appear within {limit_s:.0f} s:\n{self._last_words()}"
+                assert not self._ended, f"{self.name}: the shell ended:\n{self._last_words()}"
+                self._news.wait(left)
         return found
 
     def done(self, limit_s: float) -> None:
@@ -73,17 +80,22 @@ class Terminal:
     def _last_words(self) -> str:
         return "\n".join(line for _, line in self.screen.lines()[-_LINES_SHOWN:])
 
-    def _read(self, limit_s: float) -> bool:
-        if not select.select([self._master], [], [], limit_s)[0]:
-            return False
-        try:
-            data = os.read(self._master, 65_536)
-        except OSError:  # the last process has closed its end
-            return False
-        text = data.decode(errors="replace")
-        self._raw += text
-        self.screen.write(text, time.monotonic() - self.began)
-        return bool(data)
+    def _follow(self) -> None:
+        """Take in what appears, when it does."""
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        while True:
+            try:
+                data = os.read(self._master, 65_536)
+            except OSError:  # the last process has closed its end
+                data = b""
+            text = decode(data)
+            with self._news:
+                self._raw += text
+                self.screen.write(text, time.monotonic() - self.began)
+                self._ended = not data
+                self._news.notify_all()
+            if not data:
+                return
 
     def close(self) -> None:
         """Ctrl-C, exit; what does not go is killed."""
@@ -96,6 +108,7 @@ class Terminal:
             except (AssertionError, subprocess.TimeoutExpired):
                 os.killpg(self._shell.pid, signal.SIGKILL)
                 self._shell.wait()
+        self._follower.join(10)
         os.close(self._master)
 
 

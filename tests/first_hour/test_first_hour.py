@@ -8,6 +8,7 @@ installs every dependency from wheels in that folder; else those of the tests' o
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "docs" / "first_hour.md"
 COMMANDS_MAX, SECONDS_MAX = 6, 300.0
 PIP_S = 240.0
+_PIP = re.compile(r"Requirement already|Collecting |  Using cached|Looking in|Processing /|Installing collected| +(?:Attempting uninstall|Found existing|Not uninstalling|Can't uninstall)")
 
 
 @dataclass
@@ -69,16 +71,21 @@ def laptops(wheel: Path, tmp_path: Path) -> Iterator[list[Laptop]]:
         for one in made:
             one.home.mkdir()
             shutil.copy(wheel, one.home)
-            subprocess.run([sys.executable, "-m", "venv", os.fspath(one.home / ".venv")], check=True, timeout=PIP_S)
-            if not os.environ.get("CTORRENT_WHEELS"):
-                borrow(one.home / ".venv")
+            environment(one.home / ".venv")
         yield made
 
 
-def borrow(environment: Path) -> None:
-    """Let an environment find the dependencies that the tests have: they are then there already when the wheel asks for them."""
-    (site,) = environment.glob("lib/python*/site-packages")
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+def environment(folder: Path) -> None:
+    """An empty environment with pip. Where no folder of wheels is named it finds the dependencies that the tests have."""
+    alone = bool(os.environ.get("CTORRENT_WHEELS"))
+    words = [sys.executable, "-m", "venv", *([] if alone else ["--without-pip"]), os.fspath(folder)]
+    subprocess.run(words, check=True, timeout=PIP_S)
+    if not alone:
+        (site,) = folder.glob("lib/python*/site-packages")
+        (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        pip = folder / "bin" / "pip"
+        pip.write_text('#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n')
+        pip.chmod(0o755)
 
 
 def test_a_newcomer_and_a_friend(laptops: list[Laptop], wheel: Path) -> None:
@@ -124,16 +131,20 @@ def test_a_newcomer_and_a_friend(laptops: list[Laptop], wheel: Path) -> None:
 
 def page(seen: list[tuple[Terminal, Laptop]], commands: int, seconds: float) -> str:
     """Both screens, a time before each line that begins something new."""
+    said = f"Dependencies were {'installed from wheels beside it' if os.environ.get('CTORRENT_WHEELS') else 'there already'}; what pip says of them is left out. "
     parts = [
         "# The first hour, recorded", "",
         f"Two laptops that never met ctorrent, without Docker, on one network; each has the wheel. {commands} commands and {seconds:.0f} seconds later a job is done, "
         "each block run by both and compared. Nothing was typed but what the program had printed. "
-        "`tests/first_hour` plays this in two network namespaces, in real terminals; `CTORRENT_RECORD=1` writes this page.", "",
+        + said + "`tests/first_hour` plays this in two network namespaces, in real terminals; `CTORRENT_RECORD=1` writes this page.", "",
     ]  # fmt: skip
     for terminal, laptop in seen:
         asked = f" ({len(terminal.answers)} answered: {', '.join(terminal.answers)})" if terminal.answers else ""
         parts += [f"## {terminal.name.capitalize()}'s laptop: {len(terminal.commands)} commands{asked}", "", "```text"]
         for when, line in terminal.screen.lines():
-            parts.append(f"{int(when) // 60}:{int(when) % 60:02d}  {line.replace(os.fspath(laptop.home), '~')}".rstrip())
+            if not _PIP.match(line) and line not in ("$ exit", "exit"):
+                shown = line.replace(os.fspath(laptop.home), "~")
+                shown = f"{shown[:100]} …" if shown.startswith("Successfully installed") and len(shown) > 100 else shown
+                parts.append(f"{int(when) // 60}:{int(when) % 60:02d}  {shown}".rstrip())
         parts += ["```", ""]
     return "\n".join(parts)
