@@ -39,11 +39,12 @@ async def knock(host: str, port: int, limit_s: float = KNOCK_S) -> Knock:
     except (OSError, UnicodeError) as error:
         return Knock("nameless", str(error))
     family, kind, protocol, _, address = found[0]
+    outcome, detail = "silent", f"no answer within {limit_s:g} s"
     with trio.socket.socket(family, kind, protocol) as connection, trio.move_on_after(limit_s):
         try:
             await connection.connect(address)
+            outcome, detail = "open", ""
         except OSError as error:
-            words = os.strerror(error.errno) if error.errno else str(error)
-            return Knock(_MEANINGS.get(error.errno or 0, "failed"), words, str(address[0]))
-        return Knock("open", "", str(address[0]))
-    return Knock("silent", f"no answer within {limit_s:.0f} s", str(address[0]))
+            outcome = _MEANINGS.get(error.errno or 0, "failed")
+            detail = os.strerror(error.errno) if error.errno else str(error)
+    return Knock(outcome, detail, str(address[0]))
