@@ -187,9 +187,10 @@ class Progress:
             if line.done:
                 name = line.isolation.name.lower()
                 levels[name] = levels.get(name, 0) + line.done
+        own = world.sandbox.level.name.lower()  # what one level leaves open is said where it was used, and only there
         return JobReport(
             wall_s=wall, block_s=self.block_s, all_s=sum(line.busy_s for line in self.workers.values()),
-            speedup=self.block_s / wall, machine_cores=world.hardware.cores, isolation=levels, gaps=list(world.sandbox.gaps),
+            speedup=self.block_s / wall, machine_cores=world.hardware.cores, isolation=levels, gaps=list(world.sandbox.gaps) if own in levels else [],
             disputes=self.disputes, disputes_total=self.disputes_total, entries=entries,
             assignments=self.assignments, expired=self.expired, coalesce=self.coalesce,
         )  # fmt: skip
