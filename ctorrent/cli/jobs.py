@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ctorrent.client import Job
 
 Plain = dict[str, Any]
+WIDE = 96  # columns that the whole list of jobs takes, with a long name
 job_app = typer.Typer(help="About job files.", no_args_is_help=True)
 
 
@@ -67,13 +68,19 @@ def _show_jobs(rows: list[Plain]) -> None:
         return
     from ctorrent.cli.follow import done_blocks
 
+    console = show.stdout()
     lines = [
-        (row["job"], row["name"], show.state(row["state"]), f"{done_blocks(row)} / {row['blocks']}", row["failed"] or "–",
-         row["disputed"] or "–", len(row["workers"]), show.duration(row["elapsed_s"]), show.value(row["reason"]))
+        (row["job"], show.value(row["name"], 24), show.state(row["state"]), f"{done_blocks(row)} / {row['blocks']}", row["failed"] or "–",
+         row["disputed"] or "–", len(row["workers"]), show.duration(row["elapsed_s"]))
         for row in rows
     ]  # fmt: skip
-    columns = ("job", "name", "state", "blocks", "failed", "disputed", "workers", "time", "reason")
-    show.stdout().print(show.table(columns, lines, right=("blocks", "failed", "disputed", "workers", "time")))
+    columns = ("job", "name", "state", "blocks", "failed", "disputed", "workers", "time")
+    kept = columns if console.width >= WIDE else ("job", "name", "state", "blocks", "time")
+    cells = [[cell for column, cell in zip(columns, line, strict=True) if column in kept] for line in lines]
+    console.print(show.table(kept, cells, right=("blocks", "failed", "disputed", "workers", "time")))
+    for row in rows:  # a sentence fits no column
+        if row["reason"]:
+            console.print(show.plain(f"{row['job']}: {row['reason']}", "dim"))
 
 
 def status(
