@@ -55,8 +55,8 @@ def _typed(question: str) -> str:
     Raises EOFError at the end of input, and KeyboardInterrupt.
     """
     print(question, end="", flush=True)
-    while not select.select([sys.stdin], [], [], TURN_S)[0]:
-        pass
+    while sys.platform != "win32" and not select.select([sys.stdin], [], [], TURN_S)[0]:
+        pass  # Windows waits for sockets only
     line = sys.stdin.readline()
     if not line:
         raise EOFError

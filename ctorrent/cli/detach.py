@@ -27,6 +27,8 @@ def start(words: Sequence[str], logs: Path) -> tuple[int, dict[str, Any]]:
     """
     if not hasattr(os, "setsid"):
         raise LocalError("This system has no background processes of that kind.", "Leave `ctorrent node` open in a window of its own.")
+    if not hasattr(os, "fork"):
+        raise LocalError("This system has no background processes of this kind.", "Leave --detach out, and keep the window open.")
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     reading, writing = os.pipe()
     path = logs / START_LOG

@@ -28,7 +28,10 @@ def gc(
 ) -> None:
     """Remove what nothing needs: jobs that ended long ago, blobs, cells, environments and images nobody uses."""
     from ctorrent.cli.node import offline
+    from ctorrent.client import data_folder
 
+    if not data_folder(data_dir).is_dir():
+        raise LocalError(f"There is no data folder {data_folder(data_dir)}: nothing to remove.", "Name another with --data-dir, if there is one.")
     with any_node(data_dir) as net:
         folder = net.folder
         rows = net.gc(dry_run)
@@ -40,7 +43,7 @@ def gc(
 
 def _tell(rows: list[Row], total: int, dry_run: bool) -> None:
     console = show.stdout()
-    cells = [(row["what"], row["count"], show.size(row["bytes"]), row["note"] or _some(row["names"])) for row in rows]
+    cells = [(row["what"], row["count"], show.size(row["bytes"]), _note(row)) for row in rows]
     console.print(show.table(("what", "how many", "size", ""), cells, right=("how many", "size")))
     if not any(row["count"] for row in rows):
         console.print("Nothing to remove.")
@@ -48,6 +51,10 @@ def _tell(rows: list[Row], total: int, dry_run: bool) -> None:
         console.print(show.plain(f"This would free {show.size(total)}. To do it: ctorrent gc"))
     else:
         console.print(show.plain(f"Freed {show.size(total)}."))
+
+
+def _note(row: Row) -> str:
+    return row["note"] if row["note"] and (row["count"] or row["note"].startswith("kept")) else _some(row["names"])
 
 
 def _some(names: list[str]) -> str:

@@ -39,17 +39,27 @@ class Drain:
             self._worker.drain()
             self._told.set()
         left = max(0.0, self._ends - trio.current_time())
-        return {"running": self._worker.running(), "owed": self._worker.deliverable(), "left_s": left}
+        return {"running": self._running(), "owed": self._deliverable(), "left_s": left}
 
     async def run(self, stop: trio.Event) -> None:
         """Wait for begin(); set `stop` when all is done or the limit has passed."""
         await self._told.wait()
         with trio.move_on_at(self._ends):
-            await _until(lambda: not self._worker.running() and not self._worker.deliverable())
-        self._worker.give_back_all()
+            await _until(lambda: not self._running() and not self._deliverable())
+        for engagement in self._worker.engagements.values():
+            engagement.give_back_all()
         with trio.move_on_after(FAREWELL_S):
-            await _until(lambda: not self._worker.unsaid())
+            await _until(lambda: not any(session.unsaid() for session in self._worker.sessions().values()))
         stop.set()
+
+    def _running(self) -> int:
+        """Units that have begun here."""
+        return sum(engagement.running() for engagement in self._worker.engagements.values())
+
+    def _deliverable(self) -> int:
+        """Results owed to requesters that are connected; the others are for another day."""
+        near = self._worker.sessions()
+        return sum(count for node, count in self._worker.owes().items() if node in near)
 
 
 async def _until(quiet: Callable[[], bool]) -> None:

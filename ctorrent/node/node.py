@@ -80,7 +80,8 @@ class Node:
         )
         self.drain = Drain(self.worker, settings.drain_s)
         self.retention = Retention(
-            settings, world, self.requester.records, self.installs.in_use, lambda: len(self.worker.engagements)
+            settings, world, self.requester.records, self.installs.in_use, lambda: len(self.worker.engagements),
+            lambda: bool(self.worker.owes()),
         )
         self.gate = Gate(world, self.people)
         self.door = Doorway(

@@ -35,14 +35,15 @@ class Retention:
     """Of one node. records: its jobs by id, from which what is forgotten is taken.
 
     in_use: environments of running jobs. cells: how many are open here.
+    owes: are there results that their requesters do not have yet? Large ones are blobs.
     """
 
     def __init__(
         self, settings: Settings, world: World, records: dict[JobId, JobRecord], in_use: Callable[[], Collection[str]],
-        cells: Callable[[], int],
+        cells: Callable[[], int], owes: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._settings, self._world, self._records = settings, world, records
-        self._in_use, self._cells = in_use, cells
+        self._in_use, self._cells, self._owes = in_use, cells, owes
 
     async def run(self) -> None:
         """For as long as the node runs."""
@@ -115,8 +116,8 @@ class Retention:
     async def collect(self, dry_run: bool) -> list[Plain]:
         """Remove, or only count, all that nothing needs: rows of what, how many, bytes, names."""
         rows = [await self._jobs(dry_run), self._environments(dry_run)]
-        if self._cells():
-            words = "kept: jobs run here now, and may read them"
+        if self._cells() or self._owes():
+            words = "kept: jobs run here now, or results are still to be delivered"
             rows.append({"what": "blobs nobody keeps", "count": 0, "bytes": 0, "names": [], "note": words})
         else:
             count, size = self._world.blobs.sweep(dry_run)

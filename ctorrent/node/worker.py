@@ -119,23 +119,13 @@ class Worker:
         for engagement in self.engagements.values():
             engagement.leave(LEAVING)
 
-    def running(self) -> int:
-        """Units that have begun here."""
-        return sum(engagement.running() for engagement in self.engagements.values())
+    def owes(self) -> dict[NodeId, int]:
+        """Results that their requesters do not have, by requester."""
+        return {node: sum(map(len, jobs.values())) for node, jobs in self._owed.requesters().items()}
 
-    def deliverable(self) -> int:
-        """Results owed to requesters that are connected; the others are for another day."""
-        near = {node for node, line in self._lines.items() if not line.session.lost.is_set()}
-        return sum(sum(map(len, jobs.values())) for node, jobs in self._owed.requesters().items() if node in near)
-
-    def give_back_all(self) -> None:
-        """What runs ends, and goes back."""
-        for engagement in self.engagements.values():
-            engagement.give_back_all()
-
-    def unsaid(self) -> bool:
-        """Are there words to connected requesters that have not left?"""
-        return any(line.session.unsaid() for line in self._lines.values())
+    def sessions(self) -> dict[NodeId, Session]:
+        """With connected requesters."""
+        return {node: line.session for node, line in self._lines.items() if not line.session.lost.is_set()}
 
     # -- announcements ------------------------------------------------------------------------------------------------
 
