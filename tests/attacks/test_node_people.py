@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from ctorrent.errors import Unavailable
-from ctorrent.model.session import FriendRequest, JoinAnswer, JoinRequest
+from ctorrent.model.session import Findings, FriendRequest, Inquiry, JoinAnswer, JoinRequest
 from ctorrent.seal import Signer
 from ctorrent.wire import codec, names
 from tests.attacks.hostile import Eve, Siege, besieged, run, until
@@ -35,6 +35,34 @@ def test_guessing_tokens_ends_in_a_ban() -> None:
                     guesses += 1
             assert guesses <= 10 and siege.points(eve) == 1000
             assert not siege.victim.people.is_friend(eve.owner_id)
+
+    run(main)
+
+
+async def ask(siege: Siege, eve: Eve, inquiry: Inquiry) -> Findings:
+    talk = await eve.talk(siege.victim, names.JOIN)
+    await talk.say(inquiry)
+    answer = await talk.hear(Findings)
+    await talk.channel.aclose()
+    return answer
+
+
+def test_asking_about_invites_tells_no_token_and_uses_nothing_up() -> None:
+    async def main() -> None:
+        async with besieged() as siege:
+            invite = codec.decode_invite(await siege.victim.door.invite(1, 3600))
+            ann, eve = await siege.enter(), await siege.enter()
+            for _ in range(20):
+                assert (await ask(siege, ann, Inquiry(invite.token))).invite == "good"
+            assert siege.points(ann) == 0
+            assert (await redeem(siege, ann, invite.token)).links, "it is still there"
+            assert (await ask(siege, ann, Inquiry(invite.token))).invite == "used up"
+            guesses = 0
+            with pytest.raises(Unavailable):
+                while guesses < 50:
+                    assert (await ask(siege, eve, Inquiry(os.urandom(16)))).invite == "unknown"
+                    guesses += 1
+            assert guesses <= 10, "a guess by a question costs as much as one by a request"
 
     run(main)
 
