@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -284,3 +288,22 @@ def test_it_speaks_to_people_and_to_programs(run: Callable[..., Ran], monkeypatc
     assert "Checks" in told.out and "node: A node runs here." in told.out, told
     checks = json.loads(shown.out)["checks"]
     assert told.code == shown.code == int(any(check["verdict"] == "bad" for check in checks)), shown.out
+
+
+@pytest.mark.real
+def test_docker_that_is_closed_to_this_user_is_told_from_one_that_is_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    words = [sys.executable, "-c", "from ctorrent.cli import probes; print(probes.docker_engine().outcome)"]
+    if os.geteuid() == 0:  # root is let in everywhere, unless it gives up its powers
+        words = ["setpriv", "--bounding-set", "-all", *words]
+    environ = {**os.environ, "DOCKER_HOST": f"unix://{path}"}
+
+    def outcome() -> str:
+        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True, env=environ).stdout.strip()
+
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(path))
+        assert outcome() == "stopped", "nobody listens at the socket that is left behind"
+        engine.listen(1)
+        path.chmod(0)
+        assert outcome() == "denied"
