@@ -100,9 +100,12 @@ class Terminal:
     def close(self) -> None:
         """Ctrl-C, exit; what does not go is killed."""
         if self._shell.poll() is None:
-            self.press("\x03")
             try:
-                self.expect(rf"\n{re.escape(PROMPT)}\Z", 30)
+                if not self._raw.endswith(PROMPT):
+                    with self._news:
+                        self._mark = len(self._raw)
+                    self.press("\x03")
+                    self.expect(rf"\n{re.escape(PROMPT)}\Z", 30)
                 self._enter("exit")
                 self._shell.wait(10)
             except (AssertionError, subprocess.TimeoutExpired):

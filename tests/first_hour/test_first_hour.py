@@ -146,5 +146,7 @@ def page(seen: list[tuple[Terminal, Laptop]], commands: int, seconds: float) -> 
                 shown = line.replace(os.fspath(laptop.home), "~")
                 shown = f"{shown[:100]} …" if shown.startswith("Successfully installed") and len(shown) > 100 else shown
                 parts.append(f"{int(when) // 60}:{int(when) % 60:02d}  {shown}".rstrip())
+        while parts[-1].split("  ", 1)[-1].strip() in ("", "$") or re.fullmatch(r"\d+:\d\d", parts[-1]):
+            parts.pop()  # what is left of closing the terminal
         parts += ["```", ""]
     return "\n".join(parts)
