@@ -39,12 +39,13 @@ async def knock(host: str, port: int, limit_s: float = KNOCK_S) -> Knock:
     except (OSError, UnicodeError) as error:
         return Knock("nameless", str(error))
     family, kind, protocol, _, address = found[0]
-    outcome, detail = "silent", f"no answer within {limit_s:g} s"
-    with trio.socket.socket(family, kind, protocol) as connection, trio.move_on_after(limit_s):
+    at = str(address[0])
+    with trio.socket.socket(family, kind, protocol) as connection:
         try:
-            await connection.connect(address)
-            outcome, detail = "open", ""
+            with trio.fail_after(limit_s):
+                await connection.connect(address)
+        except trio.TooSlowError:
+            return Knock("silent", f"no answer within {limit_s:g} s", at)
         except OSError as error:
-            outcome = _MEANINGS.get(error.errno or 0, "failed")
-            detail = os.strerror(error.errno) if error.errno else str(error)
-    return Knock(outcome, detail, str(address[0]))
+            return Knock(_MEANINGS.get(error.errno or 0, "failed"), os.strerror(error.errno) if error.errno else str(error), at)
+    return Knock("open", "", at)

@@ -86,7 +86,7 @@ class FakeSwarm:
         sandbox: FakeSandbox | None = None, **settings: Any,
     ) -> Member:  # fmt: skip
         """Make a machine and start its node. settings: fields of node.settings.Settings; it works for strangers too."""
-        chosen = {"name": name, "testing": True, "work_for": "all", "gpus": True} | settings
+        chosen: dict[str, Any] = {"name": name, "testing": True, "work_for": "all", "gpus": True} | settings
         member = Member(
             name=name,
             keys=keys(name, owner),

@@ -27,7 +27,6 @@ Run = Callable[..., Ran]
 READING = (
     "status", "status abc", "jobs", "results abc", "why run", "peers", "invite", "friend ls", "friend add own_eve", "friend rm bob",
     "ledger show", "ledger verify", "reputation", "env ls", "env add x numpy", "cancel run", "pause run", "resume run",
-    "job schema",
 )  # fmt: skip
 
 
@@ -40,6 +39,12 @@ def test_every_command_speaks_to_people_and_to_programs(run: Run, words: str) ->
     assert shown.code == 0, shown.err
     assert len(shown.out.splitlines()) == 1
     json.loads(shown.out)
+
+
+def test_the_schema_is_made_for_editors(run: Run) -> None:
+    shown = run("job", "schema")
+    assert shown.code == 0, shown.err
+    assert json.loads(shown.out)["title"] == "A ctorrent job"
 
 
 @pytest.fixture

@@ -162,5 +162,5 @@ def test_ticks_are_few_and_round(most: float) -> None:
 @pytest.mark.parametrize("times", [[[0.0, 1e-4, 3]], [[0.1, 0.13, 1]], [[1e-4, 2e-4, 1], [1e6, 2e6, 9]]])
 def test_a_histogram_of_any_times_stays_in_its_box(times: list[list[float]]) -> None:
     for x, width in re.findall(r'<rect x="([-\d.]+)" y="[-\d.]+" width="([-\d.]+)"', plots.histogram(times)):
-        assert 0 <= float(x) and float(x) + float(width) <= plots.WIDTH
+        assert float(x) >= 0 and float(x) + float(width) <= plots.WIDTH
     assert page._middle(times) >= 0

@@ -83,7 +83,7 @@ class SmallDoor:
         return {
             "node": NODE, "owner": "own_ann", "name": "ann", "version": "0.1.0", "data_dir": "/data", "isolation": "jail",
             "addresses": [f"/ip4/127.0.0.1/tcp/4270/p2p/{NODE}"], "gaps": ["a kernel bug reaches the machine"],
-            "shares": True, "slots": 2, "slots_free": 1, "peers": 1, "jobs_open": 1, "testing": "",
+            "shares": True, "slots": 2, "slots_free": 1, "peers": 1, "jobs_open": 1, "testing": "", "installing": "",
         }  # fmt: skip
 
     async def submit(self, path: str, text: str, options: Plain) -> str:
@@ -230,6 +230,14 @@ class SmallDoor:
         if name == "group":
             raise ExceptionGroup("a nursery's", [CTorrentError("The inner sentence.", "The inner hint.")])
         return {"name": name, "python": "3.11.7", "arch": "x86_64", "packages": [[p, "1"] for p in packages], "fingerprint": "cd" * 32}
+
+    async def gc(self, dry_run: bool = False) -> list[Plain]:
+        self.asked.append(("gc", dry_run))
+        return [{"what": "old jobs", "count": 1, "bytes": 1 << 20, "names": ["abcdefgh"], "note": ""}]
+
+    async def drain(self) -> Plain:
+        self.asked.append(("drain",))
+        return {"running": 0, "owed": 0, "left_s": 60.0}
 
     async def stop(self) -> None:
         self.asked.append(("stop",))

@@ -86,7 +86,7 @@ def test_errors_come_back_as_what_they_are(net: Net, tmp_path: pathlib.Path) -> 
         net.run(bad)
     assert caught.value.message == "job.yaml:1: nonsense: there is no such field."
     assert caught.value.hint.startswith("Fields:")
-    with pytest.raises(ctorrent.LocalError, match="cannot be read: No such file"):
+    with pytest.raises(ctorrent.LocalError, match="There is no job file"):
         net.run(tmp_path / "absent.yaml")
     with pytest.raises(ctorrent.Unavailable):
         net.connect("/ip4/1.2.3.4/tcp/1")
