@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 def init(
     kind: Annotated[str | None, typer.Argument(metavar="digits|command|sweep", help="Which job. Without it, they are shown.", autocompletion=lambda: [(t.name, t.what) for t in TEMPLATES], show_default=False)] = None,
-    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="Where to. Default: a new folder of the same name.", show_default=False)] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="Where to. Default: this folder if nothing is in it, else a new one of the same name.", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -48,14 +48,21 @@ def init(
     if kind is None:
         _show_all(as_json)
         return
-    target = folder if folder is not None else Path(_template(kind).name)
+    target = folder if folder is not None else _place(_template(kind).name)
     written = write(_template(kind).name, target, force)
     if as_json:
         show.print_json({"folder": str(target), "files": written})
         return
-    where = "" if target.resolve() == Path.cwd() else f"cd {shlex.quote(str(target))}; "
-    show.stdout().print(show.plain(f"{target}/ has {', '.join(written)}."))
+    here = target.resolve() == Path.cwd()
+    where = "" if here else f"cd {shlex.quote(str(target))}; "
+    show.stdout().print(show.plain(f"{'This folder' if here else f'{target}/'} has {', '.join(written)}."))
     show.stdout().print(show.plain("Run it on two nodes of its own:  "), show.plain(f"{where}ctorrent submit --local 2 {JOB}", "bold"), sep="")
+
+
+def _place(name: str) -> Path:
+    """An empty folder was made for this; anywhere else, a home above all, a new one keeps things apart."""
+    here = Path.cwd()
+    return Path() if here != Path.home() and not any(here.iterdir()) else Path(name)
 
 
 def write(kind: str, target: Path, force: bool = False) -> list[str]:

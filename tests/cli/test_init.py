@@ -42,6 +42,7 @@ def test_without_a_name_it_shows_what_there_is(say: Say) -> None:
 
 @pytest.mark.parametrize("kind", [template.name for template in TEMPLATES])
 def test_what_it_writes_is_a_job(kind: str, say: Say, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("a folder in use")
     code, out, _ = say("init", kind)
     folder = tmp_path / kind
     assert code == 0 and f"cd {kind}; ctorrent submit --local 2 job.yaml" in out
@@ -78,8 +79,11 @@ def test_wrong_words(say: Say, tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_in_this_folder(say: Say, tmp_path: Path) -> None:
-    out = say("init", "digits", ".")[1]
+@pytest.mark.parametrize("where", [(), (".",)])
+def test_in_this_folder(say: Say, tmp_path: Path, where: tuple[str, ...]) -> None:
+    """An empty one is taken without being named; a home, however empty, is not."""
+    out = say("init", "digits", *where)[1]
+    assert "This folder has job.yaml" in out
     assert "two nodes of its own:  ctorrent submit --local 2 job.yaml" in out and (tmp_path / "job.yaml").exists()
 
 

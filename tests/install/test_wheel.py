@@ -79,8 +79,9 @@ def test_the_wheel_works_alone(version: str, wheel: Path, tmp_path: Path) -> Non
     assert re.fullmatch(r"ctorrent \d+\.\d+\.\d+\n", bare.ctorrent("--version"))
     assert "submit" in bare.ctorrent("--help")
     kind, blocks = ("digits", 12) if version == CLAIMED[-1] else ("command", 4)  # the long one once
-    bare.ctorrent("init", kind)
-    assert f"{blocks} settled" in bare.ctorrent("submit", "--local", "2", "job.yaml", cwd=bare.home / kind)
+    (empty := bare.home / "empty").mkdir()
+    bare.ctorrent("init", kind, cwd=empty)
+    assert f"{blocks} settled" in bare.ctorrent("submit", "--local", "2", "job.yaml", cwd=empty)
     assert not (bare.home / ".local").exists()  # what ran for one command leaves nothing
 
 
