@@ -90,7 +90,7 @@ def test_one_owner_is_enough_only_for_a_job_that_says_so(make: Callable[..., Ten
     ann = make("ann")
     ann.start()
     waits = ann.net.submit(job(tmp_path, 4))
-    words = until(lambda: ann.net.job(waits)["reason"], "the job says for whom it waits")
+    words = until(lambda: said if (said := ann.net.job(waits)["reason"]).startswith("waits for a") else "", "the job says for whom it waits")
     assert words.startswith("waits for a second owner: every block is to be run by 2 owners and only yours is here."), words
     assert "ctorrent invite" in words and "--replicas 1" in words
     assert ann.net.why(waits)["waits_for"] == words
