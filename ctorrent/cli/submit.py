@@ -126,22 +126,24 @@ def _opened(asked: Asked, data_dir: Path | None) -> Iterator[tuple[Net, Callable
 def _swarm(asked: Asked) -> Iterator[tuple[Net, Callable[[], Plain]]]:
     from ctorrent.embedded import swarm
 
-    wanted = _check(asked)
+    wanted, programs = _check(asked)
     if wanted > asked.local and not asked.dry:
         made = show.number(asked.local, "owner")
         raise LocalError(f"Every block is to be run by {wanted} owners, and --local {asked.local} makes {made}.", f"Say --local {wanted}, or --replicas {asked.local}.")
     if not asked.as_json:
         show.say(f"Starting {show.number(asked.local, 'node')} on this machine …", "dim")
     found: list[Plain] = []
-    with swarm(asked.local, first=lambda net: found.append(prepare(net, asked))) as nodes:
+    allowed = [word for program in programs for word in ("--allow-program", program)]  # its nodes are the asker's own
+    with swarm(asked.local, allowed, first=lambda net: found.append(prepare(net, asked))) as nodes:
         yield nodes.net, lambda: found[0]
 
 
-def _check(asked: Asked) -> int:
-    """-> owners that must agree on a block. Raises JobFileError, LocalError."""
+def _check(asked: Asked) -> tuple[int, tuple[str, ...]]:
+    """-> owners that must agree on a block, programs it needs. Raises JobFileError, LocalError."""
     from ctorrent.cli.node import offline
 
-    return int(offline().check_job(asked.path.absolute(), asked.text, asked.options))
+    replicas, programs = offline().check_job(asked.path.absolute(), asked.text, asked.options)
+    return int(replicas), tuple(programs)
 
 
 def _detached(net: Net, job: Job, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -49,6 +50,13 @@ class Machine:
     price: float = 0.0  # credits per reference core-hour, for this requester
     abstains: bool = False
     isolation_floor: Isolation = Isolation.NONE
+
+
+def programs_of(argv: Sequence[str], environment: Environment) -> tuple[str, ...]:
+    """Programs that a job uses of a machine: those it names, and the one that its command begins with."""
+    first = argv[0] if argv and not environment.image else ""
+    own = {first} if first and not set(first) & set("/{") else set()
+    return tuple(sorted({*environment.programs, *own}))
 
 
 def fits(ask: Ask, machine: Machine) -> EnvironmentInfo | tuple[No, ...]:

@@ -79,11 +79,12 @@ def job_schema() -> dict[str, Any]:
     return dict(schema.job_schema())
 
 
-def check_job(path: Path, text: str, options: dict[str, Any]) -> int:
-    """Read a job file with no node. -> owners that must agree. Raises JobFileError, LocalError.
+def check_job(path: Path, text: str, options: dict[str, Any]) -> tuple[int, tuple[str, ...]]:
+    """Read a job file with no node. -> owners that must agree, programs it needs. Raises JobFileError, LocalError.
 
     As far as its first block; to the last where each has a name, since no two may be alike.
     """
+    from ctorrent.market.fit import programs_of
     from ctorrent.node.diskfolder import DiskFolder
     from ctorrent.plan.blocks import draft_blocks
     from ctorrent.plan.code import listed
@@ -98,7 +99,7 @@ def check_job(path: Path, text: str, options: dict[str, Any]) -> int:
         names.add_draft(draft, 0)
         if not job.outputs:
             break
-    return job.verify.replicas
+    return job.verify.replicas, programs_of(job.argv, job.environment)
 
 
 def environment_remove(data_dir: Path, name: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import trio
 
 from ctorrent.market.capacity import Allotment, Capacity
-from ctorrent.market.fit import Ask, Machine, fits
+from ctorrent.market.fit import Ask, Machine, fits, programs_of
 from ctorrent.market.price import Prices, price_for
 from ctorrent.model.identity import PeerIdentity
 from ctorrent.model.ids import JobId, OwnerId
@@ -160,8 +160,5 @@ class Share:
 
 def _ask(manifest: Manifest) -> Ask:
     command = manifest.program.kind is ProgramKind.COMMAND
-    environment = manifest.environment
-    first = manifest.program.argv[0] if command and manifest.program.argv else ""
-    if first and not environment.image and not set(first) & set("/{"):  # it needs the program it runs, said or not
-        environment = replace(environment, programs=tuple(sorted({*environment.programs, first})))
+    environment = replace(manifest.environment, programs=programs_of(manifest.program.argv, manifest.environment))
     return Ask(manifest.ring, manifest.needs, environment, manifest.price_max, command, manifest.lock)

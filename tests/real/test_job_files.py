@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -134,3 +135,15 @@ def test_what_init_writes_runs(kind: str, pair: Tended, tmp_path: Path) -> None:
         assert [row["output"] for row in found] == [f"counts/{name}.txt" for name in ("alice", "cities", "pride", "whale")]
     else:
         assert len(found) == 90 and all(0 < row["value"]["peak"] <= 100 for row in found)
+
+
+def test_nodes_made_for_a_job_offer_what_it_needs(tmp_path: Path) -> None:
+    """They are of other owners than their requester, and yet the asker's own."""
+    (tmp_path / "job.yaml").write_text("command: [perl, -e, 'print {index} + 40']\nblocks: 3\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "ctorrent", "submit", "--local", "2", "job.yaml", "--json"],
+        cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    status = json.loads(done.stdout)
+    assert status["settled"] == 3 and status["cross_validated"]
