@@ -12,7 +12,7 @@ ended meanwhile are shown as the first pass saw them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +188,10 @@ class Survey:
             *(ours[name] for name in LAST),
         ]  # fmt: skip
 
+    def results(self) -> list[Column]:
+        """The columns of what blocks returned, without what they were given."""
+        return [] if self.whole else list(self._fields.values())
+
     def param_name(self, name: str) -> str:
         return f"params.{name}" if name in OURS else name
 
@@ -201,6 +205,12 @@ class Survey:
         if self.whole:
             return found | ({"value": row["value"]} if row.get("value") is not None else {})
         return found | {self.field_name(name): value for name, value in parts(row)}
+
+
+def in_order(rows: Sequence[Plain], params: Sequence[str]) -> list[str]:
+    """The columns of an answer that is a table, as a row has them: index, params, what blocks returned."""
+    found = dict.fromkeys(key for row in rows for key in row)
+    return list(dict.fromkeys(name for name in (*FIRST, *params, *found) if name in found))
 
 
 def _any(name: str) -> Column:

@@ -110,19 +110,19 @@ def reputation(
 ) -> None:
     """Show what this node concludes about others, from the entries it holds."""
     with any_node(data_dir) as net:
-        rows = net.reputation(who)
-    show.emit(as_json, rows, lambda: _show_reputation(rows, bool(who)))
+        rows, here = net.reputation(who), net.status()["node"]
+    show.emit(as_json, rows, lambda: _show_reputation(rows, bool(who), here))
 
 
-def _show_reputation(rows: list[Plain], whole: bool) -> None:
+def _show_reputation(rows: list[Plain], whole: bool, here: str) -> None:
     console = show.stdout()
     if not rows:
         console.print("Nothing is known about anybody yet: reputation comes with work that was checked.")
         return
     ranked = sorted(rows, key=lambda row: (-row["lower_bound"], row["node"]))
     lines = [
-        (row["name"] or "–", row["node"] if whole else show.short(row["node"]), f"{row['agreed']:.1f}",
-         show.plain(f"{row['disputed']:.1f}", "bold red" if row["disputed"] >= 0.05 else "dim"), f"{row['lower_bound']:.2f}",
+        (f"{row['name'] or '–'}{' (you)' if row['node'] == here else ''}", row["node"] if whole else show.short(row["node"]), _weight(row["agreed"]),
+         show.plain(_weight(row["disputed"]), "bold red" if row["disputed"] >= 0.05 else "dim"), f"{row['lower_bound']:.2f}",
          "newcomer" if row["newcomer"] else "")
         for row in ranked
     ]  # fmt: skip
@@ -130,4 +130,10 @@ def _show_reputation(rows: list[Plain], whole: bool) -> None:
     if whole:
         for reason in (reason for row in ranked for reason in row["why"]):
             console.print(show.plain(f"  {reason}"))
+    console.print(show.plain("“Agreed” and “disputed” are weights, not counts: older entries weigh less, and so does the word of nodes less trusted.", "dim"))
     console.print(show.plain("“At least” is the share of right results that this node counts on (95 % sure).", "dim"))
+
+
+def _weight(found: float) -> str:
+    """Blocks, after what is old or doubtful was taken down: 363, 0.4."""
+    return f"{found:,.0f}" if found >= 10 or found < 0.05 else f"{found:.1f}"

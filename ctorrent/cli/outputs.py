@@ -104,6 +104,12 @@ def safe_part(part: str) -> str:
     return f"{stem[: PART_CHARS_MAX - 13]}{dot}{ending[:12]}" if dot else kept[:PART_CHARS_MAX]
 
 
+def plain_part(part: str) -> str:
+    """One name as a shell takes it unquoted: of other characters each run is a dash."""
+    kept = "".join(c if c.isalnum() or c in "._-" else " " for c in safe_part(part))
+    return "-".join(kept.split()) or "_"
+
+
 def suffix(content: bytes) -> str:
     """What a file is called by its first bytes; only a name, nothing is opened by it."""
     for magic, name in _MAGIC:

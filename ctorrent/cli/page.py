@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctorrent.cli import place, plots, show
-from ctorrent.cli.options import DataDir, JobName, Json, any_node
+from ctorrent.cli.columns import in_order
+from ctorrent.cli.options import DataDir, JobName, Json, any_node, named
 
 if TYPE_CHECKING:
     from ctorrent.client import Net
@@ -32,13 +33,13 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one HTML page on a job: who computed what and when, block times, agreement, cost."""
-    from ctorrent.cli.outputs import safe_part
+    from ctorrent.cli.outputs import plain_part
 
     with any_node(data_dir) as net:
-        status = net.job(job)
+        status = net.job(named(net, job))
         path = Path(output or ".")
         if path.is_dir() or (output or "").endswith("/"):
-            path /= f"{safe_part(status['name'] or 'job')}-{status['job']}.html"
+            path /= f"{plain_part(status['name'] or 'job')}-{status['job']}.html"
         place.refuse_existing(place.Place(path, "html", None, force), [path])
         made = page(gathered(net, status))
         with place.writing(path, force) as file:
@@ -57,15 +58,16 @@ def _told(path: Path, status: Plain) -> None:
 
 def gathered(net: Net, status: Plain) -> Plain:
     """All that a page shows."""
-    from ctorrent.client import decode_value
+    from ctorrent.client import decode_row, decode_value
     from ctorrent.errors import CTorrentError
 
     job = status["job"]
-    found: Plain = {"status": status, "timeline": net.timeline(job), "answer": None, "why": "", "node": net.status(), "waits": ""}
+    found: Plain = {"status": status, "timeline": net.timeline(job), "answer": None, "params": (), "why": "", "node": net.status(), "waits": ""}
     try:
         answer = net.answer(job)
         if answer.get("value") is not None:
             found["answer"] = (decode_value(answer["value"]),)
+            found["params"] = tuple(name for row in net.results(job, -1, 1)[:1] for name in decode_row(row)["params"])
         found["why"] = str(answer.get("why") or answer.get("reason") or "")
         found["waits"] = str(net.why(job)["waits_for"])
     except CTorrentError as error:
@@ -100,7 +102,7 @@ def _text(words: Any) -> str:
 
 
 def _name(worker: Plain) -> str:
-    return show.printable(worker["name"] or show.short(worker["node"])) + (" (here)" if worker["local"] else "")
+    return show.printable(worker["name"] or show.short(worker["node"])) + (plots.HERE if worker["local"] else "")
 
 
 def _section(title: str, *parts: str) -> str:
@@ -169,7 +171,7 @@ def _answer(found: Plain) -> str:
         return _section("Answer", _p(f"None: {found['why']}", "soft")) if ended and found["why"] else ""
     answer = found["answer"][0]
     if isinstance(answer, list) and answer and all(isinstance(row, dict) for row in answer):
-        columns = list(dict.fromkeys(key for row in answer[:ANSWER_ROWS] for key in row))[:12]
+        columns = in_order(answer[:ANSWER_ROWS], found["params"])[:12]
         rows = [[show.value(row.get(name, "")) for name in columns] for row in answer[:ANSWER_ROWS]]
         more = _p(f"and {len(answer) - ANSWER_ROWS:,} more rows", "soft") if len(answer) > ANSWER_ROWS else ""
         return _section("Answer", _table(columns, rows), more)
@@ -343,7 +345,7 @@ svg text { fill: var(--ink); font: 11.5px system-ui, sans-serif; } svg .small { 
 .legend span { margin-right: 18px; color: var(--soft); font-size: .88rem; white-space: nowrap; } .legend svg { width: 14px; height: 12px; margin-right: 6px; }
 footer { margin-top: 40px; border-top: 1px solid var(--line); padding-top: 12px; }
 .bars { display: grid; grid-template-columns: minmax(70px, max-content) 1fr max-content; gap: 5px 12px; align-items: center; margin: 8px 0; font-size: .88rem; }
-.bars .name { max-width: 12em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; text-align: right; } .bars .words { color: var(--soft); }
+.bars .name { max-width: 16em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; text-align: right; } .bars .words { color: var(--soft); }
 .bar { display: flex; height: 15px; } .bar i { display: block; min-width: 1px; } .bar .unit { background: var(--unit); } .bar .open { background: var(--open); }
 .bar .wrong { background: repeating-linear-gradient(135deg, var(--wrong) 0 5px, var(--card) 5px 7px); }
 @media (max-width: 560px) { main { padding: 16px 12px 32px; } .bars { grid-template-columns: 1fr max-content; } .bars .name { text-align: left; }

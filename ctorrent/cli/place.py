@@ -14,6 +14,7 @@ from typing import IO
 from ctorrent.errors import LocalError
 
 FORMATS = ("csv", "json", "npz", "parquet")
+PARQUET_NEEDS = "  (and it needs pyarrow: pip install 'ctorrent[parquet]')"
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -63,17 +64,32 @@ def _check(place: Place) -> None:
         above = above.parent
     if not above.is_dir():
         raise LocalError(f"{above} is a file, not a folder.", "Name another place after -o.")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise LocalError(f"Nothing may be written into {above}: permission denied.", "Name a place of your own after -o.")
+    _probe(above)
     if place.form == "parquet":
         need_parquet()
     refuse_existing(place, [place.table])
 
 
-def need_parquet() -> None:
+def _probe(folder: Path) -> None:
+    """Can a file be made there? Only making one tells: permissions say yes of /proc, and of a disk that is read-only or full."""
+    try:
+        with tempfile.TemporaryFile(prefix=".ctorrent-", dir=folder) as file:
+            file.write(b"0")
+    except OSError as error:
+        if error.errno in _FULL:
+            raise LocalError(f"The disk of {folder} is full.", "Free some space, or name another place after -o.") from None
+        why = (error.strerror or str(error)).lower() if error.errno != errno.ENOENT else "the system makes no new files there"
+        raise LocalError(f"Nothing may be written into {folder}: {why}.", "Name a place of your own after -o.") from None
+
+
+def has_parquet() -> bool:
     from importlib.util import find_spec
 
-    if find_spec("pyarrow") is None:
+    return find_spec("pyarrow") is not None
+
+
+def need_parquet() -> None:
+    if not has_parquet():
         raise LocalError("Parquet files need the package pyarrow, which is not installed.", "pip install 'ctorrent[parquet]'  (or write .csv, .json or .npz)")
 
 

@@ -15,12 +15,13 @@ from ctorrent.cli import show
 
 Plain = dict[str, Any]
 WIDTH = 720  # units of the box; a phone shows them smaller
-LABEL = 122  # room for a worker's name
+LABEL = 160  # room for a worker's name
 LANES_MAX = 8  # units at once that are drawn below one another; more are drawn as columns of how busy it was
 WORKERS_MAX = 40  # lines; the rest is counted
 MARKS_MAX = 1500
 LANE, GAP = 12.0, 8.0
-NAME_CHARS = 15
+NAME_CHARS = 23  # of 6 units each, about
+HERE = " (here)"  # behind a worker's name: it is the requester's own
 
 
 def text(x: float, y: float, words: str, style: str = "", anchor: str = "start") -> str:
@@ -39,7 +40,10 @@ def box(height: float, parts: Iterable[str], label: str) -> str:
 
 
 def clipped(name: str) -> str:
-    return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1]}…"
+    if len(name) <= NAME_CHARS:
+        return name
+    end = HERE if name.endswith(HERE) else ""
+    return f"{name[: NAME_CHARS - 1 - len(end)]}…{end}"
 
 
 def ticks(most: float, count: int = 6) -> list[float]:

@@ -130,10 +130,11 @@ def _is_number(text: str) -> bool:
 
 
 def _summary(job: Job, seen: Survey, status: Plain) -> RenderableType | None:
-    """Least, middle and greatest of each column of numbers; None where that would be dear or dull."""
+    """Least, middle and greatest of each number that blocks returned; None where that would be dear or dull."""
     if not SUMMARY_ROWS_MIN <= status["blocks"] <= SUMMARY_ROWS_MAX:
         return None
-    columns = [column.name for column in seen.columns() if column.numbers in ("<i8", "<u8", "<f8") and column.name not in ("index", "seed", "agreed")]
+    seen.columns()  # names them
+    columns = [column.name for column in seen.results() if column.numbers in ("<i8", "<u8", "<f8")]
     figures: dict[str, list[float]] = {name: [] for name in columns[-SUMMARY_COLUMNS:]}
     size = 0
     from ctorrent.client import decode_row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from ctorrent.cli import follow, show
@@ -14,15 +15,19 @@ if TYPE_CHECKING:
 Plain = dict[str, Any]
 ROWS_MAX = 10  # of an answer that is a table
 PICTURE_COLUMNS, PICTURE_LINES = 60, 20  # of an answer that is an image: the report below it stays in sight
+WAIT_SHOWN_S = 2.0  # for workers; less is how a job begins
 DISPUTES_MAX = 5  # shown; the rest is counted
 
 
-def print_ending(found: Ending, stays: bool) -> None:
-    """Answer first, then who and how; what is wrong is said before anything else. stays: the node outlives this command."""
+def print_ending(found: Ending, stays: bool, written: bool) -> None:
+    """Answer first, then who and how; what is wrong is said before anything else.
+
+    stays: its node has the job also after this command. written: its rows are, to files.
+    """
     console = show.stdout()
     _print_answer(console, found)
-    print_report(console, found.status)
-    if stays:
+    print_report(console, found.status, stays, found.waited_s)
+    if stays and not written:
         console.print(show.plain(f"All rows: ctorrent results {found.status['job']}", "dim"))
 
 
@@ -37,7 +42,7 @@ def _print_answer(console: Console, found: Ending) -> None:
     if found.why:
         console.print(show.plain("No answer: ", "bold red"), show.plain(found.why), sep="")
     elif _is_table(found.answer):
-        console.print(show.plain("Answer", "bold green"), _answer_table(found.answer), sep="\n")
+        console.print(show.plain("Answer", "bold green"), _answer_table(found.answer, found.params), sep="\n")
     else:
         console.print(show.plain("Answer  ", "bold green"), show.plain(show.value(found.answer, width=400), "bold"), sep="")
         _print_picture(console, found.answer)
@@ -67,18 +72,20 @@ def _is_table(answer: Any) -> bool:
     return isinstance(answer, list) and bool(answer) and all(isinstance(row, dict) for row in answer)
 
 
-def _answer_table(answer: list[Plain]) -> Any:
+def _answer_table(answer: list[Plain], params: tuple[str, ...]) -> Any:
     """The first rows; the rest is counted."""
     from rich.console import Group
 
-    columns = list(dict.fromkeys(key for row in answer[:ROWS_MAX] for key in row))
+    from ctorrent.cli.columns import in_order
+
+    columns = in_order(answer[:ROWS_MAX], params)
     rows = [[show.value(row.get(column)) for column in columns] for row in answer[:ROWS_MAX]]
     more = [show.plain(f"and {show.number(len(answer) - ROWS_MAX, 'more row', 'more rows')}", "dim")] if len(answer) > ROWS_MAX else []
     return Group(show.table(columns, rows), *more)
 
 
-def print_report(console: Console, status: Plain) -> None:
-    """Who computed, who agreed, what was disputed, where it ran, how long it took."""
+def print_report(console: Console, status: Plain, stays: bool = True, waited_s: float | None = None) -> None:
+    """Who computed, who agreed, what was disputed, where it ran, how long it took. Short: a page and -v have the rest."""
     console.print()
     console.print(show.plain(_counted(status)))
     if status["workers"]:
@@ -87,8 +94,10 @@ def print_report(console: Console, status: Plain) -> None:
     if not found:
         return
     _print_disputes(console, found, {row["node"]: follow.worker_name(row) for row in status["workers"]})
-    rows = [("ran in", _isolation(found)), *(("  without", gap) for gap in found["gaps"])]
-    console.print(show.pairs([*rows, ("time", _time(found)), ("speed", _speed(found)), ("ledger", _ledger(found))]))
+    whole = logging.getLogger().isEnabledFor(logging.INFO)  # -v
+    rows = [("  without", gap) for gap in found["gaps"]] if whole else []
+    ran_in = _levels(found) if whole else _isolation(found, f"ctorrent report {status['job']}" if stays else "ctorrent doctor")
+    console.print(show.pairs([("ran in", ran_in), *rows, ("time", _time(found, waited_s or 0.0)), ("speed", _speed(found)), ("ledger", _ledger(found))]))
 
 
 def _counted(status: Plain) -> str:
@@ -114,8 +123,7 @@ def _workers(rows: list[Plain]) -> Any:
 
 
 def _print_disputes(console: Console, found: Plain, names: dict[str, str]) -> None:
-    if not found["disputes_total"]:
-        console.print(show.plain("Nothing was disputed.", "dim"))
+    if not found["disputes_total"]:  # the workers' table says so
         return
     console.print(show.plain(f"{show.number(found['disputes_total'], 'block')} disputed:", "bold magenta"))
     for dispute in found["disputes"][:DISPUTES_MAX]:
@@ -127,21 +135,30 @@ def _print_disputes(console: Console, found: Plain, names: dict[str, str]) -> No
         console.print(show.plain(f"  and {more} more", "dim"))
 
 
-def _isolation(found: Plain) -> str:
+def _levels(found: Plain) -> str:
     return ", ".join(f"{level} ({show.number(count, 'replica')})" for level, count in sorted(found["isolation"].items())) or "–"
 
 
-def _time(found: Plain) -> str:
+def _isolation(found: Plain, more: str) -> str:
+    """The level, and the first thing that it does not guarantee, without its explanation: one line of a terminal."""
+    levels = _levels(found) if len(found["isolation"]) > 1 else "".join(found["isolation"]) or "–"
+    if not found["gaps"]:
+        return f"{levels}; what it leaves open: {more}"
+    gap = found["gaps"][0].split(":")[0].rstrip(".")
+    return f"{levels}: {gap.removeprefix('A block ').removeprefix('A container ')}; more: {more}"
+
+
+def _time(found: Plain, waited_s: float) -> str:
     extra = f"; {show.number(found['expired'], 'lease')} ran out" if found["expired"] else ""
-    return f"{show.duration(found['wall_s'])} for {show.duration(found['block_s'])} of blocks, {show.duration(found['all_s'])} with every replica{extra}"
+    wall = found["wall_s"]
+    took = f"waited {show.duration(waited_s)}, then {show.duration(wall - waited_s)}" if WAIT_SHOWN_S <= waited_s <= wall else show.duration(wall)
+    return f"{took} for {show.duration(found['block_s'])} of blocks, {show.duration(found['all_s'])} with replicas{extra}"
 
 
 def _speed(found: Plain) -> str:
-    cores = found["machine_cores"]
-    return (
-        f"{found['speedup']:.2f} × one core that runs each block once; "
-        f"this machine has {show.number(cores, 'core')}, so {cores} × is the most that nodes on it alone could give"
-    )
+    times, cores = found["speedup"], show.number(found["machine_cores"], "core")
+    words = f"{times:.2f}" if times >= 0.01 else "less than 0.01"
+    return f"{words} × one core that runs each block once; this machine has {cores}"
 
 
 def _ledger(found: Plain) -> str:

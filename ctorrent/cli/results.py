@@ -15,7 +15,7 @@ import typer
 from ctorrent.cli import place as places
 from ctorrent.cli import show
 from ctorrent.cli.columns import Survey, again, survey
-from ctorrent.cli.options import DataDir, JobName, Json, any_node
+from ctorrent.cli.options import DataDir, JobName, Json, any_node, named
 from ctorrent.cli.place import Place
 from ctorrent.errors import LocalError
 
@@ -50,11 +50,10 @@ def results(
     wanted = None if form in (None, Format.TABLE) else form.value
     place = check_output(Path(output), wanted, force, output) if output is not None else None
     if place is None and wanted in ("npz", "parquet"):
-        if wanted == "parquet":
-            places.need_parquet()
-        raise LocalError(f"{wanted} is nothing for a screen.", f"Say where to write it: -o rows.{wanted}")
+        needs = places.PARQUET_NEEDS if wanted == "parquet" and not places.has_parquet() else ""
+        raise LocalError(f"{wanted} is nothing for a screen: it needs a file.", f"Say where to write it: -o rows.{wanted}{needs}")
     with any_node(data_dir) as net:
-        handle = net.attach(job)
+        handle = net.attach(named(net, job))
         if place is not None:
             told(write_rows(handle, place), as_json)
         elif as_json or wanted == "json":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Plain = dict[str, Any]
+ARRAY_SHOWN = 4  # numbers: so many fit a cell of a table; of a longer array its size
 PIPE_COLUMNS = 200  # of a table that is piped to a file: there is no terminal to wrap it for
 
 
@@ -152,6 +153,8 @@ def value(found: Any, width: int = 60) -> str:
     if isinstance(found, dict):
         text = ", ".join(f"{key} {value(inner, width)}" for key, inner in found.items())
     elif hasattr(found, "dtype"):
+        if math.prod(found.shape) <= ARRAY_SHOWN and hasattr(found, "tolist"):
+            return value(found.tolist(), width)
         text = f"{found.dtype} array {'×'.join(map(str, found.shape)) or 'of one'}"
     elif isinstance(found, list):
         text = f"[{', '.join(value(inner, width) for inner in found[:8])}{', …' if len(found) > 8 else ''}]"

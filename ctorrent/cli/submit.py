@@ -62,6 +62,8 @@ def submit(
     options = {key: value for key, value in wanted.items() if value is not None}
     asked = Asked(job_file, text, options, local or 0, not no_rehearsal, dry_run, as_json)
     with _announced(asked, data_dir) as (net, job):
+        if local and place is None and not as_json:
+            show.say("Its nodes and rows end with this command; -o DIR keeps them.", "dim")
         if detach:
             _detached(net, job, as_json)
             return
@@ -71,7 +73,7 @@ def submit(
             if not as_json:
                 told(written, as_json)
         elif local and not as_json:
-            show.say("Its nodes end here, and its rows with them: submit it with -o DIR to keep them.", "dim")
+            show.say("Its nodes and rows end here.", "dim")
     if code:
         raise typer.Exit(code)
 

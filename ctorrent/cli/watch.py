@@ -52,7 +52,7 @@ def see_through(job: Job, as_json: bool, fate: Fate, written: bool = False) -> i
     else:
         from ctorrent.cli import report
 
-        report.print_ending(found, stays=fate != "ends" and not written)
+        report.print_ending(found, stays=fate != "ends", written=written)
     return found.code
 
 
@@ -95,6 +95,8 @@ class Ending:
     answer: Any
     why: str
     failures: tuple[Plain, ...] = ()
+    params: tuple[str, ...] = ()  # what blocks were given: an answer that is a table has these columns first
+    waited_s: float | None = None  # until the first block began; None: not known
 
     @property
     def code(self) -> int:
@@ -110,11 +112,15 @@ class Ending:
 
 
 def ending(job: Job, status: Plain) -> Ending:
+    from ctorrent.client import decode_row
     from ctorrent.errors import WorkError
 
     failed = (row for row in job.rows() if row["state"] == "failed") if status["failed"] else ()
     failures = tuple(islice(failed, FAILURES_MAX))
+    params = tuple(name for row in job.net.results(job.name, -1, 1)[:1] for name in decode_row(row)["params"])
+    spans = job.net.timeline(job.name)["spans"] if status.get("report") else []
+    waited_s = min((span[3] for span in spans), default=None)  # [worker, first block, blocks, began_s, …]
     try:
-        return Ending(status, job.answer(), "", failures)
+        return Ending(status, job.answer(), "", failures, params, waited_s)
     except WorkError as error:
-        return Ending(status, None, error.message, failures)
+        return Ending(status, None, error.message, failures, params, waited_s)

@@ -10,6 +10,7 @@ Written with the blocks they led to, in one commit: after a kill, verdicts and s
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,7 +80,7 @@ def _about(manifest: Manifest) -> list[list[str]]:
     """What a job is, as its requester signed it: (name, words)."""
     program, where, needs, verify = manifest.program, manifest.environment, manifest.needs, manifest.verify
     found = [
-        ["program", program.entry or " ".join(program.argv)], ["reduced by", program.reduce], ["its files", program.outputs],
+        ["program", program.entry or shlex.join(program.argv)], ["reduced by", program.reduce], ["its files", program.outputs],
         ["python", where.python], ["packages", ", ".join(where.packages)], ["programs", ", ".join(where.programs)], ["image", where.image],
         ["each block may use", f"{_cores(needs.cpu)}, {needs.memory_bytes >> 20} MiB, {manifest.limits.block_s:g} s" + (f", {needs.gpu} GPUs" if needs.gpu else "")],
         ["isolation at least", needs.isolation.name.lower()], ["ring", manifest.ring.kind.name.lower()],
