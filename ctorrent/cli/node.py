@@ -48,6 +48,7 @@ def _option(*names: str, panel: str, text: str, **more: Any) -> Any:
 
 
 def node(
+    context: typer.Context,
     data_dir: DataDir = None,
     name: Annotated[str | None, _option("--name", panel=_ID, text="What others see it called.")] = None,
     owner_dir: Annotated[Path | None, _option("--owner-dir", panel=_ID, text="Folder of the owner key, when not your own.")] = None,
@@ -83,15 +84,16 @@ def node(
     settings = load(_chosen(dict(locals())))
     if with_parent:
         threading.Thread(target=_leave_with_parent, daemon=True).start()
-    else:
+    elif ready_fd < 0:  # else the command that waits for this process has asked
+        _check_slots(settings, slots)
         _agree(settings, yes, as_json)
-    if detach:
-        _detach(settings, as_json)
+    if detach and ready_fd < 0:
+        _detach(settings, as_json, context)
     else:
         _run(settings, as_json, ready_fd)
 
 
-_NOT_SETTINGS = ("with_parent", "ready_fd", "yes", "detach", "as_json", "load")
+_NOT_SETTINGS = ("context", "with_parent", "ready_fd", "yes", "detach", "as_json", "load")
 _RENAMED = {"memory": "memory_bytes", "disk": "disk_bytes", "allow_program": "programs"}
 
 
@@ -107,6 +109,20 @@ def _chosen(flags: dict[str, Any]) -> dict[str, Any]:
     if given["friends_only"] is False and given["work_for"] is None:
         given["work_for"] = "all"
     return given
+
+
+def _check_slots(settings: Any, flag: int | None) -> None:
+    """No more slots than cores: a flag is refused, a file or variable (of a larger machine, say) told and capped."""
+    from ctorrent.node.consent import look
+    from ctorrent.node.settings import cores_lent
+
+    cores = look(settings)[1].cores
+    if not settings.work or settings.slots <= cores:
+        return
+    has = f"this machine has {show.number(cores, 'core')}"
+    if flag is not None:
+        raise LocalError(f"--slots {flag}: {has}.", f"At most --slots {cores}. Without it half of them are lent.")
+    show.stderr().print(show.plain(f"The settings say {settings.slots} slots; {has}, so it lends {cores_lent(settings, cores)}.", "yellow"))
 
 
 def _agree(settings: Any, yes: bool, as_json: bool) -> None:
@@ -142,32 +158,32 @@ def _run(settings: Any, as_json: bool, ready_fd: int) -> None:
     from ctorrent.node.nodelog import open_log
 
     open_log(settings, terminal=ready_fd < 0)
+    herald = detach_.Herald(ready_fd)
 
     def ready(status: Any) -> None:
         logging.getLogger("ctorrent").info("node %s is up: process %d, version %s", status["node"], os.getpid(), status["version"])
         if ready_fd >= 0:
-            detach_.tell_ready(ready_fd, dict(status))
+            herald.tell(dict(status))
         else:
             announce(status, as_json)
 
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), herald.errors():
         run_node(settings, ready, None if as_json or ready_fd >= 0 else tell_alone, invited=sys.stdout.isatty())
     logging.getLogger("ctorrent").info("the node has stopped")
     if not as_json:
         show.stderr().print("Stopped.")
 
 
-def _detach(settings: Any, as_json: bool) -> None:
-    """Start the same command line without --detach in the background; print what it would have printed."""
+def _detach(settings: Any, as_json: bool, context: typer.Context) -> None:
+    """Start the same node in the background; print what it would have printed."""
     from ctorrent.client import attach
     from ctorrent.node.nodelog import folder
 
     with suppress(Unavailable):
         attach(settings.data_dir).close()
         raise LocalError(f"A node runs with the data folder {settings.data_dir} already.", "See: ctorrent status. Stop it: ctorrent stop")
-    words = [word for word in sys.argv[1:] if word not in ("--detach", "--yes", "--json", "-v", "--verbose")]
     logs = folder(settings.data_dir)
-    pid, status = detach_.start(words, logs)
+    pid, status = detach_.start(["node", *detach_.again(context)], logs)
     if as_json:
         show.print_json({**status, "pid": pid, "log": str(logs / "node.log")})
         return
@@ -202,11 +218,13 @@ def announce(status: Any, as_json: bool, ending: str = "Ctrl-C stops it. Its job
         rows.append(("testing", show.plain(status["testing"], "bold red")))
     console.print(show.pairs(rows))
     if status["addresses"]:
-        console.print(show.plain("  Join it from another machine with one of:", "dim"))
+        console.print(show.plain("  Its addresses:", "dim"))
     for address in status["addresses"][:ADDRESSES_SHOWN]:  # longer than a line: the terminal wraps them, so that they can be copied
-        console.print(show.plain(f"ctorrent node --join {address}"), soft_wrap=True)
+        console.print(show.plain(str(address)), soft_wrap=True)
     for note in status.get("notes") or ():
         console.print(show.plain(f"  {note}", "yellow"))
     for failed in status.get("join_failed") or ():
         console.print(show.plain(f"  Not joined: {failed.rstrip('.')}. It is tried again.", "yellow"))
+    if status["addresses"]:  # an address alone connects machines, and makes no friends: nothing would run
+        console.print(show.plain("To let another machine in: ctorrent invite"))
     console.print(show.plain(ending, "dim"), soft_wrap=True)

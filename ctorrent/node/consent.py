@@ -15,7 +15,7 @@ from typing import Any
 from ctorrent.door import CONSENT
 from ctorrent.hardware.probe import probe
 from ctorrent.model.offer import Hardware
-from ctorrent.node.settings import Settings
+from ctorrent.node.settings import Settings, cores_lent
 from ctorrent.store.folder import private_folder, replace
 
 GB = 10**9
@@ -47,7 +47,7 @@ class Shared:
 def shared(settings: Settings, hardware: Hardware) -> Shared:
     """What `settings` share of a machine."""
     return Shared(
-        cores=min(settings.slots or max(1, hardware.cores // 2), 1 << 20),
+        cores=min(cores_lent(settings, hardware.cores), 1 << 20),
         memory_bytes=settings.memory_bytes or hardware.memory_bytes // 2,
         disk_bytes=settings.disk_bytes, gpus=len(hardware.gpus) if settings.gpus else 0,
         work_for="friends" if settings.friends_only and settings.work_for != "me" else settings.work_for,

@@ -66,6 +66,11 @@ class Settings:
     sessions_max: int = 64  # channels a requester serves at once: ~100 KB each, and more would only queue
 
 
+def cores_lent(settings: Settings, cores: int) -> int:
+    """Slots of a machine with so many cores: what was chosen, never more than there are; half by default."""
+    return min(settings.slots, max(1, cores)) if settings.slots else max(1, cores // 2)
+
+
 NOT_IN_FILE = ("data_dir", "testing", "testing_lie")  # the file lies in the first; the others are for tests
 _PATHS = ("data_dir", "owner_dir", "environments_dir")
 _OTHER_VARIABLES = {"data_dir": "CTORRENT_DATA", "environments_dir": "CTORRENT_ENVIRONMENTS"}
@@ -144,6 +149,9 @@ def checked(name: str, value: Any, where: str) -> Any:
         raise LocalError(f"{name} = {made} is out of range ({where})", f"It is from 0 to {(1 << 16) - 1 if name == 'port' else 1 << 50}.")
     if name == "testing_lie" and not 0 <= made <= 1:
         raise LocalError(f"testing_lie is a fraction: from 0 to 1 ({where})")
+    for text in made if isinstance(made, tuple) else (made,):
+        if isinstance(text, str) and not text.isprintable():  # it is shown, here and on others' machines
+            raise LocalError(f"{name} = {ascii(text):.60} holds what cannot be printed ({where})", "Use letters, digits, signs and plain spaces.")
     for program in made if name == "programs" else ():
         if not PROGRAM.fullmatch(program):
             raise LocalError(f"{program!r:.60} in programs is not a program's name ({where})", "Use a name on PATH, such as ffmpeg.")

@@ -20,7 +20,7 @@ from ctorrent.model.job import Isolation, Manifest, Needs, ProgramKind
 from ctorrent.model.offer import EnvironmentInfo, Offer
 from ctorrent.model.trade import No, NoReason
 from ctorrent.node.people import People
-from ctorrent.node.settings import Settings
+from ctorrent.node.settings import Settings, cores_lent
 from ctorrent.node.world import World
 
 _FOR = {"me": "owner", "friends": "owner's friends", "swarm": "owner's swarms", "all": "owner's friends"}
@@ -33,7 +33,7 @@ class Share:
     def __init__(self, settings: Settings, world: World, people: People) -> None:
         self._settings, self._world, self._people = settings, world, people
         hardware = world.hardware
-        self.slots = (settings.slots or max(1, hardware.cores // 2)) if settings.work else 0
+        self.slots = cores_lent(settings, hardware.cores) if settings.work else 0
         memory = settings.memory_bytes or hardware.memory_bytes // 2
         self._capacity = Capacity(self.slots, memory, hardware.gpus)
         self._prices = Prices(settings.price or Prices().core_hour)

@@ -134,10 +134,10 @@ def decode_invite(line: str) -> Invite:
     try:
         raw = base64.b32decode(letters + "=" * (-len(letters) % 8))
     except (binascii.Error, ValueError):  # ValueError: letters that are not ASCII
-        raise Malformed("the invite is cut or mistyped: copy the whole line again") from None
+        raise Malformed("it is cut or mistyped") from None
     body, check = raw[:-_CHECK_BYTES], raw[-_CHECK_BYTES:]
     if check != _check(body):
-        raise Malformed("the invite is cut or mistyped: copy the whole line again")
+        raise Malformed("it is cut or mistyped")
     return _invite_from_wire(parse_canonical(pb.Invite, body, _INVITE_BYTES_MAX))
 
 

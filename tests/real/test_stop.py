@@ -121,6 +121,23 @@ def test_detach_comes_back_when_it_is_up(home: Path) -> None:
     assert "nothing to stop" in ran(home, "stop")[1]
 
 
+@pytest.mark.parametrize("flag", ["-d", "-dy"])
+def test_however_detach_is_written_one_node_starts(home: Path, flag: str) -> None:
+    code, said = ran(home, "node", *FLAGS, "--name=-x", "--no-work", flag)
+    assert code == 0 and "Node '-x' is up." in said, said
+    started = [path for path in Path("/proc").glob("[0-9]*/environ") if f"HOME={home}\0".encode() in _read(path) and b"ctorrent\0node" in _read(path.with_name("cmdline"))]
+    assert len(started) == 1, started
+    assert ran(home, "stop")[0] == 0
+
+
+def _read(path: Path) -> bytes:
+    """Of a process; nothing of one that is gone or another's."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def test_two_at_once_and_a_killed_one(home: Path) -> None:
     pair = [subprocess.Popen(cli("node", *FLAGS, "--detach", "--json"), env=environ(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [one.communicate(timeout=90) for one in pair]
@@ -145,3 +162,22 @@ def test_a_start_that_fails_in_the_background_says_why(home: Path) -> None:
     (data(home) / "node.key").chmod(0o600)
     code, said = ran(home, "node", *FLAGS, "--detach")
     assert code == 2 and "node.key" in said and "damaged" in said and "Traceback" not in said, said
+    (data(home) / "node.key").unlink()
+    code, said = ran(home, "node", *FLAGS, "--detach", "--join", "ctorrent1:abc")
+    error = said[said.index("Error") :]
+    assert code == 2 and error.startswith("Error: The invite cannot be read: it is cut or mistyped.") and "its whole line" in error, said
+    assert error.count("invite") == 2 and "foreground" not in error, error
+
+
+def test_more_slots_than_cores(home: Path) -> None:
+    """A flag is refused; a file of another machine is told and capped."""
+    many = str(len(os.sched_getaffinity(0)) + 90)
+    code, said = ran(home, "node", *FLAGS, "--slots", many, "--detach")
+    assert code == 2 and "At most --slots" in said and not data(home).exists(), said
+    data(home).mkdir(parents=True, mode=0o700)
+    (data(home) / "settings.toml").write_text(f"slots = {many}\n")
+    code, said = ran(home, "node", *FLAGS, "--detach")
+    assert code == 0 and f"The settings say {many} slots" in said and "--slots" in said, said
+    with attach(data(home)) as net:
+        assert 0 < net.status()["slots"] <= int(many) - 90
+    assert ran(home, "stop")[0] == 0
