@@ -4,6 +4,7 @@
     ├── LocalError        this machine or this person: settings, keys, disk, a job file
     │   ├── JobFileError      a job file says something impossible; names line and field
     │   ├── KeyFileError      a key file is damaged, foreign or readable by others
+    │   ├── NoSuchPackage     every package index asked says that there is none of that name
     │   ├── JournalError      the journal cannot be read or written
     │   └── DiskFull          the quota or the disk has no room; others are told so, as a reason of its own
     ├── PeerError         what a peer sent or did; charged to that peer
@@ -45,6 +46,14 @@ class JobFileError(LocalError):
 
 class KeyFileError(LocalError):
     """A key file is damaged, foreign or open to others; never answered by a new identity."""
+
+
+class NoSuchPackage(LocalError):
+    """Every package index that was asked says that it has none of these names; none was out of reach."""
+
+    def __init__(self, message: str, hint: str = "", names: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.names = names
 
 
 class JournalError(LocalError):

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from ctorrent.cli import show
-from ctorrent.cli.options import DataDir, JobName, Json, a_node_runs, running, working_node
+from ctorrent.cli.options import DataDir, JobName, Json, a_node_runs, named, running, working_node
 from ctorrent.cli.watch import see_through
 from ctorrent.errors import LocalError
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def attach(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Follow a job to its end, then show its answer. Ctrl-C leaves it again."""
     with working_node(data_dir, as_json) as net:
-        code = see_through(net.attach(job), as_json, "waits" if net.embedded else "goes on")
+        code = see_through(net.attach(named(net, job)), as_json, "waits" if net.embedded else "goes on")
     if code:
         raise typer.Exit(code)
 
@@ -34,7 +34,7 @@ def resume(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> Non
         _with_a_node(job, data_dir, as_json)
         return
     with running(data_dir) as net:
-        found = net.job(job)
+        found = net.job(named(net, job, one=True))
         _refuse_ended(found)
         name, paused = str(found["job"]), found["state"] == "paused"
         if paused:
@@ -50,11 +50,11 @@ def _tell(name: str, paused: bool, state: str) -> None:
 
 def _with_a_node(job: str, data_dir: Any, as_json: bool) -> None:
     with working_node(data_dir, as_json) as net:
-        found = net.job(job)
+        found = net.job(named(net, job, one=True))
         _refuse_ended(found)
         if found["state"] == "paused":
             net.resume(str(found["job"]))
-        code = see_through(net.attach(job), as_json, "waits" if net.embedded else "goes on")
+        code = see_through(net.attach(str(found["job"])), as_json, "waits" if net.embedded else "goes on")
     if code:
         raise typer.Exit(code)
 

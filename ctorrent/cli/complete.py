@@ -14,8 +14,14 @@ SHOWN_MAX = 50  # a shell asks before it prints a hundred
 
 
 def jobs(incomplete: str) -> Found:
-    """(a job's eight characters, its name and state), newest first."""
-    return _asked(lambda net: ((job["job"], f"{job['name']} {job['state']}") for job in net.jobs()), incomplete)
+    """(a job's eight characters, its name and state), newest first; then the same by name."""
+
+    def look(net: Net) -> Iterable[tuple[str, str]]:
+        rows = net.jobs()
+        yield from ((job["job"], f"{job['name']} {job['state']}") for job in rows)
+        yield from ((job["name"], f"{job['job']} {job['state']}") for job in rows)
+
+    return _asked(look, incomplete)
 
 
 def peers(incomplete: str) -> Found:

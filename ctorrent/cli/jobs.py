@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctorrent.cli import complete, show
-from ctorrent.cli.options import DataDir, JobName, Json, any_node, running, working_node
+from ctorrent.cli.options import DataDir, JobName, Json, any_node, named, running, working_node
 from ctorrent.cli.page import report
 from ctorrent.cli.results import results
 
@@ -98,7 +98,7 @@ def status(
     if follow:
         raise typer.Exit(_follow(job, data_dir, as_json))
     with any_node(data_dir) as net:
-        found = net.job(job)
+        found = net.job(named(net, job))
     show.emit(as_json, found, lambda: _show_status(found))
 
 
@@ -107,7 +107,7 @@ def _follow(job: str, data_dir: Any, as_json: bool) -> int:
     from ctorrent.cli.watch import see_through
 
     with working_node(data_dir, as_json) as net:
-        return see_through(net.attach(job), as_json, "waits" if net.embedded else "goes on")
+        return see_through(net.attach(named(net, job)), as_json, "waits" if net.embedded else "goes on")
 
 
 def _show_node(found: Plain) -> None:
@@ -149,7 +149,7 @@ def logs(
     With --json: what they printed, one document to a line.
     """
     with any_node(data_dir) as net:
-        handle, said = net.attach(job), False
+        handle, said = net.attach(named(net, job)), False
         for item in handle.logs(follow):
             if as_json:
                 show.print_json(item)
@@ -174,7 +174,7 @@ def _print_tracebacks(job: Job, said: bool) -> None:
 def why(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Say what a job waits for, and why peers do not take it."""
     with any_node(data_dir) as net:
-        found = net.why(job)
+        found = net.why(named(net, job))
     show.emit(as_json, found, lambda: _show_why(found))
 
 
@@ -229,6 +229,6 @@ def pause(job: JobName, data_dir: DataDir = None, as_json: Json = False) -> None
 
 def _order(job: str, data_dir: Any, as_json: bool, done: str, order: Any) -> None:
     with any_node(data_dir) as net:
-        name = str(net.job(job)["job"])
+        name = named(net, job, one=True)
         order(net, name)
     show.emit(as_json, {"job": name, "done": done}, lambda: show.stdout().print(f"Job {name} is {done}."))

@@ -17,7 +17,9 @@ DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="The node's data folder. Default: $CTORRENT_DATA, else your own.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text for people.")]
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or the beginning of it.", show_default=False, autocompletion=complete.jobs)]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, the beginning of it, or the job's name.", show_default=False, autocompletion=complete.jobs)]
+
+LISTED_MAX = 5  # jobs that an error lists
 
 # A node that only answers a question: it listens to nobody else, looks for nobody, works for nobody.
 QUIET = ("--listen", "127.0.0.1", "--port", "0", "--no-mdns", "--no-dht", "--no-work")
@@ -64,6 +66,24 @@ def _node(data_dir: Path | None, flags: tuple[str, ...], silent: bool) -> Net:
         if not silent:
             show.stderr().print(show.plain("No node runs here: starting one for this command …", "dim"))
         return start_node(data_folder(data_dir), flags)
+
+
+def named(net: Net, word: str, one: bool = False) -> str:
+    """The id of the job that is meant. Of several with one name: the newest, and it is said; with `one`, an error that lists them."""
+    found = str(net.job(word)["job"])
+    if found == word.strip().lower():
+        return found
+    same = [str(row["job"]) for row in net.jobs() if row["name"] == word.strip()]
+    if len(same) < 2:
+        return found
+    from ctorrent.cli import show
+    from ctorrent.errors import LocalError
+
+    if one:
+        more = " …" if len(same) > LISTED_MAX else ""
+        raise LocalError(f"{word!r:.100} names {len(same)} jobs.", f"They are, newest first: {', '.join(same[:LISTED_MAX])}{more}. Say which.")
+    show.say(f"{len(same)} jobs are called {word!r:.100}: this is the newest, {found}.", "dim")
+    return found
 
 
 def owner_folder(data_dir: Path | None) -> Path | None:

@@ -7,9 +7,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +82,10 @@ def _agreed(net: Net, found: Plain, asked: Asked) -> Plain:
     options, cost = dict(asked.options), found["cost"]
     if found["lacks"]:
         if not asked.as_json and sys.stdin.isatty() and show.is_terminal():
-            if _one_is_enough(found):
+            if not found["owners"]:
+                _wait_for_anybody(asked)
+                tell_others(net)
+            elif _one_is_enough(found, asked):
                 options["replicas"], cost = 1, found["single"]
             else:
                 tell_others(net)
@@ -91,20 +97,33 @@ def _agreed(net: Net, found: Plain, asked: Asked) -> Plain:
     return options
 
 
-def _one_is_enough(found: Plain) -> bool:
+def _wait_for_anybody(asked: Asked) -> None:
+    """Nobody at all can run the job: all there is to choose is to wait, or to leave by Ctrl-C."""
+    left = asked.options.get("work") is False
+    show.say(f"Nobody else is here, and {'--no-work leaves the blocks to others' if left else 'this node runs none itself'}.", "yellow")
+    show.say("  Enter   wait for others; what to type on their machines is shown next")
+    show.say(f"  Ctrl-C  nothing is submitted{'; without --no-work this machine takes part' if left else ''}")
+    with suppress(EOFError):  # no answer is to wait
+        input("Wait? [Enter] ")
+
+
+def _one_is_enough(found: Plain, asked: Asked) -> bool:
     """Nothing lowers the number of owners that must agree but a person's word."""
-    here = "Only your own machine is here" if found["owners"] == 1 else f"Only {show.number(found['owners'], 'owner')} can take part"
-    show.say(f"{here}, and every block is to be run by {found['replicas']} owners.", "yellow")
-    show.say("  w  wait for others; what to type on their machines is shown next")
-    show.say("  1  run each block once: there is nothing to compare a result with")
+    alone = found["owners"] == 1 and asked.options.get("work") is not False
+    here = "Only your own machine is here" if alone else f"Only {show.number(found['owners'], 'owner')} can take part"
+    show.say(f"{here}, and every block is to be run by {found['replicas']} owners: people, each with their machines.", "yellow")
+    show.say("  w       wait for others (or Enter); what to type on their machines is shown next")
+    show.say("  1       run each block once: there is nothing to compare a result with")
+    show.say("  Ctrl-C  nothing is submitted")
     while True:
         try:
             said = input("Wait, or one replica? [w/1] ").strip().lower()
         except EOFError:
             print()
             return False
-        if said in ("w", "wait", "1", "one"):
+        if said in ("", "w", "wait", "1", "one"):
             return said in ("1", "one")
+        print("Please type w (wait for others), 1 (run each block once), or Ctrl-C (submit nothing).")
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
@@ -119,11 +138,11 @@ def tell(found: Plain, asked: Asked) -> None:
         owners = "1 owner" if found["replicas"] == 1 else f"{found['replicas']} owners that must agree"
         show.say(f"{found['name']}: {show.number(found['blocks'], 'block')}, each run by {owners}.", "bold")
     if asked.run:
-        show.say(rehearsed(found), "" if found["state"] == "ran" else "yellow")
+        show.say(unbroken(rehearsed(found), show.stderr().width) if show.is_terminal() else rehearsed(found), "" if found["state"] == "ran" else "yellow")
     if found["wavers"] and found["replicas"] > 1:
         show.say(f"Two runs of that block differ: {found['wavers']}. Draw from the seed that a block is given, or its replicas will not agree.", "yellow")
     for text in costs(found, asked.local):
-        show.say(text)
+        show.say(unbroken(text, show.stderr().width) if show.is_terminal() else text)
     if asked.dry:
         if found["lacks"]:
             show.say(f"It {found['lacks']}.", "yellow")
@@ -160,10 +179,22 @@ def _who(cost: Plain, local: int) -> str:
 
 def _pace(cost: Plain, at_least: bool, short: bool = False) -> str:
     about = "at least" if at_least else "about"
-    if cost["speedup"] >= 0.095:
+    if cost["speedup"] >= 1:
         named = "" if short else " this machine alone"
         return f"{'' if short else 'about '}{cost['speedup']:.2g} ×{named}, {'at least ' if at_least else ''}{roughly(cost['seconds'])}"
-    return f"{about} {roughly(cost['seconds'])}" + ("" if short else f", where this machine alone takes {took(cost['seconds'] * cost['speedup'])}")
+    checked = ", without checking" if cost["replicas"] > 1 else ""
+    return f"{about} {roughly(cost['seconds'])}" + ("" if short else f" (this machine alone{checked}: {tenths(cost['seconds'] * cost['speedup'])})")
+
+
+def unbroken(text: str, columns: int) -> str:
+    """Wrapped to that width, but never between a number and its unit."""
+    glued = re.sub(r"(?<=\d) (?=(?:×|ms|s|min|h|d)(?!\w))", "\N{NO-BREAK SPACE}", text)
+    return textwrap.fill(glued, max(20, columns), break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def tenths(seconds: float) -> str:
+    """As roughly, but of less than a second its tenths: 0.6 s."""
+    return roughly(seconds) if seconds >= 0.95 else f"{seconds:.1f} s" if seconds >= 0.05 else "less than 0.1 s"
 
 
 def times(count: int) -> str:

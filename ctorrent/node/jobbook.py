@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ctorrent.canon import encode
+from ctorrent.errors import LocalError
 from ctorrent.model.block import Block, block_digest
 from ctorrent.model.ids import Digest, JobId, show_job
 from ctorrent.model.job import Amendment, AmendmentKind, SignedManifest
@@ -104,6 +105,29 @@ class JobRecord:
         manifest = self.job.manifest
         environment = codec.environment_bytes(manifest.environment)
         self.digests = [block_digest(self.id, block, manifest.program.code, environment) for block in self.blocks]
+
+
+LISTED_MAX = 5  # jobs that an error lists
+
+
+def find(records: Iterable[JobRecord], word: str, one: bool = False) -> JobRecord:
+    """The job that a person means: by its shown id, else by its name, else by the beginning of its id.
+
+    records: in the order they came. Of several with the name it is the newest; with `one` none is chosen for the person.
+    Raises LocalError.
+    """
+    wanted = word.strip()
+    newest = sorted(records, key=lambda record: record.submitted_unix)[::-1]
+    exact = [record for record in newest if record.name == wanted.lower()]
+    called = [record for record in newest if wanted and record.job.manifest.name == wanted]
+    begun = [record for record in newest if wanted and record.name.startswith(wanted.lower())]
+    found = exact or called or begun
+    if not found:
+        raise LocalError(f"there is no job {word!r:.100} here", "`ctorrent jobs` lists them.")
+    if len(found) > 1 and (one or found is begun):
+        listed = ", ".join(record.name for record in found[:LISTED_MAX]) + (" …" if len(found) > LISTED_MAX else "")
+        raise LocalError(f"{word!r:.100} names {len(found)} jobs", f"They are, newest first: {listed}. Say which.")
+    return found[0]
 
 
 def load_jobs(journal: Journal) -> Iterator[JobRecord]:

@@ -10,13 +10,14 @@ import logging
 from typing import Any
 
 from ctorrent.canon import encode
-from ctorrent.errors import LocalError, PeerError
+from ctorrent.errors import LocalError, NoSuchPackage, PeerError
 from ctorrent.market.fit import best_environment, in_words, package_name
 from ctorrent.market.pins import unmet
 from ctorrent.model.ids import Digest
 from ctorrent.model.job import Environment, Manifest
 from ctorrent.model.lock import Lock
 from ctorrent.node import records
+from ctorrent.node.advice import meant
 from ctorrent.node.world import World
 from ctorrent.ports import Delete, Put
 from ctorrent.seal import digest
@@ -37,7 +38,10 @@ class Pinning:
         self._failed: dict[bytes, float] = {}
 
     async def lock_for(self, wanted: Environment) -> Digest:
-        """The stored blob of the lock for an environment; empty when it asks for no packages, or nobody can pin them."""
+        """The stored blob of the lock for an environment; empty when it asks for no packages, or nobody can pin them.
+
+        Raises NoSuchPackage for a name that no index has, nor this machine.
+        """
         if not wanted.packages or wanted.image or not all(map(package_name, wanted.packages)):
             return Digest(b"")
         prefer = self._here(wanted)
@@ -75,6 +79,8 @@ class Pinning:
             lock = await self._world.packages.resolve(packages, prefer)
             blob = self._checked(lock, packages)
         except (LocalError, PeerError) as error:
+            if isinstance(error, NoSuchPackage) and self._kept(key) is None:
+                self._refuse_absent(error.names)
             log.warning("%s not pinned, workers that lack it cannot install it: %s", shown, error.message)
             self._failed = {key: now}
             return b""
@@ -82,6 +88,16 @@ class Pinning:
         old: list[Any] = [Delete("lock", one) for one, _ in self._world.journal.scan("lock")[KEPT_MAX:]]
         await self._world.journal.commit([*old, Put("lock", key, encode([self._world.clock.unix(), blob]))], durable=False)
         return blob
+
+    def _refuse_absent(self, names: tuple[str, ...]) -> None:
+        """A name that is in no index and in no environment here is a slip of the pen, not a job that waits for ever."""
+        here = {package_name(name) for info in self._world.sandbox.environments() for name, _ in info.packages}
+        absent = tuple(name for name in names if name not in here)
+        if absent:
+            guess = meant(absent[0], here)
+            own = "Is it spelled right? A package of your own is added to an environment here: ctorrent env add --help"
+            hint = f"Did you mean {guess}?" if guess else own
+            raise NoSuchPackage(f"needs: packages: no package index has {' or '.join(absent)}", hint, absent)
 
     @staticmethod
     def _checked(lock: Lock, packages: tuple[str, ...]) -> bytes:

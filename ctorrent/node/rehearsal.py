@@ -23,6 +23,7 @@ from ctorrent.node.admission import network_of
 from ctorrent.node.advice import advice
 from ctorrent.node.jobbook import JobRecord
 from ctorrent.node.people import People
+from ctorrent.node.pinning import notes
 from ctorrent.node.selfrun import SelfRun
 from ctorrent.node.share import Share
 from ctorrent.node.submission import Submission
@@ -77,7 +78,7 @@ class Rehearsals:
         found = Rehearsal(
             name=manifest.name, state=measured.state, why=measured.why, hint="", log=_end_of(measured.log), index=block.index,
             params=block.params, block_s=measured.block_s, start_s=measured.start_s, wavers=measured.wavers, blocks=blocks,
-            replicas=wanted, owners=owners, lacks="" if owners >= wanted else lacking(wanted, owners, bool(machines and machines[0].here)),
+            replicas=wanted, owners=owners, lacks=_lacks(wanted, owners, machines, options),
             cost=_cost(estimate(work, machines, cores, wanted)) if known else None,
             single=_cost(estimate(work, machines, cores, 1)) if known and wanted > 1 else None,
         )  # fmt: skip
@@ -96,7 +97,7 @@ class Rehearsals:
         try:
             outcomes = await self._selfrun.rehearse(record, LIMIT_S)
         except LocalError as error:
-            return Measured("skipped", error.message)
+            return Measured("skipped", " ".join([error.message.rstrip(".") + ".", *notes(manifest)]))
         failure = next((outcome.failure for outcome in outcomes if outcome.failure is not None), None)
         if failure is None:
             return _timed(outcomes, self._differ(record, outcomes))
@@ -145,6 +146,18 @@ class Rehearsals:
             speed = gflops / self._share.speed_gflops if gflops and self._share.speed_gflops else 1.0
             found.append(Machine(owner, _slots(offer, record), max(0.01, speed), price, gflops, near))
         return found
+
+
+def _lacks(wanted: int, owners: int, machines: Sequence[Machine], options: dict[str, Any]) -> str:
+    """For whom the job will wait; "" where enough are here."""
+    if owners >= wanted:
+        return ""
+    if owners:
+        return lacking(wanted, owners, machines[0].here)
+    left = options.get("work") is False
+    here = "--no-work leaves the blocks to others" if left else "this node runs none itself"
+    way = ", or leave --no-work out" if left else ""
+    return f"waits for {'an owner' if wanted == 1 else f'{wanted} owners'}: nobody else is here, and {here}. Invite one (ctorrent invite){way}"
 
 
 def _again(before: dict[str, Any]) -> Measured:

@@ -22,7 +22,7 @@ from ctorrent.node.answer import ANSWER_BYTES_MAX, reduce_answer
 from ctorrent.node.coordinate import Coordination
 from ctorrent.node.experience import Experience
 from ctorrent.node.items import Lost, Order, Said
-from ctorrent.node.jobbook import End, JobRecord, ended_blobs, load_blocks, load_end, load_jobs
+from ctorrent.node.jobbook import End, JobRecord, ended_blobs, find, load_blocks, load_end, load_jobs
 from ctorrent.node.logbook import Piece
 from ctorrent.node.packing import named
 from ctorrent.node.people import People
@@ -166,15 +166,9 @@ class Requester:
         output = end.output or (await self._world.blobs.get(Digest(end.blob), OUTPUT_BYTES_MAX) if end.blob else b"")
         return output[1:] if output[:1] == b"\x00" else None
 
-    def find(self, prefix: str) -> JobRecord:
-        """A job by an unambiguous prefix of its name or id. Raises LocalError."""
-        wanted = prefix.strip().lower()
-        found = [r for r in self._records.values() if r.name.startswith(wanted) or r.id.hex().startswith(wanted)]
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            raise LocalError(f"there is no job {prefix!r} here", "`ctorrent jobs` lists them.")
-        raise LocalError(f"{prefix!r} names {len(found)} jobs", f"They are {', '.join(r.name for r in found[:5])}.")
+    def find(self, word: str) -> JobRecord:
+        """As jobbook.find: the newest of several that have this name. Raises LocalError."""
+        return find(self._records.values(), word)
 
     def _live(self, record: JobRecord) -> Coordination | None:
         """The coordination of a job that has not ended, its last records included."""
@@ -182,8 +176,8 @@ class Requester:
         return None if coordination is None or coordination.done.is_set() else coordination
 
     async def order(self, prefix: str, what: str, why: str) -> None:
-        """Pause, resume or cancel. Raises LocalError when the job has ended."""
-        record = self.find(prefix)
+        """Pause, resume or cancel. Raises LocalError when the job has ended, or when it is not clear which is meant."""
+        record = find(self._records.values(), prefix, one=True)
         coordination = self._live(record)
         if coordination is None:
             raise LocalError(f"job {record.name} has ended: it is {record.state}")

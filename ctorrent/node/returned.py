@@ -13,6 +13,7 @@ from ctorrent.model.result import FailureKind, Result, commitment, output_digest
 from ctorrent.model.session import Assign, Output, Returned
 from ctorrent.model.trade import Assignment
 from ctorrent.node import records
+from ctorrent.node.advice import explained
 from ctorrent.node.jobbook import End, JobRecord
 from ctorrent.node.world import World
 from ctorrent.ports import Journal, Put
@@ -170,7 +171,7 @@ def replicas(given: Given) -> list[Replica]:
     assert given.result is not None
     return [
         Replica(
-            given.id, line.commitment, output.usage.wall_s, output.failure.text if output.failure else "",
+            given.id, line.commitment, output.usage.wall_s, explained(output.failure.text) if output.failure else "",
             output.log, output.blob,
         )
         for line, output in zip(given.result.blocks, given.outputs, strict=True)

@@ -24,6 +24,8 @@ from packaging.version import InvalidVersion
 PAGE_S = 10.0
 PAGE_BYTES_MAX = 32 << 20  # the longest there are have about 10 MB
 _READ = re.compile(r"Fetched page (\S+) as ")
+_UNREAD = re.compile(r"Could not fetch URL (\S+): (.*)")
+_NONE = ("404 ", "410 ")  # the index answers, and has no such page
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
 _SHA256 = re.compile(r"sha256=([0-9a-f]{64})")
 
@@ -42,6 +44,12 @@ def pages(log: str, name: str) -> list[str]:
     """Where pip read of this package, in its own words."""
     found = dict.fromkeys(_READ.findall(log))
     return [url for url in found if canonicalize_name(_folder(url)) == name]
+
+
+def unknown(log: str, name: str) -> bool:
+    """Did every index that pip asked answer that it has no package of this name? One out of reach may have it."""
+    answers = [why for url, why in _UNREAD.findall(log) if canonicalize_name(_folder(url)) == name]
+    return bool(answers) and all(why.startswith(_NONE) for why in answers) and not pages(log, name)
 
 
 def _folder(url: str) -> str:

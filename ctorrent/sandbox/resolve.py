@@ -22,10 +22,11 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 import trio
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from ctorrent.errors import LocalError
+from ctorrent.errors import LocalError, NoSuchPackage
 from ctorrent.model.lock import Lock, Pinned, Wheel
 from ctorrent.sandbox import pages
 from ctorrent.sandbox.pip import pip
@@ -44,6 +45,8 @@ _ASK = ["--dry-run", "--ignore-installed", "--only-binary", ":all:", *_PATIENCE]
 
 async def resolve(packages: tuple[str, ...], prefer: dict[str, str], limit_s: float = OWN_S) -> Lock:
     """Pin requirements. Raises LocalError with pip's words: nothing fits together, or no index is in reach.
+
+    NoSuchPackage where an index is in reach, and none has one of these names.
 
     prefer: versions of an environment that is here already; taken where they can be had.
     """
@@ -94,7 +97,22 @@ async def _own(folder: Path, packages: tuple[str, ...], prefer: dict[str, str], 
             return await _report(folder, "preferred", ["--constraint", str(constraints), "--", *packages], limit_s)
         except LocalError:
             pass  # an old version that is gone, or one that was made here: the others decide
-    return await _report(folder, "own", ["--", *packages], limit_s)
+    try:
+        return await _report(folder, "own", ["--", *packages], limit_s)
+    except LocalError as error:
+        log = folder / "log"
+        if log.exists() and (absent := _unknown(log.read_text(errors="replace"), packages)):
+            raise NoSuchPackage(f"no package index has {' or '.join(absent)}", names=absent) from error
+        raise
+
+
+def _unknown(log: str, packages: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the packages asked for, those that no index has."""
+    names = []
+    for text in packages:
+        with suppress(InvalidRequirement):
+            names.append(canonicalize_name(Requirement(text).name))
+    return tuple(name for name in names if pages.unknown(log, name))
 
 
 async def _listed(folder: Path, asked: list[_Found]) -> list[list[_Found]]:

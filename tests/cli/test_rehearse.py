@@ -77,7 +77,12 @@ def test_what_a_job_costs_is_said_in_round_words() -> None:
     ]  # fmt: skip
     slow = {"machines": 1, "owners": 1, "replicas": 1, "seconds": 2.0, "speedup": 0.001, "credits": 1.25}
     assert rehearse.costs({"state": "ran", "cost": slow, "single": None}) == [
-        "1 machine, every block once: about 2 s, where this machine alone takes 2 ms. Price: about 1.2 credits."
+        "1 machine, every block once: about 2 s (this machine alone: less than 0.1 s). Price: about 1.2 credits."
+    ]
+    twice = {**slow, "replicas": 2, "seconds": 3.0, "speedup": 0.2}
+    assert rehearse.costs({"state": "ran", "cost": twice, "single": {**slow, "speedup": 1.25}}) == [
+        "1 machine, every block twice: about 3 s (this machine alone, without checking: 0.6 s);",
+        "with verify: {replicas: 1} 1.2 ×, 2 s. Price: about 1.2 credits.",
     ]
     assert rehearse.costs({"state": "ran", "cost": None, "single": slow}, 3)[0].startswith("With --replicas 1, 3 nodes here: about 2 s")
 
@@ -87,3 +92,22 @@ def test_resume_says_what_it_met(run: Run, door: SmallDoor) -> None:
     ran = run("resume", "abc")
     assert ran.code == 2 and "has ended: it is settled" in ran.err and "ctorrent results abcdefgh" in ran.err
     assert run("attach", "abc").code == 0
+
+
+def test_no_line_ends_between_a_number_and_its_unit() -> None:
+    text = "4 machines, every block twice: about 1.9 × this machine alone, 6 min; it took 2.5 s."
+    for width in range(20, 90):
+        lines = rehearse.unbroken(text, width).split("\n")
+        assert " ".join(lines) == text and all(len(line) <= width for line in lines)
+        assert not [line for line in lines if line.rsplit(" ", 1)[-1] in ("1.9", "6", "2.5")], lines
+
+
+def test_a_job_is_called_by_its_name(run: Run, door: SmallDoor) -> None:
+    for words in (("status", "digits"), ("attach", "digits"), ("results", "digits"), ("logs", "digits")):
+        ran = run(*words)
+        assert ran.code == 0 and "2 jobs are called 'digits': this is the newest, abcdefgh." in ran.err, ran.err
+        assert "are called" not in run(words[0], "abcdefgh").err
+    for word in ("cancel", "pause", "resume"):
+        ran = run(word, "digits")
+        assert ran.code == 2 and "'digits' names 2 jobs." in ran.err and "abcdefgh, runaaaaa" in ran.err
+    assert not [asked for asked in door.asked if asked[0] in ("cancel", "pause", "resume")]
