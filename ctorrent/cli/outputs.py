@@ -96,18 +96,24 @@ def safe_path(name: str) -> str:
 def safe_part(part: str) -> str:
     """One name. Nothing hidden, no option, no device, nothing that is cut off or forbidden elsewhere."""
     kept = "".join(c if c.isalnum() or c in _KEPT else "_" for c in unicodedata.normalize("NFC", part)).rstrip(". ")
-    if not kept or kept[0] in ".- " or kept.split(".")[0].lower() in _DEVICES:
+    if len(kept) > PART_CHARS_MAX:
+        stem, dot, ending = kept.rpartition(".")
+        kept = f"{stem[: PART_CHARS_MAX - 14]}{dot}{ending[:12]}" if dot else kept[: PART_CHARS_MAX - 1]
+        kept = kept.rstrip(". ")
+    if not kept or kept[0] in ".- " or _is_device(kept):
         kept = f"_{kept.lstrip('.- ')}"
-    stem, dot, ending = kept.rpartition(".")
-    if len(kept) <= PART_CHARS_MAX:
-        return kept
-    return f"{stem[: PART_CHARS_MAX - 13]}{dot}{ending[:12]}" if dot else kept[:PART_CHARS_MAX]
+    return kept
+
+
+def _is_device(name: str) -> bool:
+    """As Windows sees it, which takes "NUL .txt" and "COM¹" for devices too."""
+    return unicodedata.normalize("NFKC", name.partition(".")[0]).strip().lower() in _DEVICES
 
 
 def plain_part(part: str) -> str:
     """One name as a shell takes it unquoted: of other characters each run is a dash."""
-    kept = "".join(c if c.isalnum() or c in "._-" else " " for c in safe_part(part))
-    return "-".join(kept.split()) or "_"
+    kept = "".join(c if c.isalnum() or c in "._-" else " " for c in unicodedata.normalize("NFC", part))
+    return safe_part("-".join(kept.split()))
 
 
 def suffix(content: bytes) -> str:

@@ -40,6 +40,11 @@ def choose(output: Path, form: str | None, force: bool, ending: str | None = Non
     typed = str(output) if ending is None else ending
     if typed in ("", "-"):
         raise LocalError("-o wants a folder or a file.", "Leave it out for the screen; --format csv or json prints all rows there.")
+    try:
+        output.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise LocalError(f"{output.name[:40]}… is too long a name for this file system.", "Name a shorter one after -o.") from None
     suffix = output.suffix[1:].lower()
     is_folder = output.is_dir() or typed.endswith(("/", os.sep))
     if not is_folder and suffix and suffix not in FORMATS:

@@ -112,13 +112,14 @@ def _counted(status: Plain) -> str:
 
 def _workers(rows: list[Plain]) -> Any:
     ranked = sorted(rows, key=lambda row: (-row["done"], row["node"]))
+    mixed = len({row["isolation"] for row in ranked}) > 1  # else the line below the table says it, and names have more room
     lines = [
-        (follow.worker_name(row), show.short(row["owner"]), row["isolation"], row["done"], row["agreed"],
+        (follow.worker_name(row), show.short(row["owner"]), *([row["isolation"]] if mixed else []), row["done"], row["agreed"],
          show.plain(str(row["disputed"] + row["invalid"]), "bold red" if row["disputed"] + row["invalid"] else "dim"),
          show.duration(row["busy_s"]))
         for row in ranked[: 2 * follow.WORKERS_MAX]
     ]  # fmt: skip
-    columns = ("worker", "owner", "isolation", "computed", "agreed", "disputed", "busy")
+    columns = ("worker", "owner", *(["isolation"] if mixed else []), "computed", "agreed", "disputed", "busy")
     return show.table(columns, lines, right=("computed", "agreed", "disputed", "busy"))
 
 
@@ -150,9 +151,10 @@ def _isolation(found: Plain, more: str) -> str:
 
 def _time(found: Plain, waited_s: float) -> str:
     extra = f"; {show.number(found['expired'], 'lease')} ran out" if found["expired"] else ""
+    checked = f", {show.duration(found['all_s'])} with replicas" if found["all_s"] > found["block_s"] else ""
     wall = found["wall_s"]
     took = f"waited {show.duration(waited_s)}, then {show.duration(wall - waited_s)}" if WAIT_SHOWN_S <= waited_s <= wall else show.duration(wall)
-    return f"{took} for {show.duration(found['block_s'])} of blocks, {show.duration(found['all_s'])} with replicas{extra}"
+    return f"{took} for {show.duration(found['block_s'])} of blocks{checked}{extra}"
 
 
 def _speed(found: Plain) -> str:

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ctorrent import canon
-from ctorrent.cli import jobs, main, node, people, show
+from ctorrent.cli import jobs, main, node, people, show, tables
 from ctorrent.node.choices import parse_size
 from tests.cli.conftest import Ran
 from tests.client.small_door import LIAR, NODE, SmallDoor, job_status, report
@@ -67,8 +67,7 @@ def test_submit_prints_the_answer_and_how_it_came_about(run: Run, door: SmallDoo
     assert "Answer  C 10, accuracy 0.97, gamma 0.001" in ran.out
     assert "12 blocks: 12 settled. Each settled one was agreed on by 2 or more owners." in ran.out
     assert 'block 4: result["accuracy"] is 0.97 and 0.1 → eve out-voted, and it is recorded' in ran.out
-    assert "jail (25 replicas)" in ran.out
-    assert "a kernel bug reaches the machine" in ran.out
+    assert re.search(r"ran in +jail: a kernel bug reaches the machine; more: ctorrent report abcdefgh\n", ran.out)
     assert "this machine has 2 cores" in ran.out
     assert "abcdefgh waiting: 0 of 12 blocks" in ran.err, "plain lines where there is no terminal"
     assert "abcdefgh running: 6 of 12 blocks" in ran.err
@@ -113,6 +112,38 @@ def test_an_answer_that_is_a_table_is_shown_as_one(run: Run, door: SmallDoor, jo
     told = run("submit", str(job_file)).out
     assert re.search(r"n +square", told) and re.search(r"9 +81", told)
     assert "and 20 more rows" in told
+
+
+def test_a_table_has_what_was_given_before_what_came_of_it(run: Run, door: SmallDoor, job_file: pathlib.Path) -> None:
+    door.found_answer = {"value": canon.encode([{"C": n, "accuracy": 0.5, "gamma": 0.5, "index": n} for n in range(12)])}
+    assert re.search(r"index +C +gamma +accuracy", run("submit", str(job_file)).out)
+
+
+def test_the_ending_is_short_and_fits_a_terminal(run: Run, door: SmallDoor, job_file: pathlib.Path) -> None:
+    gaps = ["A block shares this machine's kernel: a flaw could let it out.", "Memory is capped per process."]
+    door.end = job_status("abcdefgh", "settled", report=report(disputes=[], disputes_total=0, gaps=gaps, wall_s=63.5))
+    clean = door.timeline
+
+    async def timeline(job: str) -> dict[str, object]:
+        return {**await clean(job), "spans": [[0, 0, 1, 60.0, 61.0, 0], [1, 1, 1, 50.0, 51.0, 0]]}
+
+    door.timeline = timeline  # type: ignore[method-assign]
+    told = [line.rstrip() for line in run("submit", str(job_file)).out.splitlines()]
+    assert len(told) <= 13 and max(map(len, told)) <= 80, told
+    assert "  ran in  jail: shares this machine's kernel; more: ctorrent report abcdefgh" in told
+    assert "  time    waited 50.0 s, then 13.5 s for 6.0 s of blocks, 12.5 s with replicas" in told
+    assert "  speed   1.71 × one core that runs each block once; this machine has 2 cores" in told
+
+
+def test_a_reputation_says_who_is_oneself_and_that_it_is_weighed(run: Run, door: SmallDoor) -> None:
+    mine = {"node": NODE, "name": "ann", "agreed": 363.3, "disputed": 0.4, "lower_bound": 0.98, "newcomer": False, "why": []}
+
+    async def reputation(who: str = "") -> list[dict[str, object]]:
+        return [mine]
+
+    door.reputation = reputation  # type: ignore[method-assign]
+    told = run("reputation").out
+    assert re.search(r"ann \(you\) .* 363 +0\.4 +0\.98", told) and "weights, not counts" in told
 
 
 def test_submit_as_json_is_one_line_with_the_answer(run: Run, job_file: pathlib.Path) -> None:
@@ -258,7 +289,7 @@ def test_the_start_print_names_what_a_person_needs(capsys: pytest.CaptureFixture
     status = trio.run(door.status)
     node.announce({**status, "join_failed": ["/ip4/1.2.3.4/tcp/1 does not answer"]}, as_json=False)
     told = capsys.readouterr().out
-    for part in (NODE, f"ctorrent node --join /ip4/127.0.0.1/tcp/4270/p2p/{NODE}", "/data", "jail", "kernel bug", "Ctrl-C", "Not joined: /ip4"):
+    for part in (NODE, f"/ip4/127.0.0.1/tcp/4270/p2p/{NODE}", "ctorrent invite", "/data", "jail", "kernel bug", "Ctrl-C", "Not joined: /ip4"):
         assert part in told
     node.announce(status, as_json=True)
     assert json.loads(capsys.readouterr().out)["node"] == NODE
@@ -304,6 +335,14 @@ def test_json_has_no_nan() -> None:
 
     found = show.to_json({"a": float("nan"), "b": [float("inf"), b"\0"], "c": numpy.arange(2), "d": 1j})
     assert found == {"a": "NaN", "b": ["Infinity", {"base64": "AA=="}], "c": [0, 1], "d": [0.0, 1.0]}
+
+
+def test_json_moves_no_cursor_and_keeps_the_letters_of_all_languages() -> None:
+    said = {"a\x9b2J": ["naïve Анна 花子 עברית", "\x7f\x85\u202e\u2066\u200b\ue000", "\U000e0001", "\ud800"], "😀": "\x1b[2J\n"}
+    for text in (show.as_json(said), tables.cell(said)):
+        assert text.isprintable() and json.loads(text) == said
+        assert all(word in text for word in ("naïve", "Анна", "花子", "עברית", "😀"))
+    assert tables.cell([["\u202egpj.exe"]]) == '[["\\u202egpj.exe"]]'
 
 
 def test_the_owner_key_travels(tmp_path: pathlib.Path) -> None:

@@ -92,6 +92,17 @@ def test_the_page_is_named_and_not_replaced_unasked(run: Run, tmp_path: pathlib.
     assert '"page": "digits-abcdefgh.html"' in run("report", "abc", "--force", "--json").out
 
 
+def test_the_page_has_a_name_that_a_shell_takes(run: Run, door: SmallDoor, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    door.end = job_status("abcdefgh", "settled", name="my text (2), $HOME", report=report())
+    assert "Wrote my-text-2-HOME-abcdefgh.html." in run("report", "abc").err
+
+
+def test_a_long_name_is_cut_before_the_word_that_it_is_here() -> None:
+    assert plots.clipped("node-eigVD2 (here)") == "node-eigVD2 (here)"
+    assert plots.clipped("laptop-of-a-long-name-indeed (here)") == "laptop-of-a-lon… (here)"
+
+
 def test_nothing_that_a_stranger_says_is_markup(run: Run, door: SmallDoor, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Job, workers, owners, answers, errors, differences, packages: all of them hostile."""
     people = [worker(node, EVIL, owner=EVIL, isolation=EVIL, done=3, disputed=1) for node in (NODE, OTHER, LIAR)]

@@ -319,7 +319,7 @@ def test_rows_are_not_held_in_memory(run: Run, door: SmallDoor, tmp_path: pathli
     [
         (["-o", "{t}/none/r.csv"], "There is no folder"), (["-o", "{t}/r.txt"], "neither a folder nor"), (["-o", "{t}/file.csv/x/"], "is a file, not a folder"),
         (["-o", "{t}/r.csv", "--format", "json"], "--format says json"), (["-o", "{t}/file"], "is a file"),
-        (["-o", ""], "-o wants a folder or a file"), (["-o", "-"], "-o wants a folder or a file"), (["-o", "{t}/pipe.csv", "--force"], "a folder or a device"),
+        (["-o", "{t}/" + "a" * 300 + ".csv"], "too long a name"), (["-o", ""], "-o wants a folder or a file"), (["-o", "-"], "-o wants a folder or a file"), (["-o", "{t}/pipe.csv", "--force"], "a folder or a device"),
     ],
 )  # fmt: skip
 def test_wrong_places_are_refused_in_a_sentence(run: Run, tmp_path: pathlib.Path, words: list[str], says: str) -> None:
@@ -337,6 +337,21 @@ def test_a_reader_that_leaves_early_is_no_error(door: SmallDoor, data: pathlib.P
     assert ran.returncode == 0 and ran.stderr == "" and len(ran.stdout.splitlines()) == 2
 
 
+def test_a_place_where_no_file_can_be_made_is_refused_first(run: Run, door: SmallDoor, tmp_path: pathlib.Path) -> None:
+    """Permissions allow root to write into /proc: only the attempt tells."""
+    (tmp_path / "job.yaml").write_text("python: search.py:score\n")
+    for output in ("/proc/x.csv", "/proc/x/"):
+        ran = run("submit", str(tmp_path / "job.yaml"), "-o", output)
+        assert ran.code == 2 and "Nothing may be written into /proc" in ran.err, ran.err
+    assert not door.asked and not door.rehearsed
+
+
+def test_parquet_without_a_file_says_that_first(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ran = run("results", "abc", "--format", "parquet")
+    assert ran.code == 2 and ran.err.index("-o rows.parquet") < ran.err.index("pyarrow")
+
+
 # -- on the screen ----------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +366,15 @@ def test_a_preview_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, run: Run, 
     assert "… and 10 more" in told and "\x1b" not in told and "\x07" not in told
     assert "peak" in told and "greatest" in told
     assert "No room for" in told
+
+
+def test_the_summary_is_of_what_blocks_returned(run: Run, door: SmallDoor) -> None:
+    door.rows = [row(index, {"peak": index * 1.5, "more": numpy.array([0.5, index])}, {"beta": index / 10, "repeat": index}) for index in range(9)]
+    door.end = job_status("abcdefgh", "settled", blocks=9, settled=9)
+    told = run("results", "abc").out
+    assert "[0.5, 8]" in told, "an array of two is shown, not its size"
+    summary = told[told.index("over all rows") :]
+    assert "peak" in summary and "beta" not in summary and "repeat" not in summary
 
 
 def test_a_job_that_runs_says_how_far_it_is(run: Run, door: SmallDoor) -> None:
