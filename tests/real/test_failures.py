@@ -202,13 +202,14 @@ def test_why_adds_up_typed_reasons(nodes: list[Tended], tmp_path: Path) -> None:
     name = net.submit(job(tmp_path, """
         python: work.py:once
         blocks: {count: 2}
-        needs: {packages: [no-such-package-as-this]}
+        needs: {programs: [no-such-program-as-this]}
     """))
     report = until(lambda: (found := net.why(name)) and sum(found["reasons"].values()) >= 3 and found, "three nodes said no")
     assert report["engaged"] == 0
-    assert report["reasons"] == {"lacks packages no-such-package-as-this": 3}, report
-    assert "3 peers saw it" in report["waits_for"] and "no-such-package-as-this" in report["waits_for"], report
-    assert "no-such-package" in net.job(name)["reason"]
+    assert list(report["reasons"].values()) == [3], report
+    assert all("no-such-program-as-this" in reason for reason in report["reasons"]), report
+    assert "3 peers saw it" in report["waits_for"] and "no-such-program-as-this" in report["waits_for"], report
+    assert "no-such-program" in net.job(name)["reason"]
     net.cancel(name)
     until(lambda: over(net.job(name)), "it is cancelled")
 

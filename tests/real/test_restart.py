@@ -66,8 +66,7 @@ def test_a_requester_killed_again_and_again_goes_on(make: Callable[..., Tended],
     joined(ann, ben, cat)
     ann.keep_port()
     who = {key: ann.net.status()[key] for key in ("node", "owner", "name")}
-    friends = befriended(ann.net)
-    assert len(friends) == 2
+    friends = until(lambda: len(found := befriended(ann.net)) == 2 and found, "both are friends")
     name = ann.net.submit(job(tmp_path))
     for _ in range(3):
         known = len(settled(ann.net, name))

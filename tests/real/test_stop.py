@@ -102,7 +102,7 @@ def test_ctrl_c_on_a_stop_is_at_once(make: Callable[..., Tended], tmp_path: Path
     with Terminal(["stop", "--data-dir", str(ben.data)], os.environ) as stop:
         until(lambda: ben.net.status()["draining"], "ben drains")
         stop.type("\x03")
-        assert stop.wait_end(60) == 0
+        assert stop.wait_end(60) == 0, stop.said
         assert "Stopped at once." in stop.said
 
 
