@@ -10,7 +10,8 @@ import os
 import pathlib
 import secrets
 import socket
-from contextlib import suppress
+import stat
+import struct
 from typing import Any
 
 from ctorrent import canon, errors
@@ -101,17 +102,50 @@ def dial(folder: pathlib.Path) -> socket.socket:
 def _at_socket(folder: pathlib.Path) -> socket.socket | None:
     if not hasattr(socket, "AF_UNIX"):
         return None
-    path = folder / SOCKET
-    with suppress(OSError):
-        path = pathlib.Path((folder / POINTER).read_text())
+    path = _pointed(folder / POINTER) or folder / SOCKET
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(CONNECT_S)
     try:
         connection.connect(os.fspath(path))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a zero in it
         connection.close()
         return None
+    if not _listens_as_us(connection):
+        connection.close()
+        raise _anothers(path, "a process of another user listens there")
     return connection
+
+
+def _pointed(pointer: pathlib.Path) -> pathlib.Path | None:
+    """The socket that the pointer names. Raises Unavailable when its folder is not ours alone.
+
+    A node that was killed leaves the pointer behind: once the system has emptied /tmp, anybody can make such a folder.
+    """
+    try:
+        path = pathlib.Path(os.fsdecode(pointer.read_bytes()))
+        found = path.parent.lstat()
+    except (OSError, ValueError):
+        return None
+    if not hasattr(os, "geteuid"):  # Windows keeps owners elsewhere
+        return path
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise _anothers(path, "that folder is not yours")
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise _anothers(path, "that folder is open to other users")
+    return path
+
+
+def _listens_as_us(connection: socket.socket) -> bool:
+    """Did a process of our user make the other end? Systems that cannot say leave it to the folder's permissions."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", raw)
+    return bool(uid == os.geteuid())
+
+
+def _anothers(path: pathlib.Path, why: str) -> Unavailable:
+    return Unavailable(f"No node of yours listens at {path}: {why}. Nothing was sent.", "Start yours again: ctorrent node")
 
 
 def _at_port(path: pathlib.Path) -> socket.socket | None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -36,15 +37,27 @@ def unit_path() -> Path:
 
 
 def unit_text(data_dir: Path, stop_s: float) -> str:
-    """The unit of a data folder's node. stop_s: what a stop may take."""
+    """The unit of a data folder's node. stop_s: what a stop may take. Raises LocalError for a path no unit can hold."""
     program = [sys.executable, "-m", "ctorrent"]
     folder = ["--data-dir", os.fspath(data_dir)]
+    for path in (sys.executable, folder[1]):
+        if any(unicodedata.category(c) in ("Cc", "Cs") for c in path):  # a newline would begin a directive of its own
+            raise LocalError(f"{path!a} holds a control character: no systemd unit can name it.", "Rename that folder, or choose another.")
+    if set("\"'\\") & set(sys.executable):
+        raise LocalError(f"{sys.executable} holds a quote or a backslash: systemd starts no such program.", "Install ctorrent in another folder.")
     return "\n".join([
         _HEAD, "[Unit]", "Description=ComputeTorrent node", "",
-        "[Service]", "Type=exec", f"ExecStart={_line([*program, 'node', *folder])}",
-        f"ExecStop={_line([*program, 'stop', *folder])}", f"TimeoutStopSec={stop_s + STOP_SLACK_S:.0f}",
+        "[Service]", "Type=exec", f"ExecStart={_command([*program, 'node', *folder])}",
+        f"ExecStop={_command([*program, 'stop', *folder])}", f"TimeoutStopSec={stop_s + STOP_SLACK_S:.0f}",
         "Restart=on-failure", "RestartSec=10", "Nice=10", "", "[Install]", "WantedBy=default.target", "",
     ])  # fmt: skip
+
+
+def _command(words: Sequence[str]) -> str:
+    """In the program's own path systemd reads no $, so that it stands there as it is, and as argv[0] once more ("@")."""
+    if "$" not in words[0]:
+        return _line(words)
+    return f"@{_line(words[:1]).replace('$$', '$')} {_line(words)}"
 
 
 def _line(words: Sequence[str]) -> str:

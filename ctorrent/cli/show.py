@@ -73,7 +73,15 @@ def print_json(value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    return json.dumps(to_json(value), ensure_ascii=False, allow_nan=False)
+    return escaped(json.dumps(to_json(value), ensure_ascii=False, allow_nan=False))
+
+
+def escaped(text: str) -> str:
+    """JSON that is the same to a program, and in which nothing moves a terminal's cursor or turns a line round.
+
+    Letters of all languages stay readable; what is written as \\uXXXX can only stand inside a string, where that is right.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def to_json(value: Any) -> Any:

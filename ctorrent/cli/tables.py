@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from typing import IO, Any, TextIO
@@ -54,7 +53,7 @@ def cell(value: Any) -> Any:
         return defused(value)
     if isinstance(value, bytes):
         return defused(show.value(value, BYTES_SHOWN))
-    return json.dumps(show.to_json(value), ensure_ascii=False)
+    return show.as_json(value)
 
 
 def defused(text: str) -> str:

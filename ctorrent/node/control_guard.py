@@ -12,7 +12,7 @@ import trio
 from ctorrent.door import NONCE_BYTES, proof
 
 PROVE_S = 5.0  # for a program of ours to answer; it needs a millisecond
-UNPROVEN_MAX = 16  # strangers' connections that may be waited for at once: each ends after PROVE_S
+UNPROVEN_MAX = 16  # connections that may be waited for at once; one more ends the oldest, so that idle ones lock nobody out
 
 
 class Guard:
@@ -20,23 +20,23 @@ class Guard:
 
     def __init__(self, secret: bytes = b"") -> None:
         self._secret = secret
-        self._unproven = trio.CapacityLimiter(UNPROVEN_MAX)
+        self._unproven: list[trio.CancelScope] = []  # oldest first
 
     async def admits(self, stream: trio.SocketStream) -> bool:
         """May this connection be listened to? False also when it ended meanwhile."""
         if not self._secret:
             return _is_ours(stream.socket)
-        try:
-            self._unproven.acquire_on_behalf_of_nowait(stream)
-        except trio.WouldBlock:
-            return False
-        try:
-            with trio.move_on_after(PROVE_S):
+        with trio.move_on_after(PROVE_S) as patience:
+            if len(self._unproven) >= UNPROVEN_MAX:
+                self._unproven.pop(0).cancel()
+            self._unproven.append(patience)
+            try:
                 return await self._proves(stream)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        finally:
-            self._unproven.release_on_behalf_of(stream)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+            finally:
+                if patience in self._unproven:
+                    self._unproven.remove(patience)
         return False
 
     async def _proves(self, stream: trio.SocketStream) -> bool:

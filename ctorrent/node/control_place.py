@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import secrets
-import shutil
 import socket
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 
-from ctorrent.door import LOOPBACK, POINTER
+from ctorrent.door import LOOPBACK, POINTER, SOCKET
 from ctorrent.errors import LocalError
 from ctorrent.store import folder as files
 from ctorrent.store.system import CLOSE_ON_EXEC, is_foreign, others_may, try_lock
@@ -24,7 +25,9 @@ from ctorrent.store.system import CLOSE_ON_EXEC, is_foreign, others_may, try_loc
 PATH_BYTES_MAX = 100  # sun_path holds 108 bytes on Linux and 104 on macOS, the final zero included
 SECRET_BYTES = 32
 BACKLOG = 32  # connections that wait while the node is busy; a browser opens six at once
+UNIX_SOCKETS = hasattr(socket, "AF_UNIX")
 _PREFIX = "ctorrent-"
+_MADE = re.compile(_PREFIX + "[a-z0-9_]{8}")  # as tempfile.mkdtemp names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class Place:
 
     def release(self) -> None:
         self.listening.close()
-        self.socket.unlink(missing_ok=True)
         _remove_pointed(self.pointer)
+        self.socket.unlink(missing_ok=True)
         os.close(self.lock)
 
 
@@ -57,10 +60,11 @@ def claim(path: pathlib.Path) -> Place:
         path.unlink(missing_ok=True)
         (folder / LOOPBACK).unlink(missing_ok=True)
         _remove_pointed(pointer)
-        if not hasattr(socket, "AF_UNIX"):
+        if not UNIX_SOCKETS:
             return _at_port(folder, lock)
-        where = path if len(os.fsencode(path)) <= PATH_BYTES_MAX else _elsewhere(pointer, path.name)
-        return Place(_listen(where), where, pointer, lock)
+        if len(os.fsencode(path)) > PATH_BYTES_MAX:
+            return _elsewhere(pointer, path.name, lock)
+        return Place(_listen(path), path, pointer, lock)
     except BaseException:
         os.close(lock)
         raise
@@ -110,21 +114,34 @@ def _listen(where: pathlib.Path) -> socket.socket:
     return listening
 
 
-def _elsewhere(pointer: pathlib.Path, name: str) -> pathlib.Path:
-    """A short path in a folder of ours, noted in `pointer`."""
+def _elsewhere(pointer: pathlib.Path, name: str, lock: int) -> Place:
+    """A short path in a folder of ours, noted in `pointer` once it listens."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     short = runtime and len(os.fsencode(runtime)) <= PATH_BYTES_MAX - 40 and os.access(runtime, os.W_OK)
     folder = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=runtime if short else "/tmp"))
-    pointer.write_text(os.fspath(folder / name))
-    return folder / name
+    try:
+        listening = _listen(folder / name)
+    except LocalError:
+        folder.rmdir()
+        raise
+    pointer.write_bytes(os.fsencode(folder / name))
+    return Place(listening, folder / name, pointer, lock)
 
 
 def _remove_pointed(pointer: pathlib.Path) -> None:
-    """Take away a pointer and the folder it names, if that is one of ours."""
+    """Take away a pointer, and the socket it names with its folder if a node made them. Whatever else lies there stays."""
     if not pointer.exists():
         return
-    folder = pathlib.Path(pointer.read_text()).parent
-    ours = folder.name.startswith(_PREFIX) and folder.is_dir() and not is_foreign(folder.stat())
-    if ours and not folder.is_symlink():
-        shutil.rmtree(folder, ignore_errors=True)
+    where = pathlib.Path(os.fsdecode(pointer.read_bytes()))
+    with suppress(OSError, ValueError):  # gone, not ours to remove, not empty, or no name at all
+        if _is_made(where):
+            where.unlink()
+            where.parent.rmdir()
     pointer.unlink(missing_ok=True)
+
+
+def _is_made(where: pathlib.Path) -> bool:
+    """A socket of ours, in a folder that is named and closed as _elsewhere() makes them? Raises OSError when it is gone."""
+    folder, found = where.parent.lstat(), where.lstat()
+    private = stat.S_ISDIR(folder.st_mode) and not is_foreign(folder) and not others_may(folder, 0o077)
+    return private and bool(_MADE.fullmatch(where.parent.name)) and where.name == SOCKET and stat.S_ISSOCK(found.st_mode)

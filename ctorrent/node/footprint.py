@@ -12,22 +12,30 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ctorrent.door import CONSENT, Plain
+from ctorrent.door import CONSENT, LOOPBACK, POINTER, SOCKET, Plain
 from ctorrent.errors import LocalError
 from ctorrent.sandbox import tidy
 from ctorrent.store import inuse, keys, schema
 
+_HEX = "[0-9a-f]"
+_SPARE = 12 * _HEX  # what store/folder.py adds to the name of a file that it has not finished
+_MADE_UP = 8 * "[a-z0-9_]"  # what tempfile does
+_JOURNALS = ("", ".new", ".v[0-9]", ".v[0-9][0-9]")  # the journal, one that is being made, and copies from before a migration
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (  # what it is, and the names it has in the data folder
-    ("jobs, results and ledger", ("journal.sqlite", "journal.sqlite-*", "journal.sqlite.*")),
+    ("jobs, results and ledger", (
+        "journal.sqlite.lock", *(f"journal.sqlite{which}{part}" for which in _JOURNALS for part in ("", "-wal", "-shm", "-journal"))
+    )),
     ("blobs: inputs, outputs, code", ("blobs",)),
     ("environments", ("environments",)),
-    ("cells and what runs in them", ("cells", "inside", "probe-*")),
+    ("cells and what runs in them", ("cells", "inside", f"probe-{_MADE_UP}", f"trial-{_MADE_UP}")),
     ("logs", ("logs", "embedded.log")),
     ("settings", ("settings.toml", CONSENT, "hardware.json")),
-    ("the control channel", ("control.*",)),
-    ("half-written files", (".*.toml.*", ".*.json.*", ".*.key.*")),
+    ("the control channel", ("control.lock", SOCKET, POINTER, LOOPBACK)),
+    ("half-written files", tuple(
+        f".{name}.{_SPARE}" for name in ("settings.toml", CONSENT, keys.NODE_KEY_NAME, LOOPBACK)
+    ) + tuple(f".hardware.json.{digits * '[0-9]'}" for digits in range(1, 8))),
 )  # fmt: skip
-OWNER_NAMES = (keys.OWNER_KEY_NAME, f"{keys.OWNER_KEY_NAME}.old-*", f".{keys.OWNER_KEY_NAME}.*")
+OWNER_NAMES = (keys.OWNER_KEY_NAME, f"{keys.OWNER_KEY_NAME}.old-{8 * _HEX}", f".{keys.OWNER_KEY_NAME}.{_SPARE}")
 
 
 def survey(data_dir: Path, owner_dir: Path, identity: bool) -> list[Plain]:

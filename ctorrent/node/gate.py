@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import trio
 
-from ctorrent.errors import CTorrentError, LocalError, Malformed, Unavailable
+from ctorrent.errors import CTorrentError, LimitExceeded, LocalError, Malformed, Unavailable
 from ctorrent.model.identity import Invite
 from ctorrent.model.ids import NodeId
 from ctorrent.model.session import Findings, FriendRequest, Inquiry, JoinAnswer, JoinRequest
+from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
 from ctorrent.node.session import hang_up, introduce
 from ctorrent.node.world import World
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 GUESS_POINTS = 10  # of 100 for a token nobody here made: ten in a row, and the peer is refused for a while
 JOIN_AGAIN_S = 20.0  # between tries at a join that failed: a laptop that opens is found soon, one that is off costs nothing
+KNOCK_BURST = 3.0  # ports tried at once for one peer, and for one address: a person runs doctor a few times
+KNOCK_PER_S = 0.1  # after that; all ports of a machine would take a week
+KNOCK_PORT_MIN = 1024  # below it no node of a person's listens, and other services do
 EXCHANGE_S = 20.0  # a dial, two introductions and one answer on a bad line
 
 
@@ -29,6 +33,7 @@ class Gate:
 
     def __init__(self, world: World, people: People) -> None:
         self._world, self._people = world, people
+        self._knocks = Patience(KNOCK_BURST, KNOCK_PER_S)
 
     async def serve(self, channel: Channel) -> None:
         """Handler of the join protocol."""
@@ -60,8 +65,14 @@ class Gate:
         if state == "unknown":
             self._world.directory.charge(peer, GUESS_POINTS, "asks for an invite that was never made")
         contact = self._world.directory.contact(peer)
-        knock = await self._world.directory.knock(peer, asked.port) if asked.port else ""
-        return Findings(self._world.clock.unix(), state, contact.seen_at if contact else "", knock)
+        seen_at = contact.seen_at if contact else ""
+        knock = await self._world.directory.knock(peer, asked.port) if self._may_knock(peer, seen_at, asked.port) else ""
+        return Findings(self._world.clock.unix(), state, seen_at, knock)
+
+    def _may_knock(self, peer: NodeId, seen_at: str, port: int) -> bool:
+        """Rarely, and where nodes listen: whoever asks must not learn what else is open at the address it calls from."""
+        now = self._world.clock.now()
+        return port >= KNOCK_PORT_MIN and all(self._knocks.take(who, now) for who in (("peer", peer), ("address", seen_at)))
 
     async def join(self, address: str) -> NodeId:
         """Connect to a multiaddr, or redeem an invite. Raises CTorrentError in words."""
@@ -71,8 +82,8 @@ class Gate:
             return await self._world.directory.connect(address)
         try:
             invite = codec.decode_invite(address)
-        except Malformed as error:
-            raise LocalError(f"the invite cannot be read: {error.message}", "Copy all of its line.") from None
+        except (Malformed, LimitExceeded) as error:
+            raise LocalError(f"The invite cannot be read: {error.message}.", "Copy its whole line, or ask for a new one (there: ctorrent invite).") from None
         await self._reach(invite)
         if self._people.is_member(invite):
             return invite.inviter  # a node that is started with the same --join again

@@ -151,7 +151,7 @@ def checked(name: str, value: Any, where: str) -> Any:
         raise LocalError(f"testing_lie is a fraction: from 0 to 1 ({where})")
     for text in made if isinstance(made, tuple) else (made,):
         if isinstance(text, str) and not text.isprintable():  # it is shown, here and on others' machines
-            raise LocalError(f"{name} = {ascii(text):.60} holds what cannot be printed ({where})", "Use letters, digits, signs and plain spaces.")
+            raise LocalError(f"{name} = {text!a:.60} holds what cannot be printed ({where})", "Use letters, digits, signs and plain spaces.")
     for program in made if name == "programs" else ():
         if not PROGRAM.fullmatch(program):
             raise LocalError(f"{program!r:.60} in programs is not a program's name ({where})", "Use a name on PATH, such as ffmpeg.")

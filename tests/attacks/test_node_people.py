@@ -67,6 +67,30 @@ def test_asking_about_invites_tells_no_token_and_uses_nothing_up() -> None:
     run(main)
 
 
+def test_asking_how_one_is_seen_is_no_way_to_search_for_open_ports() -> None:
+    async def main() -> None:
+        async with besieged() as siege:
+            eve, again = await siege.enter(), await siege.enter()
+            began = trio.current_time()
+            tried = [port for port in range(40_000, 40_030) if (await ask(siege, eve, Inquiry(port=port))).knock]
+            tried += [port for port in range(40_030, 40_040) if (await ask(siege, again, Inquiry(port=port))).knock]
+            assert tried[:3] == [40_000, 40_001, 40_002], "a person's few questions are answered"
+            assert len(tried) <= 3 + (trio.current_time() - began) / 10, "another key from the same address changes nothing"
+            assert siege.points(eve) == 0
+
+    run(main)
+
+
+def test_no_other_service_is_knocked_at() -> None:
+    async def main() -> None:
+        async with besieged() as siege:
+            eve = await siege.enter()
+            assert [(await ask(siege, eve, Inquiry(port=port))).knock for port in (22, 443, 1023)] == ["", "", ""]
+            assert (await ask(siege, eve, Inquiry(port=1024))).knock, "they cost nothing"
+
+    run(main)
+
+
 def test_the_last_use_of_an_invite_is_one_peers() -> None:
     async def main() -> None:
         async with besieged() as siege:

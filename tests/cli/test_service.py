@@ -7,10 +7,12 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from ctorrent.cli import main, service
+from ctorrent.errors import LocalError
 
 pytestmark = pytest.mark.real
 
@@ -29,6 +31,39 @@ def test_it_starts_and_drains_the_node_of_its_folder() -> None:
     folder = '"--data-dir" "/data/a home/50%% $$HOME \\"x\\""'
     assert start.endswith(f'"-m" "ctorrent" "node" {folder}') and stop.endswith(f'"-m" "ctorrent" "stop" {folder}')
     assert "TimeoutStopSec=160" in text and "Restart=on-failure" in text and "WantedBy=default.target" in text
+
+
+@pytest.mark.parametrize("folder", ["/data\nExecStartPre=/bin/false", "/data/\x1b[2J", "/data/\x85next", "/data/\udcff"])
+def test_a_folder_that_no_unit_can_name_is_refused(folder: str) -> None:
+    with pytest.raises(LocalError, match="control character") as caught:
+        service.unit_text(pathlib.Path(folder), 120.0)
+    assert str(caught.value).isprintable() or "\n" in str(caught.value)
+    assert folder not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a'b", "a\\b"])
+def test_a_program_that_systemd_would_not_start_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(sys, "executable", f"/opt/{name}/python")
+    with pytest.raises(LocalError, match="quote"):
+        service.unit_text(pathlib.Path("/data"), 120.0)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+def test_systemd_finds_a_program_whose_path_has_its_signs(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "run").mkdir(mode=0o700)
+    python = home / "a$b ${HOME} 5%" / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python))
+    unit = home / service.UNIT
+    unit.write_text(service.unit_text(home / "data", 120.0))
+    command = ["systemd-analyze", "verify", "--user", str(unit)]
+    environ = {**os.environ, "XDG_RUNTIME_DIR": str(home / "run")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
+    assert done.returncode == 0 and str(unit) not in done.stderr and "not executable" not in done.stderr, done.stderr
+    python.unlink()  # it would have said so
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
+    assert "not executable" in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")

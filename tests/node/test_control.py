@@ -17,10 +17,11 @@ import pytest
 import trio
 
 from ctorrent import canon
+from ctorrent.channel import dial
 from ctorrent.client import Net, attach
 from ctorrent.door import METHODS, STREAMS, Door
-from ctorrent.errors import LocalError
-from ctorrent.node import control_guard
+from ctorrent.errors import LocalError, Unavailable
+from ctorrent.node import control_guard, control_place
 from ctorrent.node.control import ControlRules, serve_control
 from tests.client.small_door import SmallDoor, serving
 
@@ -244,6 +245,99 @@ def test_a_long_path_is_served_elsewhere_and_found(tmp_path: pathlib.Path) -> No
     (folder / "control.path").write_text("/etc/passwd")
     with serving(SmallDoor(), folder / "control.sock"):
         assert pathlib.Path("/etc/passwd").exists(), "a pointer that is not ours removes nothing"
+
+
+@pytest.fixture
+def far(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A data folder whose path is too long for a socket."""
+    folder = tmp_path / ("long" * 20) / ("path" * 10)
+    folder.mkdir(mode=0o700, parents=True)
+    return folder
+
+
+def test_what_a_killed_node_left_behind_is_taken_away_and_nothing_else(far: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    made, mine = tmp_path / "ctorrent-abcd1234", tmp_path / "ctorrent-notes"
+    for folder, name in ((made, "control.sock"), (mine, "thesis.tex")):
+        folder.mkdir(mode=0o700)
+        if name == "control.sock":
+            with socket.socket(socket.AF_UNIX) as stale:
+                stale.bind(os.fspath(folder / name))
+        else:
+            (folder / name).write_text("mine")
+        (far / "control.path").write_text(str(folder / name))
+        with serving(SmallDoor(), far / "control.sock"), attach(far) as net:
+            assert net.status()["name"] == "ann"
+    assert not made.exists()
+    assert (mine / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["ctorrent-abcd1234", "ctorrent-notes"])
+def test_somebodys_files_beside_a_socket_stay(far: pathlib.Path, tmp_path: pathlib.Path, name: str) -> None:
+    kept = tmp_path / name / "control.sock"
+    kept.parent.mkdir(mode=0o700)
+    kept.write_text("a file of that name")
+    (kept.parent / "thesis.tex").write_text("mine")
+    (far / "control.path").write_text(str(kept))
+    with serving(SmallDoor(), far / "control.sock"):
+        pass
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["control.sock", "thesis.tex"]
+
+
+def test_a_pointed_folder_that_is_not_ours_alone_is_not_believed(far: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    place = tmp_path / "ctorrent-abcd1234"
+    place.mkdir()
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(os.fspath(place / "control.sock"))
+        theirs.listen()
+        theirs.setblocking(False)
+        (far / "control.path").write_text(str(place / "control.sock"))
+        place.chmod(0o755)
+        with pytest.raises(Unavailable, match="open to other users"):
+            dial(far)
+        place.chmod(0o700)
+        place.rename(tmp_path / "real")
+        place.symlink_to(tmp_path / "real")
+        with pytest.raises(Unavailable, match="not yours"):
+            dial(far)
+        with pytest.raises(BlockingIOError):
+            theirs.accept()
+        (far / "control.path").write_text(str(tmp_path / "real" / "control.sock"))
+        dial(far).close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user for a moment")
+def test_another_user_who_listens_in_a_dead_nodes_place_is_told_nothing(far: pathlib.Path) -> None:
+    code = (
+        "import os, socket, sys; os.umask(0o077); s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(1, flush=True)\n"
+        "c, _ = s.accept(); print(len(c.recv(9)))"
+    )
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+    with tempfile.TemporaryDirectory(prefix="ctorrent-", dir="/tmp") as name:
+        place = pathlib.Path(name) / "control.sock"
+        (far / "control.path").write_text(str(place))
+        os.chown(name, 65534, 65534)
+        with subprocess.Popen([python, "-c", code, str(place)], user=65534, stdout=subprocess.PIPE, text=True, cwd="/") as thief:
+            assert thief.stdout is not None and thief.stdout.readline() == "1\n"
+            with pytest.raises(Unavailable, match="not yours") as caught:
+                dial(far)
+            assert str(place) in str(caught.value) and "ctorrent node" in str(caught.value)
+            os.chown(name, 0, 0)  # the folder is right, and who listens is not
+            with pytest.raises(Unavailable, match="another user"):
+                dial(far)
+            assert thief.stdout.readline() == "0\n", "not a byte was sent"
+
+
+def test_idle_connections_do_not_lock_the_owner_out(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_place, "UNIX_SOCKETS", False)  # a system without: the channel is a port that any local program can reach
+    with serving(SmallDoor(), tmp_path / "control.sock") as path:
+        port = int(path.read_text().split()[0])
+        idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(3 * control_guard.UNPROVEN_MAX)]
+        assert idle[0].recv(1) == b"", "the oldest was ended for another"
+        with attach(tmp_path) as net:
+            assert net.status()["name"] == "ann"
+            for one in idle:
+                one.close()
+            assert net.status()["name"] == "ann"
 
 
 def test_client_and_door_have_the_same_methods() -> None:

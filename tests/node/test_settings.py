@@ -50,6 +50,15 @@ def test_every_kind_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mon
     assert getattr(load({"data_dir": tmp_path}), name) == value
 
 
+def test_a_name_from_the_environment_moves_no_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CTORRENT_NAME", "ann\x1b[31m")
+    with pytest.raises(LocalError, match=r"cannot be printed \(in \$CTORRENT_NAME\)") as caught:
+        load({"data_dir": tmp_path})
+    assert "\x1b" not in str(caught.value)
+    monkeypatch.setenv("CTORRENT_NAME", "Анна 花子 ünïque")
+    assert load({"data_dir": tmp_path}).name == "Анна 花子 ünïque"
+
+
 def test_every_field_has_a_variable_that_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Settings()
     for name in set(names()) - {"data_dir", "testing"}:
@@ -80,6 +89,8 @@ def test_every_field_has_a_variable_that_is_checked(tmp_path: Path, monkeypatch:
         ("colour = 1", "there is no setting 'colour'"),
         ("slotz = 1", "Did you mean slots?"),
         ("memory = 1", "Did you mean memory_bytes?"),
+        ('name = "ann\\u001b[2J"', "name = 'ann\\x1b[2J' holds what cannot be printed"),
+        ('listen = ["127.0.0.1\\u202e"]', "holds what cannot be printed"),
         ("= 1", "settings.toml cannot be read"),
         ("slots = 1\nport = = 2", "line 2"),
     ],

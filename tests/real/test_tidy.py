@@ -75,14 +75,20 @@ def test_old_jobs_are_forgotten_with_all_but_the_ledger(make: Callable[..., Tend
     second = ann.net.submit(folder / "job.yaml")  # of the same code
     until(lambda: asked(ann, "gc", "--dry-run")["rows"][0]["names"] == [first], "the first job is old")
     assert {row["job"] for row in ann.net.jobs()} == {first, second}
-    assert asked(ann, "gc")["rows"][0]["count"] == 1
+    looked = asked(ann, "gc")  # nobody said yes
+    assert not looked["removed"] and looked["rows"][0]["names"] == [first] and len(ann.net.jobs()) == 2
+    with Terminal(["gc", "--data-dir", str(ann.data)], {**ann.environ, **NO_DOCKER, "TERM": "xterm"}) as terminal:
+        assert "jobs" in terminal.wait_for("Remove this?")
+        terminal.type("no\n")
+        assert terminal.wait_end() == 0 and "Nothing was removed." in terminal.said
+    assert len(ann.net.jobs()) == 2 and asked(ann, "gc", "--yes")["rows"][0]["count"] == 1
     assert [row["job"] for row in ann.net.jobs()] == [second]
     assert ann.net.job(second)["state"] in ("waiting", "running") and blob_bytes(ann.data) > 0
     ann.net.cancel(second)
     assert ended(ann.net, second)["state"] == "cancelled"
     entries = len(ann.net.ledger())
-    until(lambda: asked(ann, "gc")["rows"][0]["count"] == 1, "the second job is old")
-    assert asked(ann, "gc", "--dry-run")["bytes"] == 0 or asked(ann, "gc")
+    until(lambda: asked(ann, "gc", "--yes")["rows"][0]["count"] == 1, "the second job is old")
+    assert asked(ann, "gc", "--dry-run")["bytes"] == 0 or asked(ann, "gc", "--yes")
     assert ann.net.jobs() == [] and len(ann.net.ledger()) == entries > 0
     ann.stop()
     left = in_journal(ann.data)
@@ -131,6 +137,11 @@ def lived(home: Path) -> Path:
 def test_uninstall_leaves_the_identity_and_what_is_not_ours(lived: Path, tmp_path: Path) -> None:
     folder = data(lived)
     (folder / "notes.txt").write_text("mine")
+    own = {"journal.sqlite.bak-mine", "journal.sqlite-notes", "journal.sqlite.v1.copy", "control.panel", "probe-results", ".my.toml.swp"}
+    for name in own:
+        (folder / name).write_text("mine")
+    for name in ("journal.sqlite.v1", "journal.sqlite.new-wal", ".settings.toml.0123456789ab", ".hardware.json.4711", "probe-ab_4567z"):
+        (folder / name).write_text("a node's")
     outside = tmp_path / "elsewhere"
     outside.mkdir()
     (outside / "precious").write_text("mine too")
@@ -145,8 +156,11 @@ def test_uninstall_leaves_the_identity_and_what_is_not_ours(lived: Path, tmp_pat
         terminal.type("no\n")
         assert terminal.wait_end() == 1 and everything(lived) == before
     code, said = ran(lived, "uninstall", "--yes")
-    assert code == 0 and "notes.txt" in said, said
-    assert everything(lived) == {".local/share/ctorrent/node.key", ".config/ctorrent/owner.key", ".local/share/ctorrent/notes.txt"}
+    assert code == 0 and "Not this program's, so still there" in said and "bak-mine" in said, said
+    kept = {f".local/share/ctorrent/{name}" for name in own | {"node.key", "notes.txt"}}
+    assert everything(lived) == {".config/ctorrent/owner.key", *kept}
+    for name in own:
+        (folder / name).unlink()
     assert (outside / "precious").read_text() == "mine too"
     (folder / "notes.txt").unlink()
     assert ran(lived, "uninstall", "--yes", "--identity")[0] == 0
