@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Plain = dict[str, Any]
 WIDE = 96  # columns that the whole list of jobs takes, with a long name
+_WITHHELD = re.compile(r"has ([\w.+-]+(?:, [\w.+-]+)*), but its owner does not offer (?:it|them)\b")  # as market/fit.py says it
 job_app = typer.Typer(help="About job files.", no_args_is_help=True)
 
 
@@ -58,20 +60,22 @@ def job_schema(
 def jobs(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List your jobs, newest first."""
     with any_node(data_dir) as net:
-        rows = net.jobs()
-    show.emit(as_json, rows, lambda: _show_jobs(rows))
+        rows, alone = net.jobs(), net.embedded
+    show.emit(as_json, rows, lambda: _show_jobs(rows, alone))
 
 
-def _show_jobs(rows: list[Plain]) -> None:
+def _show_jobs(rows: list[Plain], alone: bool) -> None:
+    """alone: no node runs but that of this command, which works on nothing."""
     if not rows:
         show.stdout().print("No jobs yet. Submit one: ctorrent submit job.yaml")
         return
     from ctorrent.cli.follow import done_blocks
 
     console = show.stdout()
+    asleep = {row["job"] for row in rows if alone and row["state"] in ("waiting", "running")}
     lines = [
-        (row["job"], show.value(row["name"], 24), show.state(row["state"]), f"{done_blocks(row)} / {row['blocks']}", row["failed"] or "–",
-         row["disputed"] or "–", len(row["workers"]), show.duration(row["elapsed_s"]))
+        (row["job"], show.value(row["name"], 24), show.plain("waits for a node", "yellow") if row["job"] in asleep else show.state(row["state"]), f"{done_blocks(row)} / {row['blocks']}", row["failed"] or "–",
+         row["disputed"] or "–", len(row["workers"]), "–" if row["job"] in asleep else show.duration(row["elapsed_s"]))
         for row in rows
     ]  # fmt: skip
     columns = ("job", "name", "state", "blocks", "failed", "disputed", "workers", "time")
@@ -81,6 +85,8 @@ def _show_jobs(rows: list[Plain]) -> None:
     for row in rows:  # a sentence fits no column
         if row["reason"]:
             console.print(show.plain(f"{row['job']}: {row['reason']}", "dim"))
+    if asleep:
+        console.print(show.plain("No node runs here. To go on: ctorrent node, or ctorrent resume JOB", "dim"))
 
 
 def status(
@@ -193,6 +199,9 @@ def _hints(found: Plain) -> list[str]:
         return [f"ctorrent resume {found['job']}"]
     if found["state"] == "waiting" and any(reason.startswith("lacks ") for reason in found["reasons"]):
         return ["Packages are added on a machine that is to run it: ctorrent env add --help"]
+    if found["state"] == "waiting":
+        allow = dict.fromkeys(f"--allow-program {name}" for reason in found["reasons"] if (said := _WITHHELD.match(reason)) for name in said[1].split(", "))
+        return [f"On a machine of yours that is to run it: ctorrent stop, then ctorrent node {' '.join(allow)}"] if allow else []
     return []
 
 

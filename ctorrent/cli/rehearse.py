@@ -83,7 +83,7 @@ def _agreed(net: Net, found: Plain, asked: Asked) -> Plain:
     if found["lacks"]:
         if not asked.as_json and sys.stdin.isatty() and show.is_terminal():
             if not found["owners"]:
-                _wait_for_anybody(asked)
+                _wait_for_anybody(found, asked)
                 tell_others(net)
             elif _one_is_enough(found, asked):
                 options["replicas"], cost = 1, found["single"]
@@ -97,10 +97,10 @@ def _agreed(net: Net, found: Plain, asked: Asked) -> Plain:
     return options
 
 
-def _wait_for_anybody(asked: Asked) -> None:
+def _wait_for_anybody(found: Plain, asked: Asked) -> None:
     """Nobody at all can run the job: all there is to choose is to wait, or to leave by Ctrl-C."""
     left = asked.options.get("work") is False
-    show.say(f"Nobody else is here, and {'--no-work leaves the blocks to others' if left else 'this node runs none itself'}.", "yellow")
+    show.say(f"The job {found['lacks']}.", "yellow")
     show.say("  Enter   wait for others; what to type on their machines is shown next")
     show.say(f"  Ctrl-C  nothing is submitted{'; without --no-work this machine takes part' if left else ''}")
     with suppress(EOFError):  # no answer is to wait

@@ -13,11 +13,13 @@ from typing import Any
 
 from ctorrent.errors import LocalError
 from ctorrent.market.estimate import Estimate, Machine, Work, estimate
+from ctorrent.market.fit import programs_of
 from ctorrent.market.price import Prices
 from ctorrent.model.ids import RingKind
 from ctorrent.model.job import Isolation
 from ctorrent.model.result import Failure, FailureKind, Outcome
 from ctorrent.model.status import Cost, Rehearsal
+from ctorrent.model.trade import NoReason
 from ctorrent.node import plain
 from ctorrent.node.admission import network_of
 from ctorrent.node.advice import advice
@@ -78,7 +80,7 @@ class Rehearsals:
         found = Rehearsal(
             name=manifest.name, state=measured.state, why=measured.why, hint="", log=_end_of(measured.log), index=block.index,
             params=block.params, block_s=measured.block_s, start_s=measured.start_s, wavers=measured.wavers, blocks=blocks,
-            replicas=wanted, owners=owners, lacks=_lacks(wanted, owners, machines, options),
+            replicas=wanted, owners=owners, lacks=_lacks(wanted, owners, machines, options, self._withheld(record)),
             cost=_cost(estimate(work, machines, cores, wanted)) if known else None,
             single=_cost(estimate(work, machines, cores, 1)) if known and wanted > 1 else None,
         )  # fmt: skip
@@ -123,8 +125,17 @@ class Rehearsals:
         made = options.get("nodes")
         if isinstance(made, int) and made > 0:
             return [Machine(f"node {n}", slots, gflops=mine.gflops, here=True) for n in range(min(made, NODES_MAX))]
-        own = [mine] if slots and options.get("work") is not False else []
+        own = [mine] if slots and options.get("work") is not False and not self._withheld(record) else []
         return own + [machine for machine in self._others(record) if machine.slots]
+
+    def _withheld(self, record: JobRecord) -> tuple[str, ...]:
+        """Programs the job needs that this machine has and offers to no job, its owner's own included."""
+        found = self._share.environment_for(record.job.manifest)
+        if not isinstance(found, tuple) or not any(no.reason is NoReason.WITHHELD for no in found):
+            return ()
+        there = {name for info in self._world.sandbox.environments() for name in info.withheld}
+        manifest = record.job.manifest
+        return tuple(name for name in programs_of(manifest.program.argv, manifest.environment) if name in there)
 
     def _others(self, record: JobRecord) -> list[Machine]:
         """Connected peers that may see the job, as they offered themselves when they were met."""
@@ -148,16 +159,20 @@ class Rehearsals:
         return found
 
 
-def _lacks(wanted: int, owners: int, machines: Sequence[Machine], options: dict[str, Any]) -> str:
-    """For whom the job will wait; "" where enough are here."""
+def _lacks(wanted: int, owners: int, machines: Sequence[Machine], options: dict[str, Any], withheld: tuple[str, ...]) -> str:
+    """For whom the job will wait; "" where enough are here. withheld: programs that this machine has and does not offer."""
     if owners >= wanted:
         return ""
+    allow = " ".join(f"--allow-program {name}" for name in withheld)
+    offer = f"your node has {', '.join(withheld)} and does not offer {'it' if len(withheld) == 1 else 'them'}: ctorrent stop, then ctorrent node {allow}"
     if owners:
-        return lacking(wanted, owners, machines[0].here)
-    left = options.get("work") is False
-    here = "--no-work leaves the blocks to others" if left else "this node runs none itself"
-    way = ", or leave --no-work out" if left else ""
-    return f"waits for {'an owner' if wanted == 1 else f'{wanted} owners'}: nobody else is here, and {here}. Invite one (ctorrent invite){way}"
+        return lacking(wanted, owners, machines[0].here) + (f"; {offer}" if withheld else "")
+    whom = "an owner" if wanted == 1 else f"{wanted} owners"
+    if options.get("work") is False:
+        return f"waits for {whom}: nobody else is here, and --no-work leaves the blocks to others. Invite one (ctorrent invite), or leave --no-work out"
+    if withheld:
+        return f"waits for {whom}: nobody else is here, and {offer}"
+    return f"waits for {whom}: nobody else is here, and this node runs none itself. Invite one (ctorrent invite)"
 
 
 def _again(before: dict[str, Any]) -> Measured:

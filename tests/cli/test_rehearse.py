@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from ctorrent.cli import rehearse
+from ctorrent.cli.jobs import _hints
 from tests.cli.conftest import Ran
 from tests.client.small_door import SmallDoor, rehearsal
 
@@ -111,3 +112,11 @@ def test_a_job_is_called_by_its_name(run: Run, door: SmallDoor) -> None:
         ran = run(word, "digits")
         assert ran.code == 2 and "'digits' names 2 jobs." in ran.err and "abcdefgh, runaaaaa" in ran.err
     assert not [asked for asked in door.asked if asked[0] in ("cancel", "pause", "resume")]
+
+
+def test_why_names_what_a_machine_of_ones_own_could_offer() -> None:
+    reasons = {"has ffmpeg, sox, but its owner does not offer them: ctorrent node --allow-program ffmpeg --allow-program sox": 2}
+    assert _hints({"job": "a", "state": "waiting", "reasons": reasons}) == [
+        "On a machine of yours that is to run it: ctorrent stop, then ctorrent node --allow-program ffmpeg --allow-program sox"
+    ]
+    assert _hints({"job": "a", "state": "waiting", "reasons": {"has $(x), but its owner does not offer it": 1, "is busy": 1}}) == []

@@ -44,7 +44,7 @@ def test_alone_a_person_is_asked_leaves_and_comes_back(home: dict[str, str], tmp
         terminal.wait_for("No node runs here: starting one for this command")
         shown = terminal.wait_for("[w/1]")
         assert "Rehearsed: one block took" in shown
-        assert "Only your own machine is here, and every block is to be run by 2 owners: people, each with their machines." in shown
+        assert "Only your own machine is here, and every block is to be run by 2 owners: people, each with their machines." in " ".join(shown.split())
         terminal.type("maybe\n")
         terminal.type("1\n")
         terminal.wait_for("3 / 12")
