@@ -23,34 +23,54 @@ def register(app: typer.Typer) -> None:
 
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without the question.")] = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Remove what nothing needs: jobs that ended long ago, blobs, cells, environments and images nobody uses."""
-    from ctorrent.cli.node import offline
+    """Remove what nothing needs: jobs that ended long ago, blobs, cells, environments and images nobody uses. Shows it first."""
     from ctorrent.client import data_folder
 
     if not data_folder(data_dir).is_dir():
         raise LocalError(f"There is no data folder {data_folder(data_dir)}: nothing to remove.", "Name another with --data-dir, if there is one.")
+    removed, asked = yes and not dry_run, False
+    rows = _collect(data_dir, not removed)
+    if not as_json:
+        _table(rows)
+        asked = not (yes or dry_run) and any(row["count"] for row in rows) and agree.a_person_is_there()
+    if asked and agree.yes("Remove this? [yes/no] "):
+        removed, rows = True, _collect(data_dir, False)
+    total = sum(row["bytes"] for row in rows)
+    show.emit(as_json, {"removed": removed, "bytes": total, "rows": rows}, lambda: _tell(rows, total, removed, asked))
+
+
+def _collect(data_dir: Path | None, dry_run: bool) -> list[Row]:
+    """What goes, or what went: of the node, and of the machine around it."""
+    from ctorrent.cli.node import offline
+
     with any_node(data_dir) as net:
         folder = net.folder
         rows = net.gc(dry_run)
     for what, names, size in offline().leftovers(folder, dry_run):
-        rows.append({"what": what, "count": len(names), "bytes": size, "names": list(names), "note": ""})
-    total = sum(row["bytes"] for row in rows)
-    show.emit(as_json, {"removed": not dry_run, "bytes": total, "rows": rows}, lambda: _tell(rows, total, dry_run))
+        note = "shared by everybody who uses this machine's Docker; made again when needed" if what == "images" and names else ""
+        rows.append({"what": what, "count": len(names), "bytes": size, "names": list(names), "note": note})
+    return rows
 
 
-def _tell(rows: list[Row], total: int, dry_run: bool) -> None:
-    console = show.stdout()
+def _table(rows: list[Row]) -> None:
     cells = [(row["what"], row["count"], show.size(row["bytes"]), _note(row)) for row in rows]
-    console.print(show.table(("what", "how many", "size", ""), cells, right=("how many", "size")))
+    show.stdout().print(show.table(("what", "how many", "size", ""), cells, right=("how many", "size")))
+
+
+def _tell(rows: list[Row], total: int, removed: bool, asked: bool) -> None:
+    console = show.stdout()
     if not any(row["count"] for row in rows):
         console.print("Nothing to remove.")
-    elif dry_run:
-        console.print(show.plain(f"This would free {show.size(total)}. To do it: ctorrent gc"))
-    else:
+    elif removed:
         console.print(show.plain(f"Freed {show.size(total)}."))
+    elif asked:
+        console.print("Nothing was removed.")
+    else:
+        console.print(show.plain(f"Nothing was removed. This would free {show.size(total)}; to do it: ctorrent gc --yes"))
 
 
 def _note(row: Row) -> str:
@@ -92,6 +112,8 @@ def _show(rows: list[Row], folder: Path) -> None:
     console = show.stdout()
     console.print(show.plain(f"To be removed, in {folder} and around it:", "bold"), soft_wrap=True)
     console.print(show.pairs([(row["what"], _line(row)) for row in rows if not row["kept"]]))
+    if any(row["what"] == "images" for row in rows):
+        console.print(show.plain("The images are shared by everybody who uses this machine's Docker; who needs one makes it again.", "yellow"), soft_wrap=True)
     if kept := [row for row in rows if row["kept"]]:
         console.print(show.plain("Kept, so that you stay who you are (--identity removes them too):", "bold"), soft_wrap=True)
         console.print(show.pairs([(row["what"], row["paths"][0]) for row in kept]))

@@ -53,9 +53,11 @@ def folder_holder(data_dir: Path) -> str:
 
 def leftovers(data_dir: Path, dry_run: bool) -> list[tuple[str, tuple[str, ...], int]]:
     """(what, names, bytes) of cells, containers and images that no living node uses; removed, unless only looked at."""
+    from ctorrent.node.settings import load
     from ctorrent.sandbox import tidy
 
-    return [(left.what, left.names, left.size_bytes) for left in tidy.leftovers(data_dir, dry_run)]
+    keep_days = load({"data_dir": data_dir}).keep_days
+    return [(left.what, left.names, left.size_bytes) for left in tidy.leftovers(data_dir, dry_run, keep_days)]
 
 
 def footprint(data_dir: Path, owner_dir: Path, identity: bool) -> list[dict[str, Any]]:

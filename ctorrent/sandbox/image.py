@@ -27,6 +27,7 @@ from ctorrent.sandbox import description
 from ctorrent.sandbox.programs import Programs, find
 
 REPOSITORY = "ctorrent-python"
+LABEL = "ctorrent.python"  # of an own image: this_python() of the node that made it
 _LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages", "dist-packages", "__phello__"}
 _PROGRAMS = (
     "sh", "bash", "awk", "basename", "cat", "cmp", "comm", "cp", "cut", "date", "dirname", "echo", "env", "expr", "false", "find",
@@ -56,14 +57,28 @@ def ensure(client: docker.APIClient, site: Path | None = None, allowed: tuple[st
     Blocking. Raises LocalError when this system's interpreter cannot be packed.
     """
     files = _contents(site, tuple(name for name in allowed if _is_binary(name)))
+    tag = _tag(files)
+    if not client.images(f"{REPOSITORY}:{tag}"):
+        _import(client, files, tag)
+    return f"{REPOSITORY}:{tag}"
+
+
+def own() -> str:
+    """The name of this interpreter's image without packages, made or not. Raises LocalError as ensure()."""
+    return f"{REPOSITORY}:{_tag(_contents(None))}"
+
+
+def this_python() -> str:
+    """What the images of this interpreter are labelled with: where it is, and which."""
+    return f"{description.interpreter()} {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+
+
+def _tag(files: dict[str, Path]) -> str:
     mark = hashlib.sha256(_FORMAT.encode())
     for name, source in sorted(files.items()):
         about = source.stat()
         mark.update(f"{name}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
-    tag = mark.hexdigest()[:16]
-    if not client.images(f"{REPOSITORY}:{tag}"):
-        _import(client, files, tag)
-    return f"{REPOSITORY}:{tag}"
+    return mark.hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=16)  # environments of one node; this interpreter does not change while it runs
@@ -124,7 +139,7 @@ def _import(client: docker.APIClient, files: dict[str, Path], tag: str) -> None:
         _write_layer(layer, files)
         layer.seek(0)
         chunks = iter(lambda: layer.read(1 << 20), b"")  # a generator: with a file the SDK makes a header that is too long
-        changes = ["USER 65534:65534", "WORKDIR /", "ENV PATH=/ct-bin:/usr/local/bin:/usr/bin:/bin"]
+        changes = ["USER 65534:65534", "WORKDIR /", "ENV PATH=/ct-bin:/usr/local/bin:/usr/bin:/bin", f'LABEL {LABEL}="{this_python()}"']
         said = client.import_image(src=chunks, repository=REPOSITORY, tag=tag, stream_src=True, changes=changes)
     if '"error"' in str(said):
         raise LocalError(f"Docker refused the image of this Python: {str(said)[-300:]}")
@@ -177,18 +192,16 @@ def _add(
 # -- images/ ----------------------------------------------------------------------------------------------------------
 
 
-def recipes() -> Path:
-    """The folder of Dockerfiles: beside the package in a checkout, inside it when installed."""
+def recipes() -> Path | None:
+    """The folder of Dockerfiles: inside the package when installed, beside it in a checkout. None: left out."""
     here = Path(__file__).resolve()
-    for folder in (here.parents[2] / "images", here.parents[1] / "images"):
-        if folder.is_dir():
-            return folder
-    raise LocalError("the folder images/ is not installed")
+    return next((folder for folder in (here.parents[1] / "images", here.parents[2] / "images") if folder.is_dir()), None)
 
 
 def names() -> tuple[str, ...]:
-    """What can be built."""
-    return tuple(sorted(path.parent.name for path in recipes().glob("*/Dockerfile")))
+    """What can be built; nothing where the Dockerfiles were left out."""
+    folder = recipes()
+    return tuple(sorted(path.parent.name for path in folder.glob("*/Dockerfile"))) if folder else ()
 
 
 def build(name: str, base: str = "", client: docker.APIClient | None = None) -> str:
@@ -198,8 +211,9 @@ def build(name: str, base: str = "", client: docker.APIClient | None = None) -> 
 
     Blocking: minutes. Raises LocalError with the builder's last words.
     """
-    if name not in names():
-        raise LocalError(f"there is no image {name!r}", f"There are: {', '.join(names())}.")
+    folder = recipes()
+    if folder is None or name not in names():
+        raise LocalError(f"There is no image {name!r}.", f"There are: {', '.join(names()) or 'none, since this copy came without its Dockerfiles'}.")
     api = client or docker.APIClient(timeout=3600)
     arguments: dict[str, str] = {"PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}"}
     if base:
@@ -210,7 +224,7 @@ def build(name: str, base: str = "", client: docker.APIClient | None = None) -> 
     tag = f"ctorrent-{name}:latest"
     words: list[str] = []
     try:
-        for line in api.build(path=str(recipes() / name), tag=tag, rm=True, forcerm=True, decode=True, buildargs=arguments, network_mode=network):
+        for line in api.build(path=str(folder / name), tag=tag, rm=True, forcerm=True, decode=True, buildargs=arguments, network_mode=network):
             _listen(line, words)
         found: dict[str, Any] = api.inspect_image(tag)  # type: ignore[no-untyped-call]
     except docker.errors.DockerException as error:

@@ -18,6 +18,7 @@ from ctorrent.errors import LocalError
 from ctorrent.sandbox.room import LABEL, is_alive
 
 MAKING_S = 60.0  # a cell's folder that is being made has no lock yet
+DAY_S = 86400
 DOCKER_S = 10  # a daemon that is there answers in milliseconds
 
 
@@ -30,19 +31,22 @@ class Left:
     size_bytes: int
 
 
-def leftovers(data_dir: Path, dry_run: bool) -> list[Left]:
-    """Remove, or only name, what no living node uses: its cells, containers, and images of earlier Pythons."""
+def leftovers(data_dir: Path, dry_run: bool, keep_days: float) -> list[Left]:
+    """Remove, or only name, what no living node uses: its cells, containers, and old images of other Pythons.
+
+    keep_days: younger images stay, whoever made them, since other data folders share them; 0: all of them stay.
+    """
     found = [_cells(data_dir, dry_run)]
     with _docker() as api:
         if api is not None:
-            found += [_containers(api, None, dry_run), _images(api, dry_run, every=False)]
+            found += [_containers(api, None, dry_run), _images(api, dry_run, _old(keep_days))]
     return found
 
 
 def everything(data_dir: Path, dry_run: bool) -> list[Left]:
     """The same for a data folder that goes: its containers, and every image that this program made."""
     with _docker() as api:
-        return [] if api is None else [_containers(api, data_dir, dry_run), _images(api, dry_run, every=True)]
+        return [] if api is None else [_containers(api, data_dir, dry_run), _images(api, dry_run, None)]
 
 
 def _cells(data_dir: Path, dry_run: bool) -> Left:
@@ -67,17 +71,24 @@ def _containers(api: Any, data_dir: Path | None, dry_run: bool) -> Left:
     return Left("containers", tuple(names), 0)
 
 
-def _images(api: Any, dry_run: bool, every: bool) -> Left:
-    """Images of this interpreter (every: all that this program built). One that a container uses stays."""
+def _old(keep_days: float) -> float:
+    """Images made before this moment (Unix) may go."""
+    return time.time() - keep_days * DAY_S if keep_days else 0.0
+
+
+def _images(api: Any, dry_run: bool, before: float | None) -> Left:
+    """Images that this program built: own ones of other Pythons, made before a moment; with None, every one of all kinds.
+
+    One that a container uses stays.
+    """
     from ctorrent.sandbox import image
 
     used = {container["ImageID"] for container in api.containers(all=True)}
-    wanted = set() if every else {image.ensure(api)} if api.images(image.REPOSITORY) else set()
-    built = {f"ctorrent-{name}:latest" for name in image.names()} if every else set()
+    built = {f"ctorrent-{name}:latest" for name in image.names()} if before is None else set()
     names, size = [], 0
     for found in api.images():
-        ours = {tag for tag in found.get("RepoTags") or () if tag.startswith(f"{image.REPOSITORY}:") or tag in built} - wanted
-        if found["Id"] in used:
+        ours = {tag for tag in found.get("RepoTags") or () if tag.startswith(f"{image.REPOSITORY}:") or tag in built}
+        if not ours or found["Id"] in used or (before is not None and _may_be_wanted(found, before)):
             continue
         for tag in sorted(ours):
             names.append(tag)
@@ -85,6 +96,14 @@ def _images(api: Any, dry_run: bool, every: bool) -> Left:
             if not dry_run:
                 _quietly(api.remove_image, tag)
     return Left("images", tuple(names), size)
+
+
+def _may_be_wanted(found: dict[str, Any], before: float) -> bool:
+    """Is an own image young, or of this Python? Other users and data folders of this machine start from it too."""
+    from ctorrent.sandbox import image
+
+    label = (found.get("Labels") or {}).get(image.LABEL)
+    return int(found.get("Created", 0)) >= before or label == image.this_python() or image.own() in (found.get("RepoTags") or ())
 
 
 def _quietly(remove: Any, *args: Any, **options: Any) -> None:

@@ -50,7 +50,8 @@ class Bare:
         pip = [str(folder / "venv/bin/python"), "-m", "pip", "--disable-pip-version-check", "-q"]
         subprocess.run([*pip, "install", str(wheel)], check=True, timeout=400)
         subprocess.run([*pip, "check"], check=True)
-        self.environ = {"HOME": str(self.home), "PATH": f"{folder / 'venv/bin'}:/usr/bin:/bin", "COLUMNS": "120", "LANG": "C.UTF-8"}
+        self.environ = {"HOME": str(self.home), "PATH": f"{folder / 'venv/bin'}:/usr/bin:/bin", "COLUMNS": "120", "LANG": "C.UTF-8",
+                        "DOCKER_HOST": "unix:///nowhere/docker.sock"}  # fmt: skip  # whose images are not this test's
 
     def ctorrent(self, *words: str, cwd: Path | None = None) -> str:
         """What it prints. Fails when it does."""
@@ -83,6 +84,11 @@ def test_the_wheel_works_alone(version: str, wheel: Path, tmp_path: Path) -> Non
     bare.ctorrent("init", kind, cwd=empty)
     assert f"{blocks} settled" in bare.ctorrent("submit", "--local", "2", "job.yaml", cwd=empty)
     assert not (bare.home / ".local").exists()  # what ran for one command leaves nothing
+    assert bare.ctorrent("image", "ls").split() == ["cpu", "cuda", "node", "render"]
+    bare.ctorrent("node", "-dy", "--no-work", "--listen", "127.0.0.1", "--port", "0", "--no-mdns", "--no-dht")
+    bare.ctorrent("stop")
+    assert "Removed." in bare.ctorrent("uninstall", "--yes", "--identity")
+    assert not (bare.home / ".local/share/ctorrent").exists()
 
 
 def test_what_the_wheel_carries(wheel: Path) -> None:
@@ -92,6 +98,7 @@ def test_what_the_wheel_carries(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"ctorrent"}
     kinds = {name.split("/")[3] for name in names if name.startswith("ctorrent/cli/templates/")}
     assert kinds >= {"digits", "command", "sweep"}
+    assert {"ctorrent/images/cpu/Dockerfile", "ctorrent/images/cpu/check.py"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

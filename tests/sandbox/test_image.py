@@ -12,10 +12,12 @@ import trio
 from ctorrent import canon
 from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation
-from ctorrent.sandbox import SandboxRules, image
+from ctorrent.sandbox import SandboxRules, image, tidy
 from tests.sandbox.cells import block, sandbox_of, spec_of
 
 pytestmark = [pytest.mark.real, pytest.mark.docker]
+
+_EMPTY_TAR = bytes(1024)
 
 
 def _client() -> docker.APIClient:
@@ -67,3 +69,20 @@ def test_every_recipe_takes_its_base_as_an_argument() -> None:
 def test_an_unknown_recipe_is_refused_with_the_known() -> None:
     with pytest.raises(LocalError, match="cpu, cuda, node, render"):
         image.build("x")
+
+
+def test_collecting_leaves_images_that_are_young_or_of_this_python(tmp_path: Path) -> None:
+    client = _client()
+    tag = image.ensure(client)
+    changes = [f'LABEL {image.LABEL}="/gone/python 3.1.0"']
+    client.import_image(src=iter([_EMPTY_TAR]), repository=image.REPOSITORY, tag="collected", stream_src=True, changes=changes)
+    theirs = f"{image.REPOSITORY}:collected"
+
+    def gone(keep_days: float) -> set[str]:
+        return {name for left in tidy.leftovers(tmp_path, True, keep_days) if left.what == "images" for name in left.names}
+
+    assert theirs not in gone(30.0) | gone(0.0)
+    old = gone(-1.0)  # as of tomorrow: every image is older
+    assert theirs in old and tag not in old
+    client.remove_image(theirs)
+    client.close()
