@@ -148,10 +148,14 @@ class BlobStore(Protocol):
         return ""
 
     async def clear(self, tree: Digest) -> None:
-        """Remove a folder that was laid out. Its blobs stay."""
+        """Remove a folder that was laid out. Its blobs stay. Raises LocalError when something of it is left."""
 
     def room_bytes(self) -> int:
         """What could still be received: within the quota, when all that is not pinned was tidied away, and on the disk."""
+        return 0
+
+    def quota(self) -> int:
+        """Bytes that others' jobs may put here in all."""
         return 0
 
     def set_quota(self, quota_bytes: int) -> None:
@@ -241,6 +245,7 @@ class CellSpec:
     hash_seed: int  # PYTHONHASHSEED of the job, u32
     gpus: tuple[str, ...] = ()  # uuids allotted
     slots: int = 1  # units at once
+    own: bool = False  # a job of this node's own: what its lock pins, its owner chose
 
 
 class Cell(Protocol):

@@ -75,10 +75,13 @@ def fits(ask: Ask, machine: Machine) -> EnvironmentInfo | tuple[No, ...]:
 def best_environment(
     wanted: Environment, environments: tuple[EnvironmentInfo, ...], lock: bytes = b""
 ) -> tuple[EnvironmentInfo | None, list[No]]:
-    """What was made from this lock, the newest Python that fits, the smallest, by name; or what the nearest one lacks."""
+    """What was made from this lock, the newest Python that fits, the smallest, by name; or what the nearest one lacks.
+
+    What was made from another lock is passed over: whoever pinned that one chose the code that a job would run.
+    """
     nearest = [No(NoReason.PYTHON, "no environment")]
     good: list[EnvironmentInfo] = []
-    for number, info in enumerate(environments):
+    for number, info in enumerate(info for info in environments if info.lock in (b"", lock)):
         lacks = _lacks(wanted, info)
         if not lacks:
             good.append(info)
@@ -86,7 +89,7 @@ def best_environment(
             nearest = lacks
     if not good:
         return None, nearest
-    good = [info for info in good if lock and info.lock == lock] or good
+    good = [info for info in good if info.lock] or good
     newest = max(_version(info.python) for info in good)
     good = [info for info in good if _version(info.python) == newest]
     return min(good, key=lambda info: (len(info.packages), info.name)), []

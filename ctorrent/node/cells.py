@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
-from ctorrent.errors import Malformed, Unavailable
+from ctorrent.errors import LocalError, Malformed, Unavailable
 from ctorrent.model.ids import Digest
 from ctorrent.model.job import Program, SignedManifest
 from ctorrent.model.offer import EnvironmentInfo
@@ -20,6 +21,7 @@ from ctorrent.plan.codemap import CodeMap, Large
 from ctorrent.ports import BlockInput, Cell, CellSpec
 
 READ_INLINE = 64 << 10  # bytes of a list of files: ~2 ms; longer ones are read in a thread
+log = logging.getLogger(__name__)
 SHOWN = "a cell shows it"
 
 
@@ -57,6 +59,7 @@ class Cells:
             spec = CellSpec(
                 job=label, program=program or manifest.program, folder=folder, environment=environment, needs=manifest.needs,
                 limits=manifest.limits, hash_seed=manifest.seed & 0xFFFFFFFF, gpus=gpus, slots=slots,
+                own=manifest.requester == self._world.node,
             )  # fmt: skip
             return _Held(await self._world.sandbox.open(spec), lambda: self._release(root))
         except BaseException:
@@ -74,6 +77,7 @@ class Cells:
         code = codemap.decode(data) if len(data) <= READ_INLINE else await trio.to_thread.run_sync(codemap.decode, data)
         if code.large_bytes() != program.files_bytes:
             raise Malformed(f"the job says {program.files_bytes} bytes of files, and lists {code.large_bytes()}")
+        self._compare(code)
         return code
 
     async def fetch(self, job: SignedManifest, code: CodeMap) -> None:
@@ -82,13 +86,21 @@ class Cells:
         Raises Unavailable, LocalError of the disk, or Malformed.
         """
         blobs, source = self._world.blobs, [job.manifest.requester]
+        self._compare(code)
         sizes = {blob: size for blob, size in code.large().items() if blobs.size(blob) != size}
         begun = [blob for blob in sizes if blobs.partial(blob)]
         for some in (begun, [blob for blob in sizes if blob not in begun]):
-            await self._seeder.fetch_all(some, source, max(sizes.values(), default=0))
-        for blob, size in sizes.items():
-            if blobs.size(blob) != size:
-                raise Malformed(f"the job lists a file of {size} bytes, which has {blobs.size(blob)}")
+            await self._seeder.fetch_all({blob: sizes[blob] for blob in some}, source, exact=True)
+        self._compare(code)  # another job may have asked for the same blob, and listed it with other bytes
+
+    def _compare(self, code: CodeMap) -> None:
+        for blob, size in code.large().items():
+            if self._world.blobs.size(blob) not in (None, size):
+                raise Malformed(f"the job lists a file of {size} bytes, which has {self._world.blobs.size(blob)}")
+
+    def shows(self, root: Digest) -> bool:
+        """Does a cell work with the files of this list?"""
+        return root in self._trees
 
     async def _hold(self, root: Digest, code: CodeMap) -> str:
         tree = self._trees.setdefault(root, _Tree(code))
@@ -114,7 +126,10 @@ class Cells:
             async with tree.lock:
                 if tree.wanted() or self._trees.get(root) is not tree:
                     return
-                await self._world.blobs.clear(root)
+                try:
+                    await self._world.blobs.clear(root)
+                except LocalError as error:
+                    log.warning("%s %s", error.message, error.hint)
                 if tree.wanted():
                     return  # somebody came meanwhile, and lays it out again
                 del self._trees[root]

@@ -66,6 +66,7 @@ def describe(spec: CellSpec, rules: SandboxRules) -> dict[str, Any]:
         "processes": rules.processes,
         "hash_seed": spec.hash_seed,
         "gpu": bool(spec.gpus),
+        "preload": spec.own or not spec.environment.lock,  # packages that others pinned run in their own blocks only
         "supervisor_read": [],
         "listed": [standard_library()],
     }

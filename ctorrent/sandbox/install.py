@@ -24,9 +24,10 @@ from packaging.version import InvalidVersion, Version
 from ctorrent.errors import LocalError
 from ctorrent.model.lock import Lock
 from ctorrent.ports import Made
+from ctorrent.sandbox import records
 from ctorrent.sandbox.environment import LOCKED, named
 from ctorrent.sandbox.limits import SandboxRules
-from ctorrent.sandbox.pip import pip, size_of
+from ctorrent.sandbox.pip import measure, pip, too_much
 from ctorrent.sandbox.resolve import resolve
 
 LOOK_S = 0.2  # how often a node asks whether another one that shares the folder is done
@@ -97,8 +98,12 @@ class PipPackages:
         wrong = differences(lock, named(box / "site"))
         if wrong:
             raise LocalError(f"what was installed is not what the lock says: {wrong}")
+        wrong = await trio.to_thread.run_sync(too_much, box, limit_bytes, grown)  # it may have been quicker than our looks
+        if wrong:
+            raise LocalError(wrong)
         await trio.to_thread.run_sync(_plain, box / "site")
-        size = await trio.to_thread.run_sync(size_of, box / "site")
+        await trio.to_thread.run_sync(records.check, box / "site")
+        size, _ = await trio.to_thread.run_sync(measure, box / "site")
         (box / "site").rename(work / "site")
         about = {"packages": sorted(named(work / "site").items()), "lock": digest.hex(), "bytes": size}
         (work / "environment.json").write_text(json.dumps(about))

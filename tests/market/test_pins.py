@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from packaging.tags import Tag
 
 from ctorrent.market.fit import best_environment, in_words, package_name
@@ -51,7 +52,17 @@ def test_the_environment_of_the_jobs_own_lock_goes_first() -> None:
     wanted = Environment(packages=("sums",))
     assert best_environment(wanted, (plain, locked), HASH) == (locked, [])
     assert best_environment(wanted, (plain, locked), b"x" * 32) == (plain, [])  # another lock: what fits is used, nothing installed
-    assert best_environment(wanted, (locked,)) == (locked, [])
+
+
+@pytest.mark.parametrize("lock", [b"", b"x" * 32])
+def test_what_was_made_from_anothers_lock_runs_nobody_elses_job(lock: bytes) -> None:
+    """Its maker chose the code: a job that pins something else, or nothing, must not import that."""
+    base = EnvironmentInfo("base", Digest(b"1" * 32), "3.11.7", "x86_64", ())
+    locked = replace(base, name="lock-1", packages=(("sums", "1.5"),), python="3.14.0", lock=HASH)
+    chosen, lacks = best_environment(Environment(packages=("sums",)), (base, locked), lock)
+    assert chosen is None and [no.reason for no in lacks] == [NoReason.PACKAGES]
+    assert best_environment(Environment(), (base, locked), lock) == (base, [])
+    assert best_environment(Environment(packages=("sums",)), (base, locked), HASH) == (locked, [])
 
 
 def test_a_program_that_is_there_and_not_offered() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -16,9 +17,10 @@ import trio
 from ctorrent.errors import LocalError
 from ctorrent.model.lock import Lock, Pinned, Wheel
 from ctorrent.sandbox import Environments, SandboxRules
+from ctorrent.sandbox import pip as piping
 from ctorrent.sandbox import resolve as resolving
 from ctorrent.sandbox.install import PipPackages
-from ctorrent.sandbox.pip import last_words, pip
+from ctorrent.sandbox.pip import last_words, pip, words_for_others
 from tests.sandbox.cells import block, sandbox_of, spec_of
 from tests.sandbox.wheels import ANY, only_here, wheel
 
@@ -227,6 +229,35 @@ def test_a_wheel_that_unpacks_to_more_than_allowed_is_stopped(place: Place) -> N
     place.refused(lock_of(bomb), "too large|more than 20 MB", limit=20_000_000)
 
 
+@pytest.mark.parametrize("extra", [{f"sums/{'d/' * (at // 100)}f{at}": "" for at in range(6000)}, {f"sums/{at}/x/y/z": "" for at in range(1500)}])
+def test_empty_files_and_folders_are_counted(extra: dict[str, str], place: Place) -> None:
+    """Each takes an inode, and a block where it is a folder; the wheel itself is small."""
+    place.refused(lock_of(wheel(place.wheels, "sums", "1.5", extra=extra)), "more than 20 MB", limit=20_000_000)
+
+
+def test_more_files_than_any_package_has_are_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(piping, "ENTRIES_MAX", 300)
+    place.refused(lock_of(wheel(place.wheels, "sums", "1.5", extra={f"sums/{at}": "" for at in range(400)})), "more than 300 files")
+
+
+def test_a_wheel_that_puts_a_file_in_anothers_place_is_refused(place: Place) -> None:
+    sums = wheel(place.wheels, "sums", "1.5", "honest = True\n")
+    for inside in ("sums/__init__.py", "zz-1.data/purelib/sums-1.5.dist-info/RECORD"):
+        evil = wheel(place.wheels, "zz", "1", extra={inside: "honest = False\n"})
+        place.refused(lock_of(sums, evil), "two wheels, sums-1.5 and zz-1, hold different files")
+
+
+def test_wheels_may_share_a_file_that_is_the_same_in_both(place: Place) -> None:
+    """As the empty __init__.py of a namespace; but not by only saying so."""
+    same = "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(b"").digest()).rstrip(b"=").decode()
+    hashes = {"shared/__init__.py": same}
+    one, other = (wheel(place.wheels, name, "1", extra={"shared/__init__.py": ""}, hashes=hashes) for name in ("aa", "bb"))
+    lying = wheel(place.wheels, "zz", "1", extra={"shared/__init__.py": "lies = 1\n"}, hashes=hashes)
+    first = wheel(place.wheels, "a0", "1", extra={"shared/__init__.py": "lies = 1\n"}, hashes=hashes)
+    place.refused(lock_of(one, lying, first), "hold different files called 'shared/__init__.py'")
+    assert place.install(lock_of(one, other)) == NAME
+
+
 def test_a_lock_that_pins_more_than_it_names_is_refused(place: Place) -> None:
     """A file called sums 1.5 that says of itself that it is parts 9."""
     path = wheel(place.wheels, "parts", "9")
@@ -282,3 +313,18 @@ def test_sizes_are_the_files(place: Place) -> None:
 )
 def test_the_last_words_name_no_place_of_this_machine(said: str, words: str) -> None:
     assert last_words(said) == words
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("ERROR: Could not find a version that satisfies the requirement x==1 (from versions: 0.1, 7.0.dev3+inhouse)\nERROR: No matching distribution found for x==1\n",
+         "Could not find a version that satisfies the requirement x==1 No matching distribution found for x==1"),
+        ("ERROR: HTTPSConnectionPool(host='wheels.inhouse', port=443): Max retries exceeded\n", "the package index here cannot be reached"),
+        ("ERROR: Cannot connect to proxy. Failed to resolve 'gate.inhouse'", "the package index here cannot be reached"),
+        ("WARNING: The repository located at wheels.inhouse is not a trusted or secure host", "the package index here cannot be reached"),
+        ("ERROR: No matching distribution found for proxy-tools==1", "No matching distribution found for proxy-tools==1"),
+    ],
+)  # fmt: skip
+def test_whoever_wanted_packages_hears_nothing_of_the_index_here(said: str, words: str) -> None:
+    assert words_for_others(said) == words

@@ -78,6 +78,13 @@ def test_a_python_block_is_one_process_and_a_command_is_not() -> None:
     assert _answer(SUPERVISOR, _number("execve")) == _EPERM and _answer(SUPERVISOR, _number("clone"), 17) == _ALLOW
 
 
+def test_a_supervisor_of_python_blocks_leaves_files_modes_alone_too() -> None:
+    for name in ("chmod", "fchmodat", "fchmodat2", "utimensat", "setxattr"):
+        assert _answer(SUPERVISOR, _number(name)) == _answer(PYTHON, _number(name)) == _EPERM, name
+        assert _answer(Lock("supervisor", may_exec=True), _number(name)) == _EPERM, name
+        assert _answer(Lock("supervisor", may_own=True), _number(name)) == _answer(COMMAND, _number(name)) == _ALLOW, name
+
+
 def test_arguments_decide() -> None:
     myself, other = lockdown._MYSELF, 1
     for name in ("kill", "tgkill"):

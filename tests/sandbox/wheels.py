@@ -12,8 +12,8 @@ ANY = "py3-none-any"
 
 
 def wheel(folder: Path, name: str, version: str, source: str = "", *, requires: tuple[str, ...] = (), tag: str = ANY,
-          extra: dict[str, str] | None = None) -> Path:  # fmt: skip
-    """name/__init__.py with `source`, and whatever else under whatever path. -> its file."""
+          extra: dict[str, str] | None = None, hashes: dict[str, str] | None = None) -> Path:  # fmt: skip
+    """name/__init__.py with `source`, and whatever else under whatever path. hashes: as its RECORD says them. -> its file."""
     folder.mkdir(parents=True, exist_ok=True)
     path, info = folder / f"{name}-{version}-{tag}.whl", f"{name}-{version}.dist-info"
     needs = "".join(f"Requires-Dist: {one}\n" for one in requires)
@@ -26,7 +26,7 @@ def wheel(folder: Path, name: str, version: str, source: str = "", *, requires: 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for inside, text in files.items():
             packed.writestr(inside, text)
-        packed.writestr(f"{info}/RECORD", "".join(f"{inside},,\n" for inside in (*files, f"{info}/RECORD")))
+        packed.writestr(f"{info}/RECORD", "".join(f"{inside},{(hashes or {}).get(inside, '')},\n" for inside in (*files, f"{info}/RECORD")))
     return path
 
 

@@ -14,6 +14,8 @@ import sys
 import sysconfig
 from typing import Any, Dict
 
+_PRELOADED_BYTES_MAX = 2 << 30  # private memory of packages, before any block: torch takes half of it
+
 
 def _import_ours(kind: str) -> Any:
     """Our package by the name of its folder, and then out of the program's way."""
@@ -37,7 +39,8 @@ def child_main() -> None:
         file.seek(0)
         spec: Dict[str, Any] = json.load(file)
     ours = _import_ours(spec["kind"])
-    sys.path += spec["site"]
+    if spec["preload"]:
+        sys.path += spec["site"]
     sys.dont_write_bytecode = True
     seeder = ours["seeds"].Seeder()
     sys.meta_path.insert(0, seeder)
@@ -76,7 +79,8 @@ def main() -> None:
 def _prepare(spec: Dict[str, Any], ours: Any) -> int:
     """Walls, working folder and paths of this process; children inherit them."""
     walls: int = ours["walls"].raise_walls(spec)
-    sys.path += spec["site"]
+    if spec["preload"]:  # else not even in sight: the standard library asks for modules that are not there, msvcrt for one
+        sys.path += spec["site"]
     if spec.get("image_packages"):  # a named image: its packages are the environment
         spec["site"] += [path for path in (sysconfig.get_path("purelib"), "/usr/lib/python3/dist-packages") if os.path.isdir(path)]
         spec["read"].append(sys.base_prefix)
@@ -94,6 +98,8 @@ def _lock(spec: Dict[str, Any], ours: Any) -> int:
         listed=spec["listed"],
         write=spec["write"],
         devices=[*spec["devices"], "/dev/null"],
+        data_bytes=None if spec["memory_bytes"] is None else spec["memory_bytes"] + _PRELOADED_BYTES_MAX,
+        may_own=spec["kind"] != "python",
         may_exec=spec["kind"] != "python" or bool(spec["devices"]),
         need_landlock=spec["need_landlock"],
     )

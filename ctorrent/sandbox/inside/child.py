@@ -195,6 +195,8 @@ def main(birth: Birth) -> None:
     spec = birth.spec
     sock = connected(spec)
     lockdown.apply(birth.ready)
+    if not spec["preload"]:
+        sys.path += spec["site"]  # only now: what is there was not chosen by this machine's owner
     runner.refuse_network()  # after our own connection was made
     wire = Wire(sock)
     unit = Unit(spec, wire, birth.seeder)

@@ -2,7 +2,8 @@
 
 No root needed. In order: rlimits, no_new_privs, capabilities, Landlock (kernel 5.13), seccomp. Costs about half a
 millisecond. Landlock: docs.kernel.org/userspace-api/landlock.html; filters are classic BPF (linux/filter.h).
-Profiles: `supervisor` may fork, and connect to unix sockets; `python` is one process; `command` may also execute,
+Profiles: `supervisor` may fork, and connect to unix sockets: each child makes its own connection, and what the
+supervisor gave up it would lack; so a supervisor runs nothing that this machine's owner did not choose. `python` is one process; `command` may also execute,
 from read-only paths. Layers add up: what a supervisor gave up its children lack too.
 """
 
@@ -43,6 +44,7 @@ class Lock(NamedTuple):
     files: Optional[int] = None  # open at once
     processes: Optional[int] = None  # of this user in this user namespace
     may_exec: bool = False  # for a supervisor that starts fresh interpreters
+    may_own: bool = False  # for a supervisor of commands: they may change modes and times of their own files
     need_landlock: bool = True  # false where a container already is the wall
 
 
@@ -235,7 +237,9 @@ def _refused(how: Lock) -> _Numbers:
     if how.profile != "supervisor":
         groups += [syscalls.SOCKETS, syscalls.SHARED_MEMORY, {"socket": syscalls.SPECIAL["socket"]}]
     if how.profile == "python" and not how.may_exec:
-        groups += [syscalls.PROCESSES, syscalls.OWNERSHIP]
+        groups.append(syscalls.PROCESSES)
+    if how.profile != "command" and not how.may_own:
+        groups.append(syscalls.OWNERSHIP)
     refused: _Numbers = {name: numbers for group in groups for name, numbers in group.items()}
     if how.profile == "supervisor":  # its children lock themselves down once more; it keeps their logs in memfds
         for name in ("capset",) + (() if how.may_exec else ("execve", "execveat")):

@@ -49,10 +49,12 @@ Child = Callable[[Birth], None]
 
 
 def preload(spec: Dict[str, Any]) -> bytes:
-    """Import, before any fork, what the program will import of the environment. -> Code.read."""
+    """Import, before any fork, what the program will import of the standard library, and of the environment where this
+    node's owner chose what is in it: this process could do far more than a block. -> Code.read.
+    """
     refuse_processes()
     names, _, ready = _scan(spec).partition(b"\0")
-    for name in scan.preloadable(names, spec["site"]):
+    for name in scan.preloadable(names, spec["site"] if spec["preload"] else []):
         try:
             importlib.import_module(name)
         except (Exception, SystemExit):
