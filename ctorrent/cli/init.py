@@ -74,6 +74,8 @@ def write(kind: str, target: Path, force: bool = False) -> list[str]:
         for name, content in contents.items():
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink():
+                path.unlink()  # the link is what is replaced, never what it leads to
             path.write_bytes(content)
     except OSError as error:
         raise LocalError(f"{error.filename} cannot be written: {error.strerror}.", "Name another folder: ctorrent init KIND DIR") from None
@@ -108,6 +110,9 @@ def _show_all(as_json: bool) -> None:
 def _check(target: Path, contents: dict[str, bytes], force: bool) -> None:
     if target.exists() and not target.is_dir():
         raise LocalError(f"{target} is a file, not a folder.", "Name another folder: ctorrent init KIND DIR")
+    for name in contents:
+        if link := next((above for above in (target / name).parents if above != target and target in above.parents and above.is_symlink()), None):
+            raise LocalError(f"{link} is a link to {link.resolve()}.", "Remove it, or name another folder: ctorrent init KIND DIR")
     there = [name for name, content in contents.items() if _differs(target / name, content)]
     if there and not force:
         raise LocalError(f"{target} has {', '.join(sorted(there))} already.", "Name another folder behind the kind, or replace them with --force.")
@@ -115,7 +120,7 @@ def _check(target: Path, contents: dict[str, bytes], force: bool) -> None:
 
 def _differs(path: Path, content: bytes) -> bool:
     """Is something else there? The same bytes written again take nothing from anybody."""
-    return (path.exists() or path.is_symlink()) and not (path.is_file() and path.read_bytes() == content)
+    return path.is_symlink() or (path.exists() and not (path.is_file() and path.read_bytes() == content))
 
 
 def _walk(folder: Traversable, above: str = "") -> list[tuple[str, Traversable]]:

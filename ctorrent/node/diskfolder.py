@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ctorrent.errors import LocalError
+from ctorrent.plan.codemap import PARTS_MAX
 
-_DEPTH_MAX = 64  # of folders in folders
+_DEPTH_MAX = PARTS_MAX  # of folders in folders
 
 
 class DiskFolder:
@@ -23,6 +24,7 @@ class DiskFolder:
         return found.stat().st_size if found.is_file() else None
 
     def read(self, path: str, offset: int = 0, size: int = -1) -> bytes:
+        self.inside(path)
         try:
             with (self._root / path).open("rb") as file:
                 file.seek(offset)
@@ -36,12 +38,15 @@ class DiskFolder:
         return [(p.relative_to(self._root).as_posix(), p.stat().st_size) for p in self._root.glob(pattern) if p.is_file()]
 
     def path(self, path: str) -> str:
+        self.inside(path)
         return str(self._root / path)
 
     def inside(self, path: str) -> int:
         real = os.path.realpath(self._root / path)
-        if os.path.commonpath((self._real, real)) != self._real:
-            raise LocalError(f"{path} is a link that leads out of the folder, to {real}", "Copy what it leads to, or list other files.")
+        if not _is_below(self._real, real):
+            raise LocalError(
+                f"{path} leads out of the job's folder, to {real}", "Copy it in, or name other files: who wrote the job may not be who submits it."
+            )
         try:
             return Path(real).stat().st_size
         except OSError as error:
@@ -77,3 +82,11 @@ class DiskFolder:
                 return sorted((one for one in found if one.name not in skipped), key=lambda one: one.name)
         except OSError as error:
             raise LocalError(f"the folder {top or '.'} cannot be read: {error.strerror}") from None
+
+
+def _is_below(top: str, path: str) -> bool:
+    """Of real paths."""
+    try:
+        return os.path.commonpath((top, path)) == top
+    except ValueError:  # on another drive
+        return False

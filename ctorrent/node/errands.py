@@ -30,7 +30,7 @@ class Errands:
         outputs: dict[Digest, Digest] = {}
         blobs = [output.blob for output in given.outputs if output.blob is not None]
         try:
-            await self._seeder.fetch_all(blobs, [given.worker], self._limit)
+            await self._seeder.fetch_all(dict.fromkeys(blobs, self._limit), [given.worker])
             for blob in blobs:
                 outputs[blob] = output_digest(await self._world.blobs.get(blob, self._limit))
         except (CTorrentError, KeyError) as error:

@@ -53,9 +53,9 @@ class Inputs:
             self._freed = trio.Event()
 
     async def _fit(self, refs: Sequence[InputRef], source: NodeId) -> bool:
-        limit = min(INPUT_BYTES_MAX, max(ref.size_bytes for ref in refs))
+        limits = {ref.digest: min(INPUT_BYTES_MAX, ref.size_bytes) for ref in refs}
         try:
-            await self._seeder.fetch_all([ref.digest for ref in refs], [source], limit)
+            await self._seeder.fetch_all(limits, [source])
         except DiskFull:
             return False
         return True

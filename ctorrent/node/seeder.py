@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -32,6 +32,10 @@ class _Line:
 
     limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CHANNELS_A_PEER))
     free: list[Channel] = field(default_factory=list)
+
+
+class WrongSize(Malformed):
+    """A blob has other bytes than whoever gives it said before."""
 
 
 class Seeder:
@@ -65,43 +69,48 @@ class Seeder:
         for offset in range(request.offset, size, CHUNK_BYTES):
             await channel.send(await self._blobs.read(request.blob, offset, min(CHUNK_BYTES, size - offset)))
 
-    async def fetch_all(self, blobs: Sequence[Digest], sources: Sequence[NodeId], limit: int) -> None:
-        """Have all of these, several on their way at once. Raises the first error: Unavailable, or LocalError of the disk."""
+    async def fetch_all(self, limits: Mapping[Digest, int], sources: Sequence[NodeId], exact: bool = False) -> None:
+        """Have all of these, several on their way at once, none of more bytes than its limit; exact: of no fewer either.
+
+        Raises the first error: Unavailable, LocalError of the disk, or, where they are to be exact, WrongSize.
+        """
         failed: list[CTorrentError] = []
 
-        async def one(blob: Digest) -> None:
+        async def one(blob: Digest, limit: int) -> None:
             try:
-                await self.fetch(blob, sources, limit)
+                await self.fetch(blob, sources, limit, exact)
             except CTorrentError as error:
                 failed.append(error)
                 nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
-            for blob in blobs:
-                nursery.start_soon(one, blob)
+            for blob, limit in limits.items():
+                nursery.start_soon(one, blob, limit)
         if failed:
             raise failed[0]
 
-    async def fetch(self, blob: Digest, sources: Iterable[NodeId], limit: int) -> None:
-        """Have `blob` in the store, from the first source that gives it. Raises Unavailable with what each said."""
+    async def fetch(self, blob: Digest, sources: Iterable[NodeId], limit: int, exact: bool = False) -> None:
+        """Have `blob` in the store, from the first source that gives it. Raises Unavailable with what each said; see fetch_all."""
         while blob in self._under_way:
             await self._under_way[blob].wait()
         if self._blobs.size(blob) is not None:
             return
         self._under_way[blob] = trio.Event()
         try:
-            await self._from_any(blob, sources, limit)
+            await self._from_any(blob, sources, limit, exact)
         finally:
             self._under_way.pop(blob).set()
 
-    async def _from_any(self, blob: Digest, sources: Iterable[NodeId], limit: int) -> None:
+    async def _from_any(self, blob: Digest, sources: Iterable[NodeId], limit: int, exact: bool) -> None:
         said = []
         for source in sources:
             if source == self._node:
                 continue
             try:
-                await self._resumed(source, blob, limit)
+                await self._resumed(source, blob, limit, exact)
                 return
+            except WrongSize:  # who described the blob is who gives it: asking again brings nothing
+                raise
             except Unavailable as error:
                 said.append(error.message)
             except PeerError as error:
@@ -109,22 +118,24 @@ class Seeder:
                 said.append(error.message)
         raise Unavailable(f"blob {blob.hex()[:12]} is not to be had: {'; '.join(said) or 'nobody has it'}")
 
-    async def _resumed(self, source: NodeId, blob: Digest, limit: int) -> None:
+    async def _resumed(self, source: NodeId, blob: Digest, limit: int, exact: bool) -> None:
         """From where an earlier try ended; if that was damaged here meanwhile, from the start, and nobody is blamed."""
         if begun := self._blobs.partial(blob):
             try:
-                await self._from(source, blob, limit, begun)
+                await self._from(source, blob, limit, exact, begun)
                 return
             except PeerError as error:
                 log.info("blob %s begins anew: %s", blob.hex()[:12], error.message)
-        await self._from(source, blob, limit, 0)
+        await self._from(source, blob, limit, exact, 0)
 
-    async def _from(self, source: NodeId, blob: Digest, limit: int, offset: int) -> None:
+    async def _from(self, source: NodeId, blob: Digest, limit: int, exact: bool, offset: int) -> None:
         line = self._lines.setdefault(source, _Line())
         async with line.limiter:
             channel, head = await self._asked(line, source, BlobRequest(blob, offset))
             whole = False
             try:
+                if exact and isinstance(head, BlobHead) and head.size_bytes not in (-1, limit):
+                    raise WrongSize(f"the job lists a file of {limit} bytes, which has {head.size_bytes}")
                 if not isinstance(head, BlobHead) or head.size_bytes > limit:
                     raise LimitExceeded(f"{source} answered a blob request with {head!r:.80}; the limit is {limit}")
                 if head.size_bytes < 0:

@@ -17,10 +17,12 @@ from ctorrent.model.job import SignedManifest
 from ctorrent.model.trade import No, NoReason
 from ctorrent.node.cells import Cells
 from ctorrent.node.world import World
+from ctorrent.plan.codemap import ENTRY_BYTES, CodeMap
 
 COMING_MAX = 4  # jobs whose files come at once: more only share the same line
 STRANGERS_MAX = 1  # of those, for strangers
-STRANGER_BYTES_MAX = 2 << 30  # of one job: friends' data has the rest of the quota
+STRANGER_BYTES_MAX = 2 << 30  # of one job
+STRANGERS_SHARE = 4  # a part in so many of the quota holds all that strangers' jobs need: friends' data has the rest
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0, 30.0)  # without a byte; then the next announcement begins anew
 REFUSED_S = 60.0  # a disk may have room again
 KEEP_S = 600.0  # files that nobody works with are anybody's to tidy away
@@ -36,6 +38,7 @@ class _Delivery:
     stranger: bool
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     missing: dict[Digest, int] = field(default_factory=dict)
+    listed: dict[Digest, int] = field(default_factory=dict)  # all, once their list is here
     refused: No | None = None
     here: bool = False
 
@@ -57,13 +60,28 @@ class Stock:
         delivery = self._deliveries.get(job.id)
         if delivery is None:
             coming = [one for one in self._deliveries.values() if not (one.here or one.refused)]
-            if stranger and wanted > STRANGER_BYTES_MAX:
+            if stranger and wanted > min(STRANGER_BYTES_MAX, self._share()):
                 return No(NoReason.DISK, f"for a stranger's {_size(wanted)}")
+            if stranger and self._strangers() + wanted > self._share():
+                return No(NoReason.BUSY, "the files of other strangers' jobs fill what strangers get of this disk")
             if len(coming) >= COMING_MAX or (stranger and sum(one.stranger for one in coming) >= STRANGERS_MAX):
                 return No(NoReason.BUSY, "the files of other jobs come first")
             delivery = self._deliveries[job.id] = _Delivery(job, stranger)
             nursery.start_soon(self._run, delivery)
         return None if delivery.here else delivery.refused or self._progress(delivery)
+
+    def _share(self) -> int:
+        return self._world.blobs.quota() // STRANGERS_SHARE
+
+    def _strangers(self) -> int:
+        """Bytes that strangers' jobs keep here, or will; what several need counts once."""
+        kept: dict[Digest, int] = {}
+        unknown = 0
+        for one in self._deliveries.values():
+            if one.stranger:
+                kept.update(one.listed)
+                unknown += 0 if one.listed else one.job.manifest.program.files_bytes
+        return unknown + sum(kept.values())
 
     def forget(self, job: JobId, requester: NodeId) -> None:
         """The job is over, says its requester: stop, and let its files be tidied away."""
@@ -79,6 +97,8 @@ class Stock:
             with delivery.scope:
                 await self._deliver(delivery, reason, pinned)
                 await trio.sleep(KEEP_S if delivery.here else REFUSED_S if delivery.refused else 0)
+                while delivery.here and self._cells.shows(job.manifest.program.code):  # noqa: ASYNC110 - nobody waits for it
+                    await trio.sleep(KEEP_S)
         finally:
             for blob in pinned:
                 self._world.blobs.unpin(blob, reason)
@@ -110,11 +130,14 @@ class Stock:
             try:
                 code = await self._cells.listing(job)
                 if len(pinned) == 1:
+                    delivery.listed = _disk_bytes(code)
+                    if delivery.stranger and self._strangers() > self._share():
+                        raise LocalError(f"{_size(sum(delivery.listed.values()))} for a stranger's job beside those of others")
                     pinned += code.large()
                     for blob in pinned:
                         blobs.pin(blob, reason)
                 delivery.missing = {blob: size for blob, size in code.large().items() if blobs.size(blob) != size}
-                wanted = sum(size - blobs.partial(blob) for blob, size in delivery.missing.items())
+                wanted = code.laid_bytes() + sum(delivery.listed[blob] - blobs.partial(blob) for blob in delivery.missing)
                 if wanted > blobs.room_bytes():
                     raise LocalError(f"{_size(wanted)} wanted, {_size(blobs.room_bytes())} free")
                 await self._cells.fetch(job, code)
@@ -145,6 +168,11 @@ class Stock:
         if not delivery.missing:
             return No(NoReason.FILES, f"({_size(wanted)})")
         return No(NoReason.FILES, f"({_size(wanted - self._left(delivery), of=wanted)} of {_size(wanted)})")
+
+
+def _disk_bytes(code: CodeMap) -> dict[Digest, int]:
+    """What each file takes on a disk, at least a block of it."""
+    return {blob: max(size, ENTRY_BYTES) for blob, size in code.large().items()}
 
 
 def _size(size: int, of: int = 0) -> str:

@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any
 
 from ctorrent import canon
+from ctorrent.errors import LocalError
 from ctorrent.model.block import Block, InputRef, block_seed
 from ctorrent.plan.block_fields import BLOCKS_MAX, REPEAT
 from ctorrent.plan.folder import Folder, size_of
@@ -108,13 +109,23 @@ def _globbed(job: JobFile, folder: Folder, patterns: tuple[str, ...]) -> Iterato
             raise job.wrong("blocks", f"{pattern} matches no file")
         found.update(matches)
     for path in sorted(found):
+        _check_inside(job, folder, path)
         yield {"file": path}, (Piece(_base(path), path, 0, found[path], whole=True),)
+
+
+def _check_inside(job: JobFile, folder: Folder, path: str) -> None:
+    """A job got from somebody must not send what else its submitter has."""
+    try:
+        folder.inside(path)
+    except LocalError as error:
+        raise job.wrong("blocks", error.message, error.hint) from None
 
 
 def _split(job: JobFile, folder: Folder, split: Split) -> Iterator[Part]:
     total = size_of(folder, split.file)
     if total is None:
         raise job.wrong("blocks", f"there is no file {split.file}")
+    _check_inside(job, folder, split.file)
     if total == 0:
         raise job.wrong("blocks", f"{split.file} is empty")
     pieces = _byte_pieces(split, total) if split.by == "bytes" else _line_pieces(job, folder, split)

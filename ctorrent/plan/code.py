@@ -45,9 +45,10 @@ def listed(job: JobFile, folder: Folder) -> dict[str, int]:
 def _add(job: JobFile, folder: Folder, files: dict[str, int], path: str, name: str, size: int | None = None) -> None:
     if path in files:
         return
-    size = size_of(folder, path) if size is None else size
     if size is None:
-        raise job.wrong(name, f"there is no file {path}")
+        if (size := size_of(folder, path)) is None:
+            raise job.wrong(name, f"there is no file {path}")
+        _check_inside(job, folder, path, name)
     if wrong := codemap.unfit(path):
         raise job.wrong(name, f"there is a file {path!r:.200}, {wrong}", "Rename it, or list the others by name.")
     files[path] = size
@@ -55,6 +56,13 @@ def _add(job: JobFile, folder: Folder, files: dict[str, int], path: str, name: s
         raise job.wrong(
             name, f"{path} is one file more than the {codemap.FILES_MAX} that a job may bring", "Put them into one archive, or list fewer."
         )
+
+
+def _check_inside(job: JobFile, folder: Folder, path: str, name: str) -> None:
+    try:
+        folder.inside(path)
+    except LocalError as error:
+        raise job.wrong(name, error.message, error.hint) from None
 
 
 def _add_listed(job: JobFile, folder: Folder, files: dict[str, int], path: str) -> None:
@@ -86,6 +94,8 @@ def _check(job: JobFile, files: dict[str, int]) -> None:
             f"together more than {codemap.FILES_BYTES_MAX >> 30} GiB ({largest} alone: {files[largest] / (1 << 30):.1f}), and every worker gets all",
             "What only some blocks read is an input of those: blocks: {files: …} or {split: …}.",
         )
+    if len(codemap.folders(files)) > codemap.FOLDERS_MAX:
+        raise job.wrong("files", f"they are in more than {codemap.FOLDERS_MAX} folders", "Put them into one archive, or list fewer.")
     top = {path.split("/")[0] for path in files}
     if job.argv and len(top) > COMMAND_NAMES_MAX:
         raise job.wrong("files", f"{len(top)} files and folders beside the job file: at most {COMMAND_NAMES_MAX}", "Put them into a folder.")

@@ -6,7 +6,7 @@ stranger's: it is read entry by entry, and no other shape is looked into.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ctorrent import canon
@@ -20,6 +20,9 @@ FILES_MAX = 10_000  # a request and a link for each: together half a minute; mor
 FILES_BYTES_MAX = 16 << 30  # of all: an hour on a good home line, and more than most owners lend
 MAP_BYTES_MAX = 8 << 20  # INLINE_TOTAL_MAX, and FILES_MAX names with their digests
 PATH_BYTES_MAX = 1024  # a folder of the worker's comes before it, and systems take 4096 in all
+PARTS_MAX = 64  # of a path, the file's name too: removing a folder holds one descriptor a level
+FOLDERS_MAX = FILES_MAX  # in all: each is an inode and a block of the worker's disk, which no file's size tells
+ENTRY_BYTES = 4 << 10  # what the smallest file or folder takes on a disk
 _CODE = (".py", ".pkl")  # read by the interpreter itself
 
 
@@ -47,6 +50,25 @@ class CodeMap:
     def large_bytes(self) -> int:
         """What those take together."""
         return sum(self.large().values())
+
+    def laid_bytes(self) -> int:
+        """What folders, links and small files take once they are laid out."""
+        small = [len(content) for content in self.files.values() if isinstance(content, bytes)]
+        links = len(self.files) - len(small) + len(folders(self.files))
+        return links * ENTRY_BYTES + sum(max(size, ENTRY_BYTES) for size in small)
+
+
+def folders(paths: Iterable[str]) -> set[str]:
+    """Those that hold these files, and those that hold them in turn; reads on until there are more than FOLDERS_MAX."""
+    found: set[str] = set()
+    for path in paths:
+        above = path.rpartition("/")[0]
+        while above and above not in found:
+            found.add(above)
+            above = above.rpartition("/")[0]
+        if len(found) > FOLDERS_MAX:
+            break
+    return found
 
 
 def ride_inside(sizes: Mapping[str, int]) -> list[str]:
@@ -92,6 +114,8 @@ def unfit(path: str) -> str:
     """Why no file of a job may be called that; empty when one may."""
     if len(path.encode("utf-8", "surrogateescape")) > PATH_BYTES_MAX:
         return f"whose path is longer than {PATH_BYTES_MAX} bytes"
+    if path.count("/") >= PARTS_MAX:
+        return f"which is in more than {PARTS_MAX - 1} folders in one another"
     if not path.isprintable():
         return "whose name cannot be printed"
     if not is_inside(path):
@@ -101,12 +125,11 @@ def unfit(path: str) -> str:
 
 def _check(code: CodeMap) -> None:
     """What no single entry can tell."""
-    for path in code.files:
-        above = path.rpartition("/")[0]
-        while above:
-            if above in code.files:
-                raise Malformed(f"the job has a file {above[:100]!r}, which is a folder too: {path[:100]!r}")
-            above = above.rpartition("/")[0]
+    made = folders(code.files)
+    if len(made) > FOLDERS_MAX:
+        raise Malformed(f"the job's files are in more than {FOLDERS_MAX} folders")
+    if clash := next((path for path in code.files if path in made), ""):
+        raise Malformed(f"the job has a file {clash[:100]!r}, which is a folder too")
     sizes: dict[Digest, int] = {}
     for path, content in code.files.items():
         if isinstance(content, Large) and sizes.setdefault(content.digest, content.size_bytes) != content.size_bytes:

@@ -15,10 +15,10 @@ class Folder(Protocol):
         """Bytes of a regular file; None when there is none."""
 
     def read(self, path: str, offset: int = 0, size: int = -1) -> bytes:
-        """A part of a file, or all of it. Raises errors.LocalError when it cannot be read."""
+        """A part of a file, or all of it. Raises errors.LocalError when it cannot be read, or is not inside."""
 
     def inside(self, path: str) -> int:
-        """As size, of a file that is there. Raises errors.LocalError where a link on the way leads out of the folder."""
+        """As size, of a file that is there. Raises errors.LocalError where it leads out of the folder, by a link or by ".."."""
 
     def below(self, path: str, skipped: Collection[str]) -> Iterable[tuple[str, int]]:
         """(path, bytes) of every regular file below a folder ("." is the folder itself), but for what is called so.

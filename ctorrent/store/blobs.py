@@ -16,6 +16,7 @@ up once for the whole of it; a cancelled caller waits for their end.
 from __future__ import annotations
 
 import errno
+import logging
 import secrets
 import shutil
 import stat
@@ -33,6 +34,7 @@ from ctorrent.store.folder import private_folder, sync_folder
 from ctorrent.store.shelf import Entry, Shelf
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class BlobRules:
     partial_keep_s: float = 7 * 86400.0  # as long as a worker keeps an undelivered result
     partial_bytes_max: int = 2 << 30  # of unfinished blobs that nobody is receiving, beside the quota
     disk_kept_bytes: int = 256 << 20  # left to the journal and to the owner, whatever the quota allows
+    least_bytes: int = 4 << 10  # what the smallest file takes on a disk, and counts as
     threads: int = 4  # disks gain nothing from more, and every one fights for the interpreter's lock
 
 
@@ -58,14 +61,24 @@ def _open(folder: Path, rules: BlobRules) -> Blobs:
         private_folder(part)
     try:
         files.clean(folder / "new", 0.0)
-        trees.remove(folder / "trees")
+        _remove_trees(folder)
         files.clean(folder / "partial", rules.partial_keep_s)
-        shelf = Shelf(rules.quota_bytes)
+        shelf = Shelf(rules.quota_bytes, rules.least_bytes)
         for blob, size in files.listing(folder):
             shelf.add(blob, size, sound=False)
     except OSError as error:
         raise LocalError(f"The blob store {folder} cannot be read: {error.strerror}.", "Check the disk.") from error
     return Blobs(folder, shelf, rules)
+
+
+def _remove_trees(folder: Path) -> None:
+    """What an earlier life laid out. A node starts all the same where the system keeps some of it."""
+    (folder / "trees").mkdir(exist_ok=True)
+    for old in list((folder / "trees").iterdir()):
+        try:
+            trees.remove(old)
+        except LocalError as error:
+            log.warning("%s %s", error.message, error.hint)
 
 
 class Blobs:
@@ -80,6 +93,7 @@ class Blobs:
         self._rules = rules
         self._threads = trio.CapacityLimiter(rules.threads)
         self._receiving: dict[Digest, trio.Lock] = {}
+        self._laid: dict[Digest, int] = {}  # folders that are there, and what they count as
 
     async def put(self, data: bytes, durable: bool = False) -> Digest:
         """Store bytes. durable: synced before this returns."""
@@ -165,19 +179,37 @@ class Blobs:
     async def lay_out(self, tree: Digest, small: Mapping[str, bytes], large: Mapping[str, Digest]) -> str:
         """Make a folder of small files and of blobs, to be shown read-only. -> its path; the same one until it is cleared.
 
-        Raises KeyError when a blob is absent, LocalError for what the disk says.
+        Raises KeyError when a blob is absent, DiskFull or another LocalError for what quota and disk say.
         """
         target = self.folder / "trees" / tree.hex()
         if not await trio.Path(target).is_dir():
             for blob in large.values():
                 await self._sound(blob)
             places = {path: self._place(blob) for path, blob in large.items()}
-            await trio.to_thread.run_sync(trees.lay_out, target, small, places, limiter=self._threads)
+            self._count_tree(tree, trees.laid_bytes(small, large, self._rules.least_bytes))
+            try:
+                await trio.to_thread.run_sync(trees.lay_out, target, small, places, limiter=self._threads)
+            except BaseException:
+                self._uncount_tree(tree)
+                raise
         return str(target)
 
+    def _count_tree(self, tree: Digest, size: int) -> None:
+        if self._shelf.is_own(tree):
+            return
+        self._make_room(size)
+        if size > self.room_bytes():
+            raise DiskFull(f"The disk of {self.folder} is full: a job's files would take {size} bytes.", "Make room on it.")
+        self._laid[tree] = size
+        self._shelf.laid_bytes += size
+
+    def _uncount_tree(self, tree: Digest) -> None:
+        self._shelf.laid_bytes -= self._laid.pop(tree, 0)
+
     async def clear(self, tree: Digest) -> None:
-        """Remove a folder that was laid out. Its blobs stay."""
+        """Remove a folder that was laid out. Its blobs stay. Raises LocalError when something is left; that stays counted."""
         await trio.to_thread.run_sync(trees.remove, self.folder / "trees" / tree.hex(), limiter=self._threads)
+        self._uncount_tree(tree)
 
     def pin(self, blob: Digest, reason: str) -> None:
         """Keep a blob, here already or not yet, until every reason for it is gone."""
@@ -191,6 +223,10 @@ class Blobs:
         """What could still be received: within the quota, when all that is not pinned was tidied away, and on the disk."""
         disk = shutil.disk_usage(self.folder).free + self._shelf.loose()
         return min(self._shelf.room(), max(0, disk - self._rules.disk_kept_bytes))
+
+    def quota(self) -> int:
+        """Bytes that others' jobs may put here in all."""
+        return self._shelf.quota_bytes
 
     def set_quota(self, quota_bytes: int) -> None:
         """For what others' jobs put here, from now on; what is too much goes when something new comes."""

@@ -27,10 +27,13 @@ class Shelf:
     it, and never makes way.
     """
 
-    def __init__(self, quota_bytes: int) -> None:
+    def __init__(self, quota_bytes: int, least_bytes: int = 0) -> None:
+        """least_bytes: what the smallest blob counts as."""
         self.quota_bytes = quota_bytes
+        self._least = least_bytes
         self.used_bytes = 0  # of all entries
         self.own_bytes = 0  # of those that an own job pins
+        self.laid_bytes = 0  # of others' jobs' folders, beside the blobs
         self._entries: OrderedDict[Digest, Entry] = OrderedDict()
         self._pins: dict[Digest, set[str]] = {}
 
@@ -38,15 +41,15 @@ class Shelf:
         """Put or replace an entry; it becomes the most recently used."""
         self.remove(blob)
         self._entries[blob] = Entry(size_bytes, sound)
-        self.used_bytes += size_bytes
-        self.own_bytes += size_bytes if self._is_own(blob) else 0
+        self.used_bytes += self._cost(blob)
+        self.own_bytes += self._cost(blob) if self.is_own(blob) else 0
 
     def remove(self, blob: Digest) -> None:
         """Take an entry off; pins stay, for a blob may be pinned before it arrives."""
-        entry = self._entries.pop(blob, None)
-        if entry is not None:
-            self.used_bytes -= entry.size_bytes
-            self.own_bytes -= entry.size_bytes if self._is_own(blob) else 0
+        if blob in self._entries:
+            self.used_bytes -= self._cost(blob)
+            self.own_bytes -= self._cost(blob) if self.is_own(blob) else 0
+            del self._entries[blob]
 
     def find(self, blob: Digest) -> Entry | None:
         """Look without touching."""
@@ -61,16 +64,16 @@ class Shelf:
         return entry
 
     def pin(self, blob: Digest, reason: str) -> None:
-        before = self._is_own(blob)
+        before = self.is_own(blob)
         self._pins.setdefault(blob, set()).add(reason)
-        if blob in self._entries and not before and self._is_own(blob):
-            self.own_bytes += self._entries[blob].size_bytes
+        if blob in self._entries and not before and self.is_own(blob):
+            self.own_bytes += self._cost(blob)
 
     def unpin(self, blob: Digest, reason: str) -> None:
-        before, reasons = self._is_own(blob), self._pins.get(blob, set())
+        before, reasons = self.is_own(blob), self._pins.get(blob, set())
         reasons.discard(reason)
-        if blob in self._entries and before and not self._is_own(blob):
-            self.own_bytes -= self._entries[blob].size_bytes
+        if blob in self._entries and before and not self.is_own(blob):
+            self.own_bytes -= self._cost(blob)
         if not reasons:
             self._pins.pop(blob, None)
 
@@ -79,16 +82,21 @@ class Shelf:
         self._pins.clear()
         self.own_bytes = 0
 
-    def _is_own(self, blob: Digest) -> bool:
+    def _cost(self, blob: Digest) -> int:
+        """Of an entry, on a disk."""
+        return max(self._least, self._entries[blob].size_bytes)
+
+    def is_own(self, blob: Digest) -> bool:
+        """Does a job of this node's own hold it?"""
         return any(reason.startswith(OWN) for reason in self._pins.get(blob, ()))
 
     def room(self) -> int:
         """Bytes that would fit if all that is not pinned went."""
-        return max(0, self.quota_bytes - self.used_bytes + self.own_bytes + self.loose())
+        return max(0, self.quota_bytes - self.used_bytes - self.laid_bytes + self.own_bytes + self.loose())
 
     def loose(self) -> int:
         """Bytes of what is not pinned."""
-        return sum(self._entries[blob].size_bytes for blob in self._unpinned())
+        return sum(self._cost(blob) for blob in self._unpinned())
 
     def pinned(self, blob: Digest) -> bool:
         return blob in self._pins
@@ -99,13 +107,13 @@ class Shelf:
 
     def make_room(self, size_bytes: int) -> list[Digest]:
         """What must be deleted so that `size_bytes` more fit, oldest first. Raises DiskFull when pins forbid it."""
-        missing = self.used_bytes - self.own_bytes + size_bytes - self.quota_bytes
+        missing = self.used_bytes + self.laid_bytes - self.own_bytes + max(self._least, size_bytes) - self.quota_bytes
         victims: list[Digest] = []
         for blob in self._unpinned():
             if missing <= 0:
                 break
             victims.append(blob)
-            missing -= self._entries[blob].size_bytes
+            missing -= self._cost(blob)
         if missing > 0:
             raise DiskFull(
                 f"The blob store is full: {size_bytes} more bytes do not fit into {self.quota_bytes} beside what is in use.",

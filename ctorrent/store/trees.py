@@ -9,8 +9,9 @@ A link shares its inode with the blob. Whoever shows a tree to foreign code must
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ctorrent.errors import LocalError
@@ -23,7 +24,7 @@ def lay_out(target: Path, small: Mapping[str, bytes], large: Mapping[str, Path])
     Raises LocalError when the disk refuses.
     """
     fresh = target.with_name(f"{target.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    remove(fresh)
     try:
         fresh.mkdir(parents=True)
         fresh.chmod(0o755)  # whatever the umask: a sandbox looks in under another user
@@ -37,13 +38,28 @@ def lay_out(target: Path, small: Mapping[str, bytes], large: Mapping[str, Path])
             _link(blob, fresh / path)
         fresh.rename(target)
     except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
+        remove(fresh)
         raise LocalError(f"The job's files cannot be laid out: {error.strerror}.", "Make room on the disk, or check it.") from error
 
 
+def laid_bytes(small: Mapping[str, bytes], large: Collection[str], least_bytes: int) -> int:
+    """What a folder of these takes, beside the blobs: each file, link and folder at least so much."""
+    made: set[str] = set()
+    for path in (*small, *large):
+        while (path := path.rpartition("/")[0]) and path not in made:
+            made.add(path)
+    return (1 + len(made) + len(large)) * least_bytes + sum(max(len(data), least_bytes) for data in small.values())
+
+
 def remove(target: Path) -> None:
-    """The blobs that it linked to stay."""
-    shutil.rmtree(target, ignore_errors=True)
+    """The blobs that it linked to stay. Raises LocalError when something of it does, and then nobody finds that by its name."""
+    try:
+        if os.path.lexists(target):
+            shutil.rmtree(target.rename(target.with_name(f"{target.name}.{secrets.token_hex(4)}.old")))
+    except OSError as error:
+        raise LocalError(
+            f"Files of a job that ended are left in {target.parent}: {error.strerror}.", "Remove them while no node runs there, or check the disk."
+        ) from error
 
 
 def _folder(root: Path, path: str, made: set[str]) -> None:

@@ -75,6 +75,9 @@ class FakeBlobs:
     def room_bytes(self) -> int:
         return self._shelf.room()
 
+    def quota(self) -> int:
+        return self._shelf.quota_bytes
+
     def set_quota(self, quota_bytes: int) -> None:
         """A fake's quota is the one it was made with: settings are of real disks."""
 

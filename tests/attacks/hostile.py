@@ -363,10 +363,10 @@ class Lure:
         sealed = codec.seal_manifest(replace(manifest, **changes), self.eve.keys)
         return codec.open_manifest(sealed)
 
-    def laden(self, files: Mapping[str, Any], files_bytes: int) -> SignedManifest:
+    def laden(self, files: Mapping[str, Any], files_bytes: int, **changes: Any) -> SignedManifest:
         """A job with these files beside its program, of which the manifest says so many bytes."""
         plain = self.job(encode({"work.py": PROGRAM.format(pause=0).encode(), **files}))
-        return self.job(program=replace(plain.manifest.program, files_bytes=files_bytes))
+        return self.job(program=replace(plain.manifest.program, files_bytes=files_bytes), **changes)
 
     def announcement(self, signed: SignedManifest, signer: Signer | None = None, **changes: Any) -> bytes:
         manifest = signed.manifest

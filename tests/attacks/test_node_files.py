@@ -28,12 +28,14 @@ async def refusals(lure: Lure, files: dict[str, object], files_bytes: int, wante
         assert no.reason is NoReason.FILES, no
 
 
+DEEP = {f"{number}/" + "d/" * 60 + "f": b"" for number in range(200)}
 LIES: dict[str, tuple[Callable[[Lure], tuple[dict[str, object], int]], NoReason, str]] = {
     "more than the manifest says": (lambda lure: ({"x": [lure.code(b"abc"), 3]}, 2), NoReason.OTHER, "says 2 bytes of files, and lists 3"),
     "smaller than listed": (lambda lure: ({"x": [lure.code(b"abc"), 7]}, 7), NoReason.OTHER, "lists a file of 7 bytes, which has 3"),
     "larger than listed": (
         lambda lure: ({"x": [lure.code(b"abc"), 1], "y": [lure.code(b"d" * 90), 90]}, 91), NoReason.OTHER, "lists a file of 1 bytes, which has 3",
     ),
+    "more folders than files may be": (lambda lure: ({"x": [lure.code(b"abc"), 3], **DEEP}, 3), NoReason.OTHER, "in more than 10000 folders"),
     "a name that leads out": (lambda lure: ({"../x": [lure.code(b"abc"), 3]}, 3), NoReason.OTHER, "not inside its folder"),
     "more than any job may": (lambda lure: ({"x": [lure.code(b"abc"), 1 << 50]}, 1 << 50), NoReason.OTHER, "at most 17179869184"),
     "more than the owner lends": (lambda lure: ({"x": [lure.code(b"abc"), 3 << 30]}, 3 << 30), NoReason.DISK, ": 3.2 GB wanted, "),
@@ -49,6 +51,43 @@ def test_files_that_are_not_what_was_said(lie: str) -> None:
             said = await refusals(lure, *make(lure), reason)
             assert words in said, said
             assert not list((siege.folder).rglob("trees/*/*")), "nothing was laid out"
+
+    run(main)
+
+
+def test_no_file_comes_that_is_larger_than_it_was_said_to_be() -> None:
+    """Beside one that may be as large."""
+
+    async def main() -> None:
+        async with baited() as (siege, lure):
+            hidden, listed = lure.code(os.urandom(LARGE)), lure.code(os.urandom(LARGE))
+            said = await refusals(lure, {"hidden": [hidden, 1], "listed": [listed, LARGE]}, LARGE + 1, NoReason.OTHER)
+            assert f"lists a file of 1 bytes, which has {LARGE}" in said
+            blobs = siege.victim.world.blobs
+            assert blobs.size(hidden) is None and blobs.partial(hidden) == 0
+            assert siege.points(lure.eve) >= 15
+
+    run(main)
+
+
+def test_strangers_files_leave_the_disk_to_friends() -> None:
+    async def main() -> None:
+        async with baited(friend=False, strangers_in_jail=True, disk_bytes=32 << 20) as (siege, lure):
+            first = lure.laden({"weights.bin": [lure.code(os.urandom(LARGE)), LARGE]}, LARGE, price_max=100.0)
+            talk = await lure.asked(first)
+            await talk.say(lure.describe(first))
+            while not isinstance(await talk.hear((Interest, NoThanks)), Interest):  # type: ignore[arg-type]
+                pass
+            second = lure.laden({"weights.bin": [lure.code(os.urandom(LARGE)), LARGE]}, LARGE, price_max=100.0)
+            assert lure.hears(lure.announcement(second))
+            assert (await talk.hear(Interest)).job == second.id
+            await talk.say(lure.describe(second))
+            (no,) = (await talk.hear(NoThanks)).reasons
+            assert no.reason is NoReason.BUSY and "other strangers' jobs" in no.detail, no
+            await talk.say(Finished(first.id))
+            await until(lambda: not siege.victim.worker._stock._deliveries)
+            await talk.say(lure.describe(second))
+            assert (await talk.hear(NoThanks)).reasons[0].reason is NoReason.FILES
 
     run(main)
 

@@ -68,6 +68,21 @@ def test_nothing_is_written_over(say: Say, tmp_path: Path) -> None:
     assert job.read_text() != "mine\n" and (tmp_path / "here" / "sim.py").exists()
 
 
+def test_force_writes_through_no_link(say: Say, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine\n")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "job.yaml").symlink_to(mine)
+    assert say("init", "sweep", "here")[0] == 2
+    assert say("init", "sweep", "here", "--force")[0] == 0
+    assert mine.read_text() == "mine\n" and not (tmp_path / "here" / "job.yaml").is_symlink()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "texts").symlink_to(tmp_path / "other")
+    code, _, err = say("init", "command", "there", "--force")
+    assert code == 2 and "texts is a link to" in err and not list((tmp_path / "other").iterdir())
+
+
 def test_wrong_words(say: Say, tmp_path: Path) -> None:
     code, _, err = say("init", "my-job")
     assert code == 2 and "There is digits, command, sweep" in err and "ctorrent init digits my-job" in err

@@ -20,7 +20,7 @@ from rich.console import Console
 from ctorrent import canon
 from ctorrent.cli import pictures, place, preview, show, tables
 from ctorrent.cli.columns import FIELDS_MAX, survey
-from ctorrent.cli.outputs import Names, safe_path
+from ctorrent.cli.outputs import Names, safe_part, safe_path
 from ctorrent.client import decode_row
 from ctorrent.errors import LocalError
 from tests.cli.conftest import Ran
@@ -226,6 +226,11 @@ def test_a_worker_s_names_stay_inside_their_folder(run: Run, door: SmallDoor, tm
 @pytest.mark.parametrize("name", ["a.png", "small/clip 1 (x).mp4", "ünïcode.txt", "a_b-c+d=e,f@g"])
 def test_good_names_are_kept(name: str) -> None:
     assert safe_path(name) == name
+
+
+@pytest.mark.parametrize("name", ["NUL .txt", "nul", "COM\u00b9.txt", "LPT\u00b2", "con . x", "NUL" + " " * 60 + "a.txt", "aux.tar.gz"])
+def test_devices_of_windows_are_no_files(name: str) -> None:
+    assert safe_part(name).startswith("_") and len(safe_part(name)) <= 60
 
 
 def test_a_name_that_twenty_thousand_want_takes_no_time() -> None:

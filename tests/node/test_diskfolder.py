@@ -10,6 +10,7 @@ import pytest
 
 from ctorrent.errors import JobFileError, LocalError
 from ctorrent.node.diskfolder import DiskFolder
+from ctorrent.plan.blocks import draft_blocks
 from ctorrent.plan.code import SKIPPED, listed
 from ctorrent.plan.jobfile import parse_jobfile
 
@@ -45,10 +46,10 @@ def test_links_inside_are_followed(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("../../outside", "model/x is a link that leads out of the folder, to "),
-        ("../../outside/key", "model/x is a link that leads out of the folder, to "),
-        ("/etc/passwd", "model/x is a link that leads out of the folder, to /etc/passwd"),
-        ("../../job-two/y", "leads out of the folder"),
+        ("../../outside", "model/x leads out of the job.s folder, to "),
+        ("../../outside/key", "model/x leads out of the job.s folder, to "),
+        ("/etc/passwd", "model/x leads out of the job.s folder, to /etc/passwd"),
+        ("../../job-two/y", "leads out of the job"),
         ("nothing", "model/x "),
         ("..", r"model/x/model is a link to|model/x is a link to|link to a folder that it is in"),
         ("x", "model/x "),
@@ -69,8 +70,34 @@ def test_a_listed_file_or_a_pattern_may_not_lead_out_either(folder: Path) -> Non
     (folder / "x.csv").symlink_to("../outside/key")
     (folder / "door").symlink_to("../outside")
     for files in ("x.csv", "'*.csv'", "door", "door/key"):
-        with pytest.raises(JobFileError, match="leads out of the folder"):
+        with pytest.raises(JobFileError, match="leads out of the job"):
             listed(parse_jobfile(f"python: a.py:f\nblocks: 1\nfiles: {files}"), DiskFolder(folder))
+
+
+@pytest.mark.parametrize("blocks", [
+    "{files: 'data/*.txt'}", "{files: 'in/*'}", "{files: ['data/c.csv', 'data/points.txt']}",
+    "{split: {file: data/points.txt, by: lines, size: 1}}", "{split: {file: in/key, by: bytes, size: 1 kB}}",
+    "{split: {file: ../outside/key, by: lines, size: 1, as: params}}", "{split: {file: 'ROOT/outside/key', by: lines, size: 1}}",
+])  # fmt: skip
+def test_no_block_reads_what_is_outside(folder: Path, blocks: str) -> None:
+    """A job got from somebody would send the files of whoever submits it."""
+    (folder / "data" / "points.txt").symlink_to("../../outside/key")
+    (folder / "in").symlink_to("../outside")
+    job = parse_jobfile(f"python: a.py:f\nblocks: {blocks.replace('ROOT', str(folder.parent))}")
+    with pytest.raises(JobFileError, match=r"job.yaml:2: blocks: .* leads out of the job's folder, to .*outside/key. Copy it in"):
+        list(draft_blocks(job, DiskFolder(folder)))
+
+
+def test_nothing_outside_is_read_by_any_way(folder: Path) -> None:
+    (folder / "a.py").unlink()
+    (folder / "a.py").symlink_to("../outside/key")
+    disk = DiskFolder(folder)
+    for way in (disk.read, disk.path, disk.inside):
+        for path in ("a.py", "../outside/key", str(folder.parent / "outside" / "key")):
+            with pytest.raises(LocalError, match="leads out of the job's folder"):
+                way(path)
+    with pytest.raises(JobFileError, match=r"job.yaml:1: python: a.py leads out of the job's folder"):
+        listed(parse_jobfile("python: a.py:f\nblocks: 1"), disk)
 
 
 def test_what_is_no_file_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

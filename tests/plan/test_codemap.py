@@ -32,7 +32,7 @@ ODD = {
 NAMES = {
     "../x": "not inside", "/x": "not inside", "a/../x": "not inside", "a//x": "not inside", "./x": "not inside", "": "not inside",
     "a\\x": "not inside", "a\nb": "printed", "a\x1b[2J": "printed", "a\0b": "printed", "a\u202eb": "printed", "x" * 256: "not inside",
-    "x/" * 600 + "y": "longer than",
+    "x/" * 600 + "y": "longer than", "x/" * 64 + "y": "more than 63 folders in one another",
 }  # fmt: skip
 
 
@@ -77,6 +77,15 @@ def test_a_file_is_no_folder() -> None:
     for clash in ({"a": b"", "a/b": b""}, {"a/b/c/d": b"", "a/b": [D, 1], "a/x": b""}):
         with pytest.raises(Malformed, match="which is a folder too"):
             codemap.decode(canon.encode(clash))
+
+
+def test_folders_are_counted() -> None:
+    """Four hundred empty files would be two hundred thousand of them."""
+    deep = {f"{number}/" + "d/" * 60 + "f": b"" for number in range(200)}
+    with pytest.raises(Malformed, match="in more than 10000 folders"):
+        codemap.decode(canon.encode(deep))
+    most = codemap.decode(canon.encode({"x/" * 63 + "y": b"", "z": [D, 9000]}))
+    assert len(most.files) == 2 and most.laid_bytes() == (63 + 1 + 1) * 4096
 
 
 def test_one_digest_has_one_size() -> None:

@@ -104,7 +104,7 @@ def test_age_survives_a_restart(tmp_path: Path) -> None:
             await blobs.put(bytes((number,)) * 1000)
 
     async def second() -> None:
-        blobs = await open_blobs(tmp_path, BlobRules(quota_bytes=3000))
+        blobs = await open_blobs(tmp_path, BlobRules(quota_bytes=3000, least_bytes=0))
         await blobs.put(b"new" * 300)
         assert [blobs.size(name(bytes((number,)) * 1000)) for number in range(3)] == [1000, None, 1000]
 

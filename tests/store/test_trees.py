@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from ctorrent.errors import LocalError
+from ctorrent.errors import DiskFull, LocalError
 from ctorrent.model.ids import Digest
 from ctorrent.seal import digest
 from ctorrent.store import trees
@@ -83,7 +83,7 @@ def test_where_no_link_can_be_made_the_file_is_copied(tmp_path: Path) -> None:
 
 def test_room_is_what_pins_and_the_disk_leave(tmp_path: Path) -> None:
     async def main() -> None:
-        store = await open_blobs(tmp_path / "blobs", BlobRules(quota_bytes=1000))
+        store = await open_blobs(tmp_path / "blobs", BlobRules(quota_bytes=1000, least_bytes=0))
         kept = await store.put(b"k" * 300)
         store.pin(kept, "x")
         await store.put(b"l" * 400)
@@ -92,3 +92,34 @@ def test_room_is_what_pins_and_the_disk_leave(tmp_path: Path) -> None:
         assert full.room_bytes() == 0
 
     trio.run(main)
+
+
+def test_empty_files_in_deep_folders_take_of_the_quota(tmp_path: Path) -> None:
+    """Each file and folder is a block of the disk, whatever its size says."""
+    deep = {f"{number}/" + "d/" * 50 + "f": b"" for number in range(40)}  # 2000 folders
+
+    async def main() -> None:
+        store = await open_blobs(tmp_path / "blobs", BlobRules(quota_bytes=1 << 20))
+        with pytest.raises(DiskFull):
+            await store.lay_out(TREE, deep, {})
+        assert list((tmp_path / "blobs" / "trees").iterdir()) == [] and store.room_bytes() == 1 << 20
+        await store.lay_out(TREE, {"a/b/c": b"", "a/d": b""}, {})
+        assert store.room_bytes() == (1 << 20) - 5 * 4096  # two files in a folder, its own folder, and a and b
+        await store.put(b"x")
+        store.pin(await store.put(b"y"), "kept")
+        assert store.room_bytes() == (1 << 20) - 6 * 4096
+        await store.clear(TREE)
+        assert store.room_bytes() == (1 << 20) - 4096
+        store.pin(TREE, "job of this node")
+        await store.lay_out(TREE, deep, {})
+        assert store.room_bytes() == (1 << 20) - 4096, "the quota is for others' jobs"
+        await store.clear(TREE)
+        assert list((tmp_path / "blobs" / "trees").iterdir()) == []
+
+    trio.run(main)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no folder here that nobody can remove")
+def test_what_cannot_be_removed_is_said() -> None:
+    with pytest.raises(LocalError, match="are left in /proc"):
+        trees.remove(Path("/proc/self/fd"))
