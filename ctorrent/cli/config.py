@@ -55,7 +55,7 @@ def path(data_dir: DataDir = None, as_json: Json = False) -> None:
     show.emit(as_json, {"path": str(found), "exists": found.exists()}, lambda: print(found))
 
 
-@app.command("set")
+@app.command("set", context_settings={"ignore_unknown_options": True})  # -1 is a value, and answered with the range
 def set_one(
     key: Key,
     values: Annotated[list[str], typer.Argument(metavar="VALUE…", help='As 3, true, "4 GB", friends; several for a list.', show_default=False)],

@@ -11,6 +11,7 @@ from ctorrent.cli import complete, show
 from ctorrent.cli.options import DataDir, Json, any_node, owner_folder, running
 
 Plain = dict[str, Any]
+NAME_CHARS, VERSION_CHARS = 24, 12  # of what peers call themselves, in a table; --json has all
 owner_app = typer.Typer(help="The key that says which nodes are yours.", no_args_is_help=True)
 friend_app = typer.Typer(help="Owners whose jobs may run here in the jail.", no_args_is_help=True)
 
@@ -31,26 +32,34 @@ def peers(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 def _show_peers(rows: list[Plain]) -> None:
     console = show.stdout()
-    if not rows:
+    ranked = sorted((row for row in rows if not _nobody(row)), key=lambda row: (not row["connected"], row["node"]))
+    if not ranked:
         console.print("No peers yet. Invite one (ctorrent invite) or join one (ctorrent node --join …).")
         return
-    ranked = sorted(rows, key=lambda row: (not row["connected"], row["node"]))
-    columns = ("peer", "node", "owner", "found by", "now", "version", "latency", "offers")
-    console.print(show.table(columns, [_peer(row) for row in ranked], right=("latency",)))
+    console.print(show.table(("peer", "whose", "now", "offers"), [_peer(row) for row in ranked]))
     for row in ranked:
         if row["wants_friendship"]:
             who = row["name"] or show.short(row["node"])
-            console.print(show.plain(f"{who} asks to be a friend. To accept: ctorrent friend add {row['owner']}", "yellow"))
+            console.print(show.plain(f"{who} asks to be a friend. To accept: ctorrent friend add {row['owner']}", "yellow"), soft_wrap=True)
+
+
+def _nobody(row: Plain) -> bool:
+    """Somebody who called, never said who it is, and left: a visit of `ctorrent doctor`, a scan of ports."""
+    return not row["connected"] and row["how"] == "inbound" and not row["name"] and not row["owner"]
 
 
 def _peer(row: Plain) -> tuple[Any, ...]:
-    now = show.plain("connected", "green") if row["connected"] else show.plain("away", "dim")
-    owner = show.short(row["owner"]) if row["owner"] else "–"
-    latency = f"{1000 * row['latency_s']:.1f} ms" if row["latency_s"] is not None else "–"
+    """Two lines in each column, so that all of it fits into 80: name over id, ring over owner, state over how it was found."""
+    latency = f" {1000 * row['latency_s']:.0f} ms" if row["connected"] and row["latency_s"] is not None else ""
+    now = show.plain("here" if row["connected"] else "away", "green" if row["connected"] else "dim").append(latency)
+    whose = "friend" if row["friend"] else "no friend" if row["owner"] else "–"
+    version = row["version"].removeprefix("ctorrent/")[:VERSION_CHARS] or "–"
     return (
-        row["name"] or "–", show.short(row["node"]), f"{owner} (friend)" if row["friend"] else owner, row["how"], now,
-        row["version"] or "–", latency, _offer(row.get("offer") or {}),
-    )  # fmt: skip
+        show.plain(f"{(row['name'] or '–')[:NAME_CHARS]}\n{show.short(row['node'])}"),
+        show.plain(f"{whose}\n{show.short(row['owner'])}"),
+        now.append(f"\n{row['how']}"),
+        show.plain(f"{_offer(row.get('offer') or {})}\nversion {version}"),
+    )
 
 
 def _offer(offer: Plain) -> str:

@@ -53,6 +53,9 @@ def _failed(facts: Facts, one: Plain) -> Check:
         case "refused":
             return Check("refused", "bad", f"{ip} is there, and refuses calls at port {port}: no node runs there, it has another port, or its firewall says no.",
                          f"there: ctorrent node   (then compare the port it prints with {port})")  # fmt: skip
+        case "nameless" if "." not in str(one["host"]):
+            return Check("name", "bad", f"{one['host']!r} is neither an address nor an invite, and no machine of that name is known here.",
+                         "the line that `ctorrent invite` prints there, or an address such as 192.168.1.5")  # fmt: skip
         case "nameless":
             return Check("name", "bad", f"The name {one['host']} is not known here: {one['detail']}.", f"getent hosts {one['host']}")
         case "forbidden":

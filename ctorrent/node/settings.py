@@ -90,6 +90,11 @@ def names() -> tuple[str, ...]:
     return tuple(one.name for one in fields(Settings))
 
 
+def offered() -> tuple[str, ...]:
+    """Those that a person is told of: without the ones for tests."""
+    return tuple(name for name in names() if not name.startswith("testing"))
+
+
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return _OTHER_VARIABLES.get(name, f"CTORRENT_{name.upper()}")
@@ -162,4 +167,4 @@ def _field(name: str, where: str) -> Any:
     for one in fields(Settings):
         if one.name == name:
             return one
-    raise choices.no_such(name, names(), where)
+    raise choices.no_such(name, offered(), where)

@@ -32,7 +32,7 @@ def path(data_dir: Path | None) -> Path:
 def known(key: str) -> str:
     """The key, if it is one. Raises LocalError with the nearest that is."""
     if key not in settings.names():
-        raise choices.no_such(key, settings.names(), "in this command")
+        raise choices.no_such(key, settings.offered(), "in this command")
     return key
 
 
@@ -42,7 +42,7 @@ def listing(data_dir: Path | None) -> list[Plain]:
     return [
         {"key": name, "value": _plain(one.value), "shown": _shown(name, one.value), "source": one.source,
          "from": settings.FILE_NAME if one.source.startswith("/") else one.source, "variable": settings.variable(name)}
-        for name, one in found.items() if not name.startswith("testing")
+        for name, one in found.items() if name in settings.offered()
     ]  # fmt: skip
 
 

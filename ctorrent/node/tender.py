@@ -13,7 +13,7 @@ from ctorrent.market import rank
 from ctorrent.market import words as m
 from ctorrent.market.auction import Auction
 from ctorrent.model.identity import PeerIdentity
-from ctorrent.model.ids import NodeId, OwnerId
+from ctorrent.model.ids import NodeId, OwnerId, RingKind
 from ctorrent.model.job import Isolation
 from ctorrent.model.session import Declined, Describe, Engaged, Message
 from ctorrent.model.status import WhyReport
@@ -240,8 +240,22 @@ class Tender:
         answered = self._auction.reasons() or self._parties
         if not (self._unsellable or answered) and self._world.clock.now() - self._looking_since < LOOKING_S:
             return "looking for workers"
+        if outside := self._outside():
+            return outside
         why = self._auction.why()  # as it is now, which an earlier refusal is not
         return why if self._unsellable else f"waiting for workers: {why}"
+
+    def _outside(self) -> str:
+        """Who is connected, said who it is, and may not see this job; empty: nobody is, or somebody else may."""
+        ring, known = self._record.job.manifest.ring, self._people.known
+        there = [known[contact.node] for contact in self._world.directory.contacts() if contact.connected and contact.node in known]
+        out = [identity for identity in there if not self._people.may_enter(identity, ring)]
+        if not out or len(out) < len(there):
+            return ""
+        one = len(out) == 1
+        whom = "friend" if ring.kind is RingKind.FRIENDS else "member of the job's swarm"
+        are = f"is connected but is no {whom}" if one else f"are connected but none is a {whom}"
+        return f"waits for workers: {len(out)} peer{'' if one else 's'} {are}: give {'it' if one else 'each'} an invite (ctorrent invite)"
 
     def _owners_lack(self) -> str:
         """For whom the job waits where fewer owners take part than its policy asks for: that number is never lowered."""

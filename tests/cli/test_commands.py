@@ -250,6 +250,19 @@ def test_peers_tell_who_asks_for_friendship(run: Run) -> None:
     assert "8 cores, 16.0 GiB, 3 slots free, docker" in told
 
 
+def test_peers_fit_into_80_columns_and_visitors_are_left_out(run: Run, door: SmallDoor) -> None:
+    async def peers() -> list[dict[str, object]]:
+        bob, eve = await SmallDoor.peers(door)
+        visitor = {**eve, "node": "12D3KooWvisitor", "name": "", "owner": "", "how": "inbound", "wants_friendship": False}
+        return [{**bob, "node": "12D3KooW" + "Y" * 44, "owner": "own_" + "Z" * 44, "latency_s": 0.0512}, visitor]
+
+    door.peers = peers  # type: ignore[method-assign]
+    lines = run("peers").out.splitlines()
+    assert len(lines) == 4 and max(map(len, lines)) <= 80, lines
+    assert "bob" in lines[2] and "friend" in lines[2] and "here 51 ms" in lines[2] and "8 cores, 16.0 GiB, 3 slots free, docker" in lines[2]
+    assert "…YYYYYYYYYY" in lines[3] and "mdns" in lines[3] and "version 0.1.0" in lines[3]
+
+
 def test_an_invite_is_alone_on_stdout(run: Run, door: SmallDoor) -> None:
     ran = run("invite", "--uses", "3", "--valid", "12h")
     assert ran.out == "ctorrent:invite:3:43200\n"

@@ -89,6 +89,13 @@ def test_what_is_wrong_is_refused_and_changes_nothing(
     assert (folder / "settings.toml").read_text() == FILE
 
 
+def test_a_value_may_begin_with_a_dash_and_only_real_settings_are_named(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = ran(capsys, "set", "price", "-1")
+    assert code == 2 and "price = -1" in err and "from 0 to" in err, err
+    code, _, err = ran(capsys, "set", "slot", "3")
+    assert code == 2 and "Did you mean slots?" in err and "testing" not in err, err
+
+
 def test_a_damaged_file_is_told_by_its_line(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "settings.toml").write_text(FILE + "port = = 3\n")

@@ -276,6 +276,12 @@ def test_a_target_that_cannot_be_read_is_told_at_once(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.real
+def test_a_word_that_is_no_machine_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["doctor", "no-such-machine-here", "--data-dir", str(tmp_path), "--owner-dir", str(tmp_path)]) == 1
+    assert "'no-such-machine-here' is neither an address nor an invite" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.real
 def test_the_question_by_multicast_is_heard_by_who_asks() -> None:
     around = look_around([one.ip for one in probes.addresses()], 1.5)
     assert around.asked or around.error or not probes.addresses()

@@ -47,6 +47,13 @@ def both(make: Callable[..., Tended]) -> tuple[Tended, Tended]:
     return ann, ben
 
 
+def test_why_says_that_a_peer_is_no_friend(make: Callable[..., Tended], tmp_path: Path) -> None:
+    ann, _ = both(make)
+    until(lambda: any(peer["owner"] for peer in ann.net.peers()), "they introduced themselves", 20)
+    name = ann.net.submit(job(tmp_path / "job"))
+    until(lambda: "1 peer is connected but is no friend: give it an invite (ctorrent invite)" in ann.net.why(name)["waits_for"], "why says so", 40)
+
+
 def test_a_friendship_is_asked_for_shown_with_its_command_and_works_once_both_agreed(make: Callable[..., Tended], tmp_path: Path) -> None:
     ann, ben = both(make)
     until(lambda: any(peer["owner"] for peer in ann.net.peers()), "they introduced themselves", 20)
