@@ -86,8 +86,14 @@ def test_strangers_files_leave_the_disk_to_friends() -> None:
             assert no.reason is NoReason.BUSY and "other strangers' jobs" in no.detail, no
             await talk.say(Finished(first.id))
             await until(lambda: not siege.victim.worker._stock._deliveries)
-            await talk.say(lure.describe(second))
-            assert (await talk.hear(NoThanks)).reasons[0].reason is NoReason.FILES
+            third = lure.laden({"weights.bin": [lure.code(os.urandom(LARGE)), LARGE]}, LARGE, price_max=100.0)
+            assert lure.hears(lure.announcement(third))
+            while (await talk.hear(Interest)).job != third.id:
+                pass
+            await talk.say(lure.describe(third))
+            while (said := await talk.hear(NoThanks)).job != third.id:
+                pass
+            assert said.reasons[0].reason is NoReason.FILES, said
 
     run(main)
 
