@@ -40,7 +40,7 @@ def yes(question: str) -> bool:
     """Ask until it is a yes or a no; the end of input is a no. Raises KeyboardInterrupt."""
     while True:
         try:
-            said = _typed(question).strip().lower()
+            said = typed(question).strip().lower()
         except EOFError:
             print()
             return False
@@ -49,7 +49,7 @@ def yes(question: str) -> bool:
         print("Please say yes or no.")
 
 
-def _typed(question: str) -> str:
+def typed(question: str) -> str:
     """A line that was typed. Waits in short turns: a Ctrl-C just before a read would otherwise be seen after it.
 
     Raises EOFError at the end of input, and KeyboardInterrupt.

@@ -83,7 +83,7 @@ def _show_jobs(rows: list[Plain], alone: bool) -> None:
     cells = [[cell for column, cell in zip(columns, line, strict=True) if column in kept] for line in lines]
     console.print(show.table(kept, cells, right=("blocks", "failed", "disputed", "workers", "time")))
     for row in rows:  # a sentence fits no column
-        if row["reason"]:
+        if row["reason"] and row["job"] not in asleep:
             console.print(show.plain(f"{row['job']}: {row['reason']}", "dim"))
     if asleep:
         console.print(show.plain("No node runs here. To go on: ctorrent node, or ctorrent resume JOB", "dim"))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ctorrent.cli import show
+from ctorrent.cli.agree import typed
 from ctorrent.cli.alone import tell_others
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _wait_for_anybody(found: Plain, asked: Asked) -> None:
     show.say("  Enter   wait for others; what to type on their machines is shown next")
     show.say(f"  Ctrl-C  nothing is submitted{'; without --no-work this machine takes part' if left else ''}")
     with suppress(EOFError):  # no answer is to wait
-        input("Wait? [Enter] ")
+        typed("Wait? [Enter] ")
 
 
 def _one_is_enough(found: Plain, asked: Asked) -> bool:
@@ -117,7 +118,7 @@ def _one_is_enough(found: Plain, asked: Asked) -> bool:
     show.say("  Ctrl-C  nothing is submitted")
     while True:
         try:
-            said = input("Wait, or one replica? [w/1] ").strip().lower()
+            said = typed("Wait, or one replica? [w/1] ").strip().lower()
         except EOFError:
             print()
             return False
