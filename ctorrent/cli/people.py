@@ -53,9 +53,11 @@ def _peer(row: Plain) -> tuple[Any, ...]:
     latency = f" {1000 * row['latency_s']:.0f} ms" if row["connected"] and row["latency_s"] is not None else ""
     now = show.plain("here" if row["connected"] else "away", "green" if row["connected"] else "dim").append(latency)
     whose = "friend" if row["friend"] else "no friend" if row["owner"] else "–"
+    name = row["name"] or "–"
+    name = name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1]}…"
     version = row["version"].removeprefix("ctorrent/")[:VERSION_CHARS] or "–"
     return (
-        show.plain(f"{(row['name'] or '–')[:NAME_CHARS]}\n{show.short(row['node'])}"),
+        show.plain(f"{name}\n{show.short(row['node'])}"),
         show.plain(f"{whose}\n{show.short(row['owner'])}"),
         now.append(f"\n{row['how']}"),
         show.plain(f"{_offer(row.get('offer') or {})}\nversion {version}"),
