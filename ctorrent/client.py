@@ -113,7 +113,7 @@ class Net:
         return self.attach(self.submit(path, text, options))
 
     def attach(self, job: str) -> Job:
-        """A job submitted before, by its name or the beginning of it."""
+        """A job submitted before, by its id, the beginning of that, or its name."""
         return Job(self, str(self.job(job)["job"]))
 
     def submit(self, path: str | os.PathLike[str], text: str | None = None, options: Plain | None = None) -> str:
