@@ -126,7 +126,7 @@ def test_what_a_python_program_returns_has_a_name_too(pair: Tended, tmp_path: Pa
 @pytest.mark.parametrize("kind", ["digits", "command", "sweep"])
 def test_what_init_writes_runs(kind: str, pair: Tended, tmp_path: Path) -> None:
     command(tmp_path, pair, "init", kind)
-    job, found = settled(pair, tmp_path / kind / "job.yaml")
+    job, found = settled(pair, tmp_path / "job.yaml")
     answer = pair.net.attach(job).answer()
     if kind == "digits":
         assert answer["accuracy"] == max(row["value"]["accuracy"] for row in found) > 0.9
