@@ -1,4 +1,4 @@
-# make venv | demo | test | bench | clean. Needs Python 3.11 or newer and make; everything else is fetched into .venv.
+# make venv | demo | test | bench | docs | clean. Needs Python 3.11 or newer and make; everything else is fetched into .venv.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -7,7 +7,10 @@ INSTALLED := $(VENV)/.installed
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python3.14; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 
-.PHONY: venv demo test lint types bench clean
+# The tests start hundreds of processes: each would compile all of this anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: venv demo test lint types bench docs clean
 .DELETE_ON_ERROR:
 
 venv: $(INSTALLED)
@@ -24,7 +27,7 @@ demo: venv
 	@$(PY) -m examples.demo
 
 test: lint types
-	$(PY) -m pytest
+	$(PY) -m tests
 
 lint: venv
 	$(PY) -m ruff check .
@@ -37,6 +40,11 @@ bench: venv
 	@$(PY) -c 'import distributed' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check 'dask[distributed]'
 	@$(PY) -c 'import ray' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check ray || true
 	$(PY) -m tests.benchmarks.blocks
+
+# The site in out/site: python -m http.server --directory out/site shows it. A link that leads nowhere, or a page that nothing leads to, fails it.
+docs: venv
+	@$(PY) -c 'import material, mkdocstrings_handlers.python' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .hypothesis build dist

@@ -30,6 +30,14 @@ if TYPE_CHECKING:
     from ctorrent.errors import Unavailable as Unavailable
     from ctorrent.errors import Unsupported as Unsupported
     from ctorrent.errors import WorkError as WorkError
+    from ctorrent.library.executor import Executor as Executor
+    from ctorrent.library.failures import CallFailed as CallFailed
+    from ctorrent.library.future import Future as Future
+    from ctorrent.library.joblib_backend import register_joblib as register_joblib
+    from ctorrent.library.mapping import MapResult as MapResult
+    from ctorrent.library.task import Task as Task
+    from ctorrent.library.task import task as task
+    from ctorrent.library.values import register as register
 
 __version__ = "0.1.0"
 
@@ -43,6 +51,14 @@ _PLACES = {
     **dict.fromkeys(_CLIENT, "ctorrent.client"),
     **dict.fromkeys(_EMBEDDED, "ctorrent.embedded"),
     **dict.fromkeys(_ERRORS, "ctorrent.errors"),
+    "CallFailed": "ctorrent.library.failures",
+    "MapResult": "ctorrent.library.mapping",
+    "register": "ctorrent.library.values",
+    "Executor": "ctorrent.library.executor",
+    "Future": "ctorrent.library.future",
+    "Task": "ctorrent.library.task",
+    "task": "ctorrent.library.task",
+    "register_joblib": "ctorrent.library.joblib_backend",
 }
 
 __all__ = sorted(_PLACES)  # noqa: PLE0605

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Tuple
 
 DEPTH_MAX = 64  # nesting; a hostile value must not exhaust the interpreter's stack
 SIDES_MAX = 32  # dimensions of an array: what every numpy since 1.0 can hold
-ARRAY_BYTES_MAX = (1 << 63) - 1  # numpy multiplies the sides that are not 0; a shape (0, 2**62, 2**62) is none of its
+EMPTY_SIDES_MAX = 1 << 20  # the other sides of an array without entries, multiplied: as lists they would be as many
 ARRAY_EXT = 1
 _NAN = b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"
 _DTYPES = {
@@ -79,118 +79,147 @@ class Array:
 
 # -- encode -----------------------------------------------------------------------------------------------------------
 
+_ONE_BYTE = [bytes((number,)) for number in range(0x80)]  # most integers, by their value
+_ONE_FLOAT = struct.Struct(">Bd").pack
+_MANY_FLOATS = 16  # from here on a list of floats is packed as a whole
+_WHOLE = slice(None)
+_HEARTS: Tuple[Tuple[type, Any], ...] = (
+    (int, int.__int__), (float, float.__float__), (str, str.__str__), (dict, lambda value: dict(dict.items(value))),
+    *((kind, lambda value, get=kind.__getitem__: get(value, _WHOLE)) for kind in (bytes, list, tuple)),
+)  # fmt: skip
+
+
+class _Refused(Exception):
+    """Why a part has no canonical form. The way to it is gathered on the way out: values that have one pay nothing."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.words = words
+        self.steps: List[str] = []  # innermost first
+
 
 def encode(value: Any) -> bytes:
     """Canonical bytes of a value. Raises CanonError, naming the part that has none."""
     out: List[bytes] = []
-    _encode(value, out, "result", 0)
+    try:
+        _encode(value, out, 0)
+    except _Refused as refused:
+        raise CanonError(f"result{''.join(reversed(refused.steps))} {refused.words}") from None
     return b"".join(out)
 
 
-def _encode(value: Any, out: List[bytes], path: str, depth: int) -> None:
+def _encode(value: Any, out: List[bytes], depth: int) -> None:
     kind = type(value)
-    if kind is float:
-        out.append(_NAN if value != value else struct.pack(">Bd", 0xCB, value))
-    elif kind is int:
-        out.append(_int(value, path))
-    elif kind is str:
-        out.append(_text(value, path))
-    elif kind is dict:
-        _encode_map(value, out, path, depth)
-    elif kind is list or kind is tuple:
-        _encode_list(value, out, path, depth)
+    if kind is int:
+        out.append(_ONE_BYTE[value] if 0 <= value < 0x80 else _int(value))
+    elif kind is float:
+        out.append(_NAN if value != value else _ONE_FLOAT(0xCB, value))
     elif kind is bytes:
-        out.append(_bytes_head(len(value), path))
-        out.append(value)
+        out += (_bytes_head(len(value)), value)
+    elif kind is str:
+        out.append(_text(value))
+    elif kind is list or kind is tuple:
+        _encode_list(value, out, depth)
+    elif kind is dict:
+        _encode_map(value, out, depth)
     elif value is None:
         out.append(b"\xc0")
     elif value is True or value is False:
         out.append(b"\xc3" if value else b"\xc2")
     else:
-        _encode_other(value, out, path, depth)
+        _encode_other(value, out, depth)
 
 
-def _encode_other(value: Any, out: List[bytes], path: str, depth: int) -> None:
+def _encode_other(value: Any, out: List[bytes], depth: int) -> None:
     """Subclasses, buffers, numpy; everything else is refused by name."""
     module = type(value).__module__.split(".")
     if isinstance(value, Array):
         fault = _array_fault(value.dtype, value.shape, value.data)
         if fault:
-            raise CanonError(f"{path} is an array that {fault}")
-        _encode_array(value.dtype, value.shape, value.data, out, path)
+            raise _Refused(f"is an array that {fault}")
+        _encode_array(value.dtype, value.shape, value.data, out)
     elif module[:2] == ["numpy", "ma"]:
-        raise CanonError(f"{path} is a masked array, whose mask has no place here: return .filled(…) and the mask")
+        raise _Refused("is a masked array, whose mask has no place here: return .filled(…) and the mask")
     elif module[0] == "numpy" and hasattr(value, "dtype"):
-        _encode_numpy(value, out, path, depth)
+        _encode_numpy(value, out, depth)
     elif isinstance(value, (bytearray, memoryview)):
-        _encode(bytes(value), out, path, depth)
+        _encode(bytes(value), out, depth)
     elif isinstance(value, (set, frozenset)):
-        raise CanonError(f"{path} is a set, which has no order: return sorted(…) instead")
+        raise _Refused("is a set, which has no order: return sorted(…) instead")
     else:
-        _encode(_plain(value, path), out, path, depth)
+        _encode(_plain(value), out, depth)
 
 
-def _plain(value: Any, path: str) -> Any:
+def _plain(value: Any) -> Any:
     """What a subclass of a plain type is at heart, whatever its own __str__ or __iter__ say of it (enums, mostly)."""
-    if isinstance(value, int):
-        return int.__int__(value)
-    if isinstance(value, float):
-        return float.__float__(value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bytes):
-        return bytes.__getitem__(value, slice(None))
-    if isinstance(value, dict):
-        return dict(dict.items(value))
-    if isinstance(value, list):
-        return list.__getitem__(value, slice(None))
-    if isinstance(value, tuple):
-        return tuple.__getitem__(value, slice(None))
-    raise CanonError(f"{path} is a {type(value).__name__}: {_ACCEPTED}")
+    for kind, heart in _HEARTS:
+        if isinstance(value, kind):
+            return heart(value)
+    raise _Refused(f"is a {type(value).__name__}: {_ACCEPTED}")
 
 
-def _encode_map(value: Any, out: List[bytes], path: str, depth: int) -> None:
+def _encode_map(value: Any, out: List[bytes], depth: int) -> None:
     if depth >= DEPTH_MAX:
-        raise CanonError(f"{path} is nested deeper than {DEPTH_MAX}")
+        raise _Refused(f"is nested deeper than {DEPTH_MAX}")
     keyed = []
     for key in value:
         if not isinstance(key, str):
-            raise CanonError(f"{path} has the key {key!r:.40}: keys must be text")
-        keyed.append((_utf8(key, path), key))
+            raise _Refused(f"has the key {key!r:.40}: keys must be text")
+        keyed.append((_utf8(key), key))
     keyed.sort()
-    out.append(_head(len(keyed), 0x80, 16, 0xDE, path))
+    out.append(_head(len(keyed), 0x80, 16, 0xDE))
     for raw, key in keyed:
-        out.append(_text_head(len(raw), path))
-        out.append(raw)
-        _encode(value[key], out, f'{path}["{key[:40]}"]', depth + 1)
+        out += (_text_head(len(raw)), raw)
+        try:
+            _encode(value[key], out, depth + 1)
+        except _Refused as refused:
+            refused.steps.append(f'["{key[:40]}"]')
+            raise
 
 
-def _encode_list(value: Any, out: List[bytes], path: str, depth: int) -> None:
+def _encode_list(value: Any, out: List[bytes], depth: int) -> None:
     if depth >= DEPTH_MAX:
-        raise CanonError(f"{path} is nested deeper than {DEPTH_MAX}")
-    out.append(_head(len(value), 0x90, 16, 0xDC, path))
+        raise _Refused(f"is nested deeper than {DEPTH_MAX}")
+    out.append(_head(len(value), 0x90, 16, 0xDC))
+    floats = _floats(value) if len(value) >= _MANY_FLOATS else b""
+    if floats:
+        out.append(floats)
+        return
     for index, item in enumerate(value):
-        if type(item) is float:  # long lists of floats are common: no call, no path
-            out.append(_NAN if item != item else struct.pack(">Bd", 0xCB, item))
-        else:
-            _encode(item, out, f"{path}[{index}]", depth + 1)
+        try:
+            _encode(item, out, depth + 1)
+        except _Refused as refused:
+            refused.steps.append(f"[{index}]")
+            raise
 
 
-def _encode_numpy(value: Any, out: List[bytes], path: str, depth: int) -> None:
+def _floats(value: Any) -> bytes:
+    """Each as 0xCB and its eight bytes: all first bytes, then all second bytes … into their places. b"": not so simple."""
+    if set(map(type, value)) != {float} or math.isnan(sum(value)):  # that sum may be one of infinities: no harm
+        return b""
+    raw = struct.pack(f">{len(value)}d", *value)
+    out = bytearray(9 * len(value))
+    out[::9] = b"\xcb" * len(value)
+    for place in range(8):
+        out[place + 1 :: 9] = raw[place::8]
+    return bytes(out)
+
+
+def _encode_numpy(value: Any, out: List[bytes], depth: int) -> None:
     import numpy
 
     if isinstance(value, numpy.generic):
         item = value.item()
         if type(item) is type(value) or not isinstance(item, (bool, int, float, str, bytes)):
-            raise CanonError(f"{path} is a numpy {value.dtype}: {_ACCEPTED}")
-        _encode(item, out, path, depth)
+            raise _Refused(f"is a numpy {value.dtype}: {_ACCEPTED}")
+        _encode(item, out, depth)
         return
     plain = numpy.asarray(value)
     little = plain.dtype.newbyteorder("<").str
     if little not in _DTYPES:
-        raise CanonError(f"{path} is an array of {plain.dtype}: use bool, int, float or complex of 8 to 128 bits")
+        raise _Refused(f"is an array of {plain.dtype}: use bool, int, float or complex of 8 to 128 bits")
     if plain.ndim > SIDES_MAX:
-        raise CanonError(f"{path} is an array of {plain.ndim} dimensions: use at most {SIDES_MAX}")
+        raise _Refused(f"is an array of {plain.ndim} dimensions: use at most {SIDES_MAX}")
     plain = plain.astype(little, order="C", copy=False)
     if plain.dtype.kind == "b":
         plain = plain.view("|u1") != 0  # a view of foreign bytes may hold truths other than 1
@@ -200,20 +229,20 @@ def _encode_numpy(value: Any, out: List[bytes], path: str, depth: int) -> None:
             parts = parts.copy()
             parts[numpy.isnan(parts)] = numpy.nan
             plain = parts.view(little).reshape(plain.shape)
-    _encode_array(little, plain.shape, plain.tobytes(order="C"), out, path)
+    _encode_array(little, plain.shape, plain.tobytes(order="C"), out)
 
 
-def _encode_array(dtype: str, shape: Any, data: bytes, out: List[bytes], path: str) -> None:
-    inner: List[bytes] = [b"\x93", _text(dtype, path), _head(len(shape), 0x90, 16, 0xDC, path)]
-    inner.extend(_int(int(side), path) for side in shape)
-    inner.append(_bytes_head(len(data), path))
+def _encode_array(dtype: str, shape: Any, data: bytes, out: List[bytes]) -> None:
+    inner: List[bytes] = [b"\x93", _text(dtype), _head(len(shape), 0x90, 16, 0xDC)]
+    inner.extend(_int(int(side)) for side in shape)
+    inner.append(_bytes_head(len(data)))
     size = sum(map(len, inner)) + len(data)
-    out.append(_ext_head(size, path))
+    out.append(_ext_head(size))
     out.extend(inner)
     out.append(data)
 
 
-def _int(value: int, path: str) -> bytes:
+def _int(value: int) -> bytes:
     if -32 <= value < 0x80:
         return bytes((value & 0xFF,))
     if value > 0:
@@ -225,53 +254,53 @@ def _int(value: int, path: str) -> bytes:
         return struct.pack(">Bb", 0xD0, value) if value >= -(1 << 7) else struct.pack(">Bh", 0xD1, value)
     elif value >= -(1 << 63):
         return struct.pack(">Bi", 0xD2, value) if value >= -(1 << 31) else struct.pack(">Bq", 0xD3, value)
-    raise CanonError(f"{path} is an integer of more than 64 bits: return it as text")
+    raise _Refused("is an integer of more than 64 bits: return it as text")
 
 
-def _utf8(text: str, path: str) -> bytes:
+def _utf8(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        raise CanonError(f"{path} is text with lone surrogates: return bytes instead") from None
+        raise _Refused("is text with lone surrogates: return bytes instead") from None
 
 
-def _text(text: str, path: str) -> bytes:
-    raw = _utf8(text, path)
+def _text(text: str) -> bytes:
+    raw = _utf8(text)
     size = len(raw)
-    return (bytes((0xA0 | size,)) if size < 32 else _text_head(size, path)) + raw
+    return (bytes((0xA0 | size,)) if size < 32 else _text_head(size)) + raw
 
 
-def _text_head(size: int, path: str) -> bytes:
+def _text_head(size: int) -> bytes:
     if 32 <= size < 1 << 8:
         return struct.pack(">BB", 0xD9, size)
-    return _head(size, 0xA0, 32, 0xDA, path)
+    return _head(size, 0xA0, 32, 0xDA)
 
 
-def _bytes_head(size: int, path: str) -> bytes:
+def _bytes_head(size: int) -> bytes:
     if size < 1 << 8:
         return struct.pack(">BB", 0xC4, size)
     if size >= 1 << 32:
-        raise CanonError(f"{path} is larger than 4 GiB: write a file instead")
+        raise _Refused("is larger than 4 GiB: write a file instead")
     return struct.pack(">BH", 0xC5, size) if size < 1 << 16 else struct.pack(">BI", 0xC6, size)
 
 
-def _head(size: int, fixed: int, fixed_limit: int, wide: int, path: str) -> bytes:
+def _head(size: int, fixed: int, fixed_limit: int, wide: int) -> bytes:
     """Header with the length inside its own byte, or in the two or four that follow codes `wide` and `wide` + 1."""
     if size < fixed_limit:
         return bytes((fixed | size,))
     if size >= 1 << 32:
-        raise CanonError(f"{path} has 2**32 parts or more: write a file instead")
+        raise _Refused("has 2**32 parts or more: write a file instead")
     return struct.pack(">BH", wide, size) if size < 1 << 16 else struct.pack(">BI", wide + 1, size)
 
 
-def _ext_head(size: int, path: str) -> bytes:
+def _ext_head(size: int) -> bytes:
     fixed = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}.get(size)
     if fixed is not None:
         return bytes((fixed, ARRAY_EXT))
     if size < 1 << 8:
         return struct.pack(">BBB", 0xC7, size, ARRAY_EXT)
     if size >= 1 << 32:
-        raise CanonError(f"{path} is larger than 4 GiB: write a file instead")
+        raise _Refused("is larger than 4 GiB: write a file instead")
     return struct.pack(">BHB", 0xC8, size, ARRAY_EXT) if size < 1 << 16 else struct.pack(">BIB", 0xC9, size, ARRAY_EXT)
 
 
@@ -402,7 +431,7 @@ def _decode_array(data: bytes, at: int, depth: int, as_numpy: bool) -> Tuple[Any
     if width:
         size = int.from_bytes(_take(data, at + 1, width), "big")
     start = at + 2 + width
-    if _take(data, at, 2 + width) != _ext_head(size, ""):
+    if _take(data, at, 2 + width) != _ext_head(size):
         raise CanonError(f"the extension at byte {at} is not an array in its shortest form")
     if start + size > len(data):
         raise CanonError(f"the value ends early: {size} bytes wanted at byte {start}, {len(data) - start} there")
@@ -445,7 +474,7 @@ def _array_fault(dtype: Any, shape: Any, raw: Any) -> str:
         return f"has more than {SIDES_MAX} dimensions"
     if not all(type(side) is int and side >= 0 for side in shape):
         return "has a shape that is not of whole numbers"
-    if math.prod(side for side in shape if side) * _DTYPES[dtype] > ARRAY_BYTES_MAX:
+    if 0 in shape and math.prod(side for side in shape if side) > EMPTY_SIDES_MAX:
         return "has a shape that no machine can hold"
     if math.prod(shape) * _DTYPES[dtype] != len(raw):
         return f"says {dtype} {tuple(shape)} and brings {len(raw)} bytes"

@@ -103,7 +103,7 @@ def _at_socket(folder: pathlib.Path) -> socket.socket | None:
     if not hasattr(socket, "AF_UNIX"):
         return None
     path = _pointed(folder / POINTER) or folder / SOCKET
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = _socket(socket.AF_UNIX)
     connection.settimeout(CONNECT_S)
     try:
         connection.connect(os.fspath(path))
@@ -114,6 +114,14 @@ def _at_socket(folder: pathlib.Path) -> socket.socket | None:
         connection.close()
         raise _anothers(path, "a process of another user listens there")
     return connection
+
+
+def _socket(family: int) -> socket.socket:
+    """Raises Unavailable where this program may open no more."""
+    try:
+        return socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unavailable(f"This program cannot connect to the node: {error.strerror}.", "It has too many files open; `ulimit -n` allows more.") from None
 
 
 def _pointed(pointer: pathlib.Path) -> pathlib.Path | None:
@@ -150,7 +158,7 @@ def _anothers(path: pathlib.Path, why: str) -> Unavailable:
 
 def _at_port(path: pathlib.Path) -> socket.socket | None:
     """Each side shows that it read the file: another program may have taken the port of a node that died."""
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    connection = _socket(socket.AF_INET)
     connection.settimeout(CONNECT_S)
     try:
         port, secret = path.read_text().split()

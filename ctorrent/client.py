@@ -12,22 +12,35 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 import threading
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from ctorrent import canon
 from ctorrent.channel import Wire, dial
-from ctorrent.door import Plain
-from ctorrent.errors import CTorrentError, LocalError, Unavailable, WorkError
+from ctorrent.door import NOTICE, Plain
+from ctorrent.errors import CTorrentError, LocalError, Unavailable
+from ctorrent.library.interrupt import explain
+from ctorrent.library.job import ENDED, Job, decode_row, decode_value, encode_value, expected, failure_words, flat_row
+from ctorrent.library.jobtext import JOB_FILE_BYTES_MAX, PROGRAM_SUFFIXES, read_job_file
+from ctorrent.library.rows import Jobs, Offers, Peers
+
+if TYPE_CHECKING:
+    from ctorrent.library.executor import Executor
+    from ctorrent.library.future import Future
+    from ctorrent.library.mapping import MapResult
+    from ctorrent.library.trio_net import AsyncNet
 
 DATA_VARIABLE = "CTORRENT_DATA"
-JOB_FILE_BYTES_MAX = 4 << 20  # a million characters, of four bytes at most; the planner takes no more
-PROGRAM_SUFFIXES = (".py", ".ipynb", ".sh", ".r", ".jl")
-_BEGIN = "ctorrent init writes a folder with one that runs."
-ENDED = frozenset({"settled", "failed", "cancelled"})
+STARTING = "no node runs here: starting one for this program …"
+T = TypeVar("T")
+__all__ = [
+    "DATA_VARIABLE", "ENDED", "JOB_FILE_BYTES_MAX", "NOTICE", "PROGRAM_SUFFIXES", "Job", "Net", "attach", "connect", "data_folder",
+    "decode_row", "decode_value", "encode_value", "failure_words", "flat_row", "forget_notice", "read_job_file", "repair_notice",
+]  # fmt: skip
 
 
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> pathlib.Path:
@@ -38,6 +51,19 @@ def data_folder(data_dir: str | os.PathLike[str] | None = None) -> pathlib.Path:
     import platformdirs
 
     return pathlib.Path(platformdirs.user_data_dir("ctorrent"))
+
+
+def repair_notice(folder: pathlib.Path) -> list[str]:
+    """What a repair of the journal kept and lost, a sentence each, where no person was shown it yet."""
+    try:
+        return (folder / NOTICE).read_text("utf-8", "replace").splitlines()
+    except OSError:  # there is none, nearly always
+        return []
+
+
+def forget_notice(folder: pathlib.Path) -> None:
+    """A person has seen it."""
+    (folder / NOTICE).unlink(missing_ok=True)
 
 
 def attach(data_dir: str | os.PathLike[str] | None = None) -> Net:
@@ -55,7 +81,22 @@ def connect(data_dir: str | os.PathLike[str] | None = None) -> Net:
     except Unavailable:
         from ctorrent.embedded import start_node
 
-        return start_node(data_folder(data_dir))
+        folder = data_folder(data_dir)
+        if "trio" in sys.modules:
+            from ctorrent.library.trio_net import in_trio
+
+            if in_trio():  # a start takes seconds, which are not the event loop's
+                return Net(folder, start=lambda: start_node(folder, says=STARTING))
+        return start_node(folder, says=STARTING)
+
+
+_nets: list[weakref.ref[Net]] = []  # in the order in which they were made
+
+
+def latest() -> Net | None:
+    """The Net that was opened last, of those that are open."""
+    found = (reference() for reference in reversed(_nets))
+    return next((net for net in found if net is not None and not net.closed), None)
 
 
 class Net:
@@ -64,24 +105,63 @@ class Net:
     on_close: called once at close(); an embedded node's end.
     """
 
-    def __init__(self, folder: pathlib.Path, on_close: Callable[[], None] | None = None) -> None:
+    def __init__(self, folder: pathlib.Path, on_close: Callable[[], None] | None = None, start: Callable[[], Net] | None = None) -> None:
         self.folder = folder
-        self.embedded = on_close is not None
-        self._on_close = on_close
+        self.embedded = on_close is not None or start is not None
+        self._on_close, self._start = on_close, start
         self._idle: list[Wire] = []
         self._lock = threading.Lock()
+        self._calls: Executor | None = None  # what submit() uses
+        self._executors: list[Executor] = []
+        self.closed = False
+        self.interrupted: tuple[BaseException, str] | None = None  # by Ctrl-C, while this job was waited for
+        _nets.append(weakref.ref(self, _nets.remove))
 
     def __repr__(self) -> str:
         return f"Net({os.fspath(self.folder)!r})"
 
     def __enter__(self) -> Net:
+        self.begin()
         return self
 
+    async def __aenter__(self) -> AsyncNet:
+        from ctorrent.library.trio_net import entered
+
+        return await entered(self)
+
+    async def __aexit__(self, *_: object) -> None:
+        from ctorrent.library.trio_net import left
+
+        await left(self)
+
+    def begin(self) -> None:
+        """Start the node of one's own that was put off, if there is one."""
+        with self._lock:
+            start, self._start = self._start, None
+            if start is not None:
+                self._on_close = start()._on_close
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for executor in self._executors if kind is not None else ():
+            # Its node ends with it: kept, calls that nobody reads would begin again beside whatever the next program asks for.
+            executor.abandon() if self.embedded else executor.shutdown(wait=False, cancel_futures=True)
+        if isinstance(error, KeyboardInterrupt) and self.embedded and self.interrupted is not None and self.interrupted[0] is error:
+            self._cancel_interrupted(error, self.interrupted[1])
         self.close()
 
+    def _cancel_interrupted(self, error: KeyboardInterrupt, job: str) -> None:
+        """Nobody is left to run it: kept, it would begin again by itself beside whatever the next program asks for."""
+        with suppress(CTorrentError):
+            self.cancel(job, "interrupted")
+            explain(error, f"Interrupted. Job {job} is cancelled: its node ends with this program.")
+
     def close(self) -> None:
-        """Leave the node; end it if it is our own. Twice is once."""
+        """Wait for submitted calls, leave the node, and end it if it is our own. Twice is once."""
+        executors, self._executors = self._executors, []
+        for executor in executors:
+            if not executor.closing:
+                executor.shutdown()
+        self.closed = True
         with self._lock:
             wires, self._idle = self._idle, []
             on_close, self._on_close = self._on_close, None
@@ -96,10 +176,10 @@ class Net:
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
-    def run(self, path: str | os.PathLike[str], **options: Any) -> Job:
-        """Submit a job file and wait for its end. A job that pauses itself is returned as it stands: see status()."""
+    def run(self, path: str | os.PathLike[str], *, progress: bool | None = None, **options: Any) -> Job:
+        """Submit a job file and wait for its end, with a progress bar. A job that pauses itself is returned as it stands: see status()."""
         job = self.start(path, **options)
-        job.wait()
+        job.wait(progress)
         return job
 
     def start(self, path: str | os.PathLike[str], rehearse: bool = False, **options: Any) -> Job:
@@ -109,25 +189,98 @@ class Net:
         """
         text = read_job_file(pathlib.Path(path).expanduser().absolute())
         if rehearse:
-            options = {**options, "expected": _rehearsed(self.rehearse(path, text, options))}
+            options = {**options, "expected": expected(self.rehearse(path, text, options))}
         return self.attach(self.submit(path, text, options))
+
+    def map(
+        self, function: Callable[..., T], items: Iterable[Any], *, shared: Mapping[str, Any] | None = None, star: bool | None = None,
+        on_error: Literal["raise", "keep"] = "raise", as_completed: bool = False, progress: bool | None = None, packages: Sequence[str] | None = None,
+        pickled: Literal["", "own"] = "", **options: Any,
+    ) -> MapResult[T]:  # fmt: skip
+        """One call of a function for each item, wherever there is room. Comes back at once; results come as calls end.
+
+            df = net.map(simulate, [{"beta": 0.3, "n": 100}, {"beta": 0.4, "n": 100}]).table()
+
+        items: a dict whose keys are names of the function's parameters is spread over them, a tuple where it requires
+        two or more; anything else is its one argument (star=True spreads, star=False never does). shared: name ->
+        a value for every call, sent once to each worker. on_error: "keep" gives failed calls as exceptions among the
+        results. progress: False for no bar, True for one in a pipe too. packages: instead of those found by what the
+        function imports. A parameter `seed` that nobody gives gets a seed of each call's own.
+
+        Results are data. pickled="own": what is none (a fitted model, say) comes back as a pickle. Such a job runs on
+        machines of your own alone, once each call, and a pickle from any other machine is not opened: it could run
+        anything here.
+
+        options: fields of a job file (docs/jobfile.md): replicas=1, ring="public", price=0.5 (credits per reference
+        core-hour), needs={"memory": "4 GB"}, limits={"seconds": 3600}, assurance="economy", seed=7, name="sweep" …
+        Without `replicas`, each call runs on two owners' machines that must agree; once where nobody else is known.
+
+        Raises, before anything is sent: LocalError (what cannot travel, and what to do), Unavailable (no machine has
+        this minor version of Python). When read: CallFailed, and the built-in type that it was.
+        """
+        from ctorrent.library.mapping import map_items
+
+        return map_items(
+            self, function, items, shared=shared, star=star, on_error=on_error, as_completed=as_completed, progress=progress, packages=packages,
+            pickled=pickled, **options,
+        )
 
     def attach(self, job: str) -> Job:
         """A job submitted before, by its id, the beginning of that, or its name."""
         return Job(self, str(self.job(job)["job"]))
 
-    def submit(self, path: str | os.PathLike[str], text: str | None = None, options: Plain | None = None) -> str:
-        """-> the job's eight characters. text: of the job file, when it is not what `path` holds."""
+    @overload
+    def submit(self, what: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future: ...
+    @overload
+    def submit(self, path: str | os.PathLike[str], /, text: str | None = None, options: Plain | None = None) -> str: ...
+    def submit(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Of a function: call what(*args, **kwargs) somewhere -> its Future (library.future); leaving the Net waits for it.
+
+        Of a job file's path: -> the job's eight characters. text: of the file, when it is not what the path holds.
+        """
+        if not callable(what):
+            return self._submit(what, *args, **kwargs)
+        with self._lock:
+            calls = self._calls
+        if calls is None or calls.closing:
+            calls = self._calls = self.executor()
+        return calls.submit(what, *args, **kwargs)
+
+    def _submit(self, path: str | os.PathLike[str], text: str | None = None, options: Plain | None = None) -> str:
         full = pathlib.Path(path).expanduser().absolute()
         return str(self._call("submit", os.fspath(full), read_job_file(full) if text is None else text, options or {}))
+
+    def executor(self, max_workers: int | None = None, **options: Any) -> Executor:
+        """A concurrent.futures.Executor on this node, which ends with the Net: library.executor.Executor."""
+        from ctorrent.library.executor import Executor
+
+        return Executor(max_workers, net=self, **options)
+
+    def _ends(self, executor: Executor) -> None:
+        """One that uses this net is shut down before it closes: afterwards nothing could end its calls."""
+        self._executors = [*(each for each in self._executors if not each.closing), executor]
+
+    def append(self, job: str, params: list[bytes], inputs: list[Any] | None = None, first: int = -1) -> int:
+        """Blocks for a job submitted open, from their canonical parameters. -> the index of the first: door.Door.append."""
+        return int(self._call("append", job, params, inputs or [], first))
+
+    def seal(self, job: str) -> None:
+        """No more blocks will be appended to it."""
+        self._call("seal", job)
+
+    def outcomes(self, job: str) -> Iterator[Plain]:
+        """Items with rows of blocks as they end, until the job does: door.Door.outcomes. Values are canonical bytes."""
+        return self._stream("outcomes", job)
 
     def rehearse(self, path: str | os.PathLike[str], text: str | None = None, options: Plain | None = None) -> Plain:
         """Run the smallest block on the node's own machine, and say what the job will take: status.Rehearsal."""
         full = pathlib.Path(path).expanduser().absolute()
         return self._map("rehearse", os.fspath(full), read_job_file(full) if text is None else text, options or {})
 
-    def jobs(self) -> list[Plain]:
-        return self._rows("jobs")
+    @property
+    def jobs(self) -> Jobs:
+        """Jobs of this node: net.jobs() are status maps, newest first; net.jobs["k3f9"] is one, to wait for and to read."""
+        return Jobs(self)
 
     def job(self, job: str) -> Plain:
         return self._map("job", job)
@@ -150,6 +303,10 @@ class Net:
     def logs(self, job: str, follow: bool = False) -> Iterator[Plain]:
         return self._stream("logs", job, follow)
 
+    def receipt(self, job: str, with_data: bool = False) -> Iterator[bytes]:
+        """The receipt file of a job that has ended, piece by piece: docs/receipts.md."""
+        return (item["bytes"] for item in self._stream("receipt", job, with_data))
+
     def why(self, job: str) -> Plain:
         return self._map("why", job)
 
@@ -167,8 +324,10 @@ class Net:
     def status(self) -> Plain:
         return self._map("status")
 
-    def peers(self) -> list[Plain]:
-        return self._rows("peers")
+    @property
+    def peers(self) -> Peers:
+        """Other machines: net.peers() are rows, net.peers["alice"] is one, net.peers.table() all."""
+        return Peers(self)
 
     def connect(self, address: str) -> Plain:
         return self._map("connect", address)
@@ -191,8 +350,20 @@ class Net:
     def ledger_verify(self) -> Plain:
         return self._map("ledger_verify")
 
+    def ledger_export(self, ring: str = "", author: str = "") -> Iterator[bytes]:
+        """A file of signed entries, piece by piece: all, or those of one ring or author. docs/ledger.md says its form."""
+        return (item["bytes"] for item in self._stream("ledger_export", ring, author))
+
+    def ledger_import(self, entries: list[bytes]) -> Plain:
+        """Entries of such a file, at most 256 at once: how many were new, known, refused …"""
+        return self._map("ledger_import", entries)
+
     def reputation(self, who: str = "") -> list[Plain]:
         return self._rows("reputation", who)
+
+    def credit(self, who: str = "") -> list[Plain]:
+        """Accounts with other persons; of one, with its receipts."""
+        return self._rows("credit", who)
 
     def hardware(self, measure: bool = False) -> Plain:
         return self._map("hardware", measure)
@@ -215,6 +386,55 @@ class Net:
         """End the node now."""
         with suppress(Unavailable):  # it may be gone before its answer is
             self._call("stop")
+
+    # -- what changes while somebody looks: shapes in model/live.py -----------------------------------------------------
+
+    def events(self) -> Iterator[Plain]:
+        """What changes in the node, as it does: live.Event. Leaving the loop ends it."""
+        return self._stream("events")
+
+    def blocks(self, job: str, since: int = -1) -> Plain:
+        """Which block is where: live.BlockMap; since: the version of the last answer."""
+        return self._map("blocks", job, since)
+
+    @property
+    def offers(self) -> Offers:
+        """What machines lend, this one's own first: live.OfferRow."""
+        return Offers(self)
+
+    def machine(self) -> Plain:
+        return self._map("machine")
+
+    def share(self, on: bool) -> Plain:
+        """Lend this machine or not, from now on. Off: it is free within two seconds."""
+        return self._map("share", on)
+
+    def pool(self) -> Plain:
+        return self._map("pool")
+
+    def retry(self, job: str) -> str:
+        """The same job once more, as a new one. -> its name."""
+        return str(self._call("retry", job))
+
+    def blob(self, path: str | os.PathLike[str], name: str = "") -> str:
+        """Keep a file in the node's store, streamed, whatever its size. -> its hash, by which jobs name it."""
+        return str(self.blob_add(path, name)["hash"])
+
+    def blob_add(self, path: str | os.PathLike[str], name: str = "") -> Plain:
+        """Keep a file in the node's store until blob_remove: {"hash", "bytes", "name", "added_unix"}."""
+        return self._map("blob_add", os.fspath(pathlib.Path(path).expanduser().absolute()), name)
+
+    def blobs(self) -> list[Plain]:
+        return self._rows("blobs")
+
+    def blob_remove(self, which: str) -> Plain:
+        return self._map("blob_remove", which)
+
+    def blob_find(self, which: str) -> Plain:
+        return self._map("blob_find", which)
+
+    def metrics(self) -> Plain:
+        return self._map("metrics")
 
     # -- the channel --------------------------------------------------------------------------------------------------
 
@@ -247,6 +467,10 @@ class Net:
                 yield answer["item"]
 
     def _take(self) -> Wire:
+        if self.closed:
+            raise LocalError("This net is closed.", "What uses it belongs into its `with` block; ctorrent.connect() makes another.")
+        if self._start is not None:
+            self.begin()
         with self._lock:
             if self._idle:
                 return self._idle.pop()
@@ -258,140 +482,12 @@ class Net:
                 self._idle.append(wire)
 
 
-class Job:
-    """One job. Values are decoded: numbers, text, bytes, lists, dicts, numpy arrays."""
-
-    def __init__(self, net: Net, name: str) -> None:
-        self.net, self.name = net, name
-
-    def __repr__(self) -> str:
-        return f"Job({self.name!r})"
-
-    def status(self) -> Plain:
-        return self.net.job(self.name)
-
-    def watch(self) -> Iterator[Plain]:
-        return self.net.watch(self.name)
-
-    def wait(self) -> Plain:
-        """Block until the job ended, or paused itself with a reason. -> its status."""
-        with closing(self.watch()) as changes:  # type: ignore[type-var]
-            for status in changes:
-                if status["state"] in ENDED or (status["state"] == "paused" and status["reason"]):
-                    break
-        return self.status()
-
-    def rows(self) -> Iterator[Plain]:
-        """Every block so far, in index order: params and value decoded. A running job's too."""
-        after = -1
-        while page := self.net.results(self.name, after):
-            for row in page:
-                yield decode_row(row)
-            after = page[-1]["index"]
-
-    def answer(self) -> Any:
-        """The reduced answer. Raises WorkError with the reason while there is none."""
-        found = self.net.answer(self.name)
-        if found.get("value") is not None:
-            return decode_value(found["value"])
-        why = str(found.get("why") or found.get("reason") or f"Job {self.name} has no answer yet").rstrip(".")
-        raise WorkError(f"{why}.", f"See: ctorrent logs {self.name}")
-
-    def table(self) -> dict[str, list[Any]]:
-        """Columns of all rows: index, state, every parameter, and the value's fields (or "value")."""
-        rows = [flat_row(row) for row in self.rows()]
-        names = dict.fromkeys(name for row in rows for name in row)
-        return {name: [row.get(name) for row in rows] for name in names}
-
-    def why(self) -> Plain:
-        return self.net.why(self.name)
-
-    def logs(self, follow: bool = False) -> Iterator[Plain]:
-        return self.net.logs(self.name, follow)
-
-    def cancel(self, reason: str = "") -> None:
-        self.net.cancel(self.name, reason)
+def _forked() -> None:
+    """In the child: connections, calls under way and a node of one's own are its parent's, who uses them."""
+    for net in filter(None, (reference() for reference in _nets)):
+        for wire in net._idle:
+            wire.close()
+        net._idle, net._lock, net._on_close, net._calls, net._executors = [], threading.Lock(), None, None, []
 
 
-def decode_value(raw: bytes) -> Any:
-    """Canonical bytes as a Python value; arrays as numpy's where numpy is installed."""
-    try:
-        return canon.decode(raw, arrays="numpy")
-    except ImportError:
-        return canon.decode(raw)
-
-
-def decode_row(row: Plain) -> Plain:
-    """A status.BlockRow with its params and value decoded."""
-    row = {**row, "params": decode_value(row["params"]) if row.get("params") else {}}
-    if row.get("value") is not None:
-        row["value"] = decode_value(row["value"])
-    return row
-
-
-def flat_row(row: Plain) -> Plain:
-    """One level of columns. A value's field that is named as a parameter becomes "result.NAME"."""
-    flat = {"index": row["index"], "state": row["state"], **row["params"]}
-    value = row.get("value")
-    if isinstance(value, dict):
-        for key, inner in _leaves(value):
-            flat[f"result.{key}" if key in flat else key] = inner
-    elif value is not None:
-        flat["result.value" if "value" in flat else "value"] = value
-    if row.get("failure"):
-        flat["error"] = failure_words(row["failure"])
-    return flat
-
-
-def failure_words(failure: Plain) -> str:
-    """A failure in one line: the last one of its traceback, such as "ValueError: seven"."""
-    lines = str(failure.get("text", "")).strip().splitlines()
-    return lines[-1].strip() if lines else " ".join(str(failure.get(part, "")) for part in ("kind", "type")).strip()
-
-
-def _leaves(value: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            yield from _leaves(inner, f"{prefix}{key}.")
-        else:
-            yield prefix + key, inner
-
-
-def _rehearsed(found: Plain) -> Plain:
-    """What a submission may expect. Raises WorkError where the block failed."""
-    if found["state"] == "failed":
-        failure = found["failure"]
-        raise WorkError(f"The rehearsal failed: {failure_words(failure).rstrip('.')}.", "\n".join(filter(None, (failure["text"].rstrip(), found["hint"]))))
-    cost = found["cost"]
-    known = found["state"] == "ran"
-    return {"block_s": found["block_s"], "start_s": found["start_s"], "job_s": cost["seconds"] if cost else 0.0} if known else {}
-
-
-def read_job_file(path: pathlib.Path) -> str:
-    """A job file's text. Raises LocalError that says what else the path is, and what to give instead."""
-    if path.is_dir():
-        raise _is_folder(path)
-    if path.suffix.lower() in PROGRAM_SUFFIXES:
-        raise LocalError(f"{path} is a program, not a job file.", f'A job file names it: {{python: "{path.name}:FUNCTION", blocks: {{count: 10}}}}. {_BEGIN}')
-    if not path.is_file():
-        near = [f"{each}" for each in sorted(path.parent.glob("*.y*ml"))[:3]] if path.parent.is_dir() else []
-        raise LocalError(f"There is no job file {path}.", f"There is {', '.join(near)}." if near else _BEGIN)
-    try:
-        if path.stat().st_size > JOB_FILE_BYTES_MAX:
-            raise LocalError(f"{path} has more than {JOB_FILE_BYTES_MAX >> 20} MB: a job file is a page of text.", "Data belongs into files beside it: blocks: {files: …} or {split: …}.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise LocalError(f"{path} cannot be read: {error.strerror}.", "Give the path of a job file.") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        what = "is UTF-16 text" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "is not UTF-8 text"
-        raise LocalError(f"{path}:{line}: {what}.", "Save it as UTF-8; a job file is YAML text.") from None
-
-
-def _is_folder(path: pathlib.Path) -> LocalError:
-    inside = path / "job.yaml"
-    if inside.is_file():
-        return LocalError(f"{path} is a folder.", f"Its job file is {inside}: ctorrent submit {inside}")
-    return LocalError(f"{path} is a folder without a job.yaml.", f"Give the path of a job file. {_BEGIN}")
+getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_forked)  # on Windows nothing forks

@@ -26,6 +26,8 @@ from typing import TypeVar
 from ctorrent.client import DATA_VARIABLE, Net, attach
 from ctorrent.door import CONSENT
 from ctorrent.errors import LocalError, Unavailable
+from ctorrent.library.interrupt import explain
+from ctorrent.library.lines import Lines
 
 T = TypeVar("T")
 
@@ -35,6 +37,7 @@ STOP_S = 10.0  # a node that is asked to leave tells its peers and closes its sa
 LOG_BYTES_MAX = 1 << 20  # of a node's output: begun anew beyond; a start writes a few lines
 POLL_S = 0.05  # how often a stated condition is looked at
 LOOPBACK = ("--listen", "127.0.0.1", "--port", "0")  # any free port
+NO_HTTP = ("--http", "off")  # such a node is its program's: the page is of the one that `ctorrent node` starts
 
 
 class NodeProcess:
@@ -42,7 +45,8 @@ class NodeProcess:
 
     def __init__(self, data_dir: pathlib.Path, flags: Sequence[str], environ: Mapping[str, str], log: pathlib.Path) -> None:
         self.data_dir, self.log = data_dir, log
-        command = [sys.executable, "-m", "ctorrent", "node", "--data-dir", os.fspath(data_dir), "--with-parent", *flags]
+        # -P: the folder that it is started in may be a stranger's job, with a json.py of its own
+        command = [sys.executable, "-P", "-m", "ctorrent", "node", "--data-dir", os.fspath(data_dir), "--with-parent", *flags]
         with log.open("ab") as output:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=dict(environ), start_new_session=True
@@ -52,9 +56,9 @@ class NodeProcess:
     def alive(self) -> bool:
         return self._child.poll() is None
 
-    def wait_ready(self, until: float) -> Net:
-        """A Net to this node once it answers. Raises LocalError with its last words if it ended, Unavailable if late."""
-        return wait_for(self._attached, until, f"The node in {self.data_dir} answered", self._said)
+    def wait_ready(self, until: float, says: str = "") -> Net:
+        """A Net to this node once it answers. says: what a long wait is for. Raises LocalError with its last words if it ended, Unavailable if late."""
+        return wait_for(self._attached, until, f"The node in {self.data_dir} answered", self._said, says)
 
     def _attached(self) -> Net | None:
         """Looks for the node before it looks for its end: where two start at once, the loser's caller gets the winner's."""
@@ -94,16 +98,22 @@ class NodeProcess:
         self._child.stdin.close()
 
 
-def wait_for(look: Callable[[], T | None], until: float, what: str, detail: Callable[[], str] = str) -> T:
-    """The first result of `look` that is not None. Raises Unavailable when `until` (time.monotonic()) passes first."""
+def wait_for(look: Callable[[], T | None], until: float, what: str, detail: Callable[[], str] = str, says: str = "") -> T:
+    """The first result of `look` that is not None. says: in a line on standard error, where it takes seconds.
+
+    Raises Unavailable when `until` (time.monotonic()) passes first.
+    """
+    lines = Lines()
     while (found := look()) is None:
+        if says:
+            lines.say(lambda: says)
         if time.monotonic() > until:
             raise Unavailable(f"{what}: not within the time limit. {detail()}".strip(), "Is this machine very busy?")
         threading.Event().wait(POLL_S)
     return found
 
 
-def start_node(data_dir: pathlib.Path, flags: Sequence[str] = ()) -> Net:
+def start_node(data_dir: pathlib.Path, flags: Sequence[str] = (), says: str = "") -> Net:
     """A node of our own in this person's data folder: it ends with the Net, and everything it knows stays."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = data_dir / "embedded.log"
@@ -111,10 +121,12 @@ def start_node(data_dir: pathlib.Path, flags: Sequence[str] = ()) -> Net:
         log.unlink()
     if not (data_dir / CONSENT).exists():  # nobody was asked whether others may use this machine
         flags = (*flags, "--work-for", "me")
-    child = NodeProcess(data_dir, flags, os.environ, log)
+    child = NodeProcess(data_dir, (*NO_HTTP, *flags), os.environ, log)
     try:
-        attached = child.wait_ready(time.monotonic() + START_S)
-    except BaseException:
+        attached = child.wait_ready(time.monotonic() + START_S, says)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            explain(error, "Interrupted while a node was starting; it was ended.")
         child.stop()
         raise
     attached.close()
@@ -177,7 +189,7 @@ class Swarm:
 
     def _start(self) -> None:
         until = time.monotonic() + START_S
-        self.members.append(self._ready(self._spawn(0, ()), until))
+        self.members.append(self._ready(self._spawn(0, ()), until, "the node is starting …" if self.count == 1 else f"the first of {self.count} nodes on this machine is starting …"))
         if self._first is not None:
             self._first(self.net)
             until = time.monotonic() + START_S
@@ -185,21 +197,21 @@ class Swarm:
             return
         invite = self.net.invite(uses=self.count - 1, valid_s=3600)
         others = [self._spawn(number, ("--join", invite)) for number in range(1, self.count)]
-        self.members += [self._ready(process, until) for process in others]
-        wait_for(self._met, time.monotonic() + MEET_S, "The nodes know one another", self._strangers)
+        self.members += [self._ready(process, until, "the other nodes are starting …") for process in others]
+        wait_for(self._met, time.monotonic() + MEET_S, "The nodes know one another", self._strangers, "the nodes are getting to know one another …")
 
     def _spawn(self, number: int, join: tuple[str, ...]) -> NodeProcess:
         data = self.folder / f"node{number}"
         data.mkdir(mode=0o700)
         own = ("--owner-dir", os.fspath(self.folder / f"owner{number}"), "--name", f"node{number}")
-        where = (*LOOPBACK, "--no-mdns")
+        where = (*LOOPBACK, "--no-mdns", *NO_HTTP)
         flags = (*own, *where, *join, *self.flags, *self.extra.get(number, ()))
         process = NodeProcess(data, flags, self.environ, self.folder / f"node{number}.log")
         self._processes.append(process)
         return process
 
-    def _ready(self, process: NodeProcess, until: float) -> Member:
-        return Member(process, process.wait_ready(until))
+    def _ready(self, process: NodeProcess, until: float, says: str) -> Member:
+        return Member(process, process.wait_ready(until, says))
 
     def _met(self) -> bool | None:
         """Is every other node connected to the first, and does each of them say so too?"""

@@ -44,6 +44,10 @@ class JobFileError(LocalError):
     """A job file is wrong. The message starts with `file:line: field:`."""
 
 
+class JobClosed(LocalError):
+    """A job takes no more blocks: it was not submitted open, was sealed, has ended, or has as many as it may."""
+
+
 class KeyFileError(LocalError):
     """A key file is damaged, foreign or open to others; never answered by a new identity."""
 

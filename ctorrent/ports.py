@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.job import Isolation, Limits, Needs, Program
 from ctorrent.model.lock import Lock
-from ctorrent.model.offer import EnvironmentInfo, Hardware
+from ctorrent.model.offer import EnvironmentInfo, Hardware, Load
 from ctorrent.model.result import Outcome
 from ctorrent.seal import Signer
 
@@ -64,6 +64,7 @@ class Contact:
     bandwidth_bytes_s: float | None = None  # from real transfers
     agent: str = ""  # libp2p agent version string
     seen_at: str = ""  # the IP address at the other end of its last connection, as this machine sees it
+    quiet_s: float = 0.0  # of a connected one that is attended to: since it was last heard, though asked each second
 
 
 class Directory(Protocol):
@@ -92,6 +93,15 @@ class Directory(Protocol):
         Raises BadSignature, Malformed, or Unavailable.
         """
 
+    def attend(self, for_s: float) -> None:
+        """For so long, ask every connected peer each second for a sign of life: Contact.quiet_s says who gives none.
+
+        A machine that lost its power says no goodbye; without this it counts as connected for half a minute.
+        """
+
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received from peers and sent to them, since the start."""
+
     def charge(self, peer: NodeId, points: int, why: str) -> None:
         """Count misbehaviour; at a stated sum the peer is disconnected and refused for a while."""
 
@@ -114,6 +124,17 @@ class Gossip(Protocol):
         yield NodeId(""), b""
 
     def unsubscribe(self, topic: str) -> None: ...
+
+    def score(self, of: Callable[[NodeId], float]) -> None:
+        """From now on ask `of` what is thought of a neighbour, at each heartbeat; 0: nothing bad.
+
+        Below 0 it has no place in any mesh: it hears of messages a heartbeat late, if it asks. Below
+        wire.names.GOSSIP_MUTE_BELOW nothing is sent to it at all. What it passes on is still heard.
+        """
+
+    def mesh(self, topic: str) -> frozenset[NodeId]:
+        """The neighbours to whom messages of a topic are passed on at once."""
+        return frozenset()
 
 
 class BlobStore(Protocol):
@@ -216,20 +237,24 @@ class Journal(Protocol):
 
     def get(self, space: str, key: bytes) -> bytes | None: ...
 
-    def scan(self, space: str, prefix: bytes = b"", limit: int = 1 << 30) -> list[tuple[bytes, bytes]]:
-        """Records whose key starts with `prefix`, in key order."""
+    def scan(self, space: str, prefix: bytes = b"", limit: int = 1 << 30, after: bytes = b"") -> list[tuple[bytes, bytes]]:
+        """Records whose key starts with `prefix`, in key order; only those above `after`, where it is given."""
 
     async def aclose(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class BlockInput:
-    """One block as the sandbox gets it. `files`: (name, path on this host) of inputs, read-only."""
+    """One block as the sandbox gets it. `files`: (name, path on this host) of inputs, read-only.
+
+    values: canonical values beside them, for functions that reduce, check or compare; a program never gets any.
+    """
 
     index: int
     seed: int
     params: bytes  # canonical map
     files: tuple[tuple[str, str], ...] = ()
+    values: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +288,15 @@ class Cell(Protocol):
 
     async def reduce(self, entry: str, values: Sequence[bytes]) -> Outcome:
         """Call `file.py:function` of the job's files once with the list of decoded values."""
+
+    async def check(self, entry: str, cases: Sequence[BlockInput]) -> list[Outcome]:
+        """Call a function of the job's files for each case, in one process, with what a block gets by name and `output`.
+
+        A case's values: the output to judge, and the integer that is `draw` and seeds its generators.
+        """
+
+    async def compare(self, entry: str, cases: Sequence[BlockInput]) -> list[Outcome]:
+        """The same with two outputs by position. A case's values: both, and the integer that seeds its generators."""
 
     async def aclose(self) -> None:
         """Kill what runs and remove every trace."""
@@ -328,6 +362,9 @@ class HardwarePort(Protocol):
 
     async def benchmark(self) -> Hardware:
         """Measure (a few seconds), cache, and return."""
+
+    async def sample(self) -> Load:
+        """How loaded the machine is now; rates count from the sample before. A few ms, with GPUs tens of them."""
 
 
 class Keys(Protocol):

@@ -8,6 +8,7 @@ for another. Digest: SHA-256 over `domain ‖ 0x00 ‖ (u64be length ‖ part)�
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nacl.exceptions import BadSignatureError
@@ -33,6 +34,17 @@ def digest(domain: str, *parts: bytes) -> bytes:
     for piece in pieces:
         hasher.update(piece)
     return hasher.digest()
+
+
+def digests(domain: str, parts: tuple[bytes, ...], lasts: Iterable[bytes]) -> Iterator[bytes]:
+    """`digest(domain, *parts, last)` for each of `lasts`; what they share is hashed once."""
+    shared = hashlib.sha256(domain.encode() + b"\0")
+    for part in parts:
+        shared.update(len(part).to_bytes(8, "big") + part)
+    for last in lasts:
+        hasher = shared.copy()
+        hasher.update(len(last).to_bytes(8, "big") + last)
+        yield hasher.digest()
 
 
 @dataclass(frozen=True, slots=True)

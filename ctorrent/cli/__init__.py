@@ -8,6 +8,7 @@
     jobs      jobs status results logs cancel pause resume why, and job schema
     people    peers friend invite owner
     ledger    ledger reputation
+    lend      share retry
     machine   doctor env image
 
 Exit codes: 0 done; 2 something of this machine or this person (usage, settings, a job file); 3 a job that ended with

@@ -59,7 +59,7 @@ def start(words: Sequence[str], logs: Path) -> tuple[int, dict[str, Any]]:
     reading, writing = os.pipe()
     path = logs / START_LOG
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as output:
-        command = [sys.executable, "-m", "ctorrent", *words, "--ready-fd", str(writing)]
+        command = [sys.executable, "-P", "-m", "ctorrent", *words, "--ready-fd", str(writing)]
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, pass_fds=(writing,)
         )

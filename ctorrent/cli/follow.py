@@ -207,7 +207,7 @@ def _head(status: Plain, since_s: float) -> RenderableType:
 
     elapsed = status["elapsed_s"] + (since_s if status["state"] not in ENDED else 0)
     name = show.plain(status["name"] or "job", "bold")
-    return Text(" ").join([name, show.plain(status["job"], "dim"), show.state(status["state"]), show.plain(show.duration(elapsed), "dim")])
+    return Text(" ").join([name, show.plain(status["job"], "dim"), show.job_state(status), show.plain(show.duration(elapsed), "dim")])
 
 
 def _bar(status: Plain, rate: float, width: int) -> RenderableType:
@@ -240,7 +240,9 @@ def _counts(status: Plain) -> RenderableType:
     counts = [Text.assemble(f"{status[word]} ", show.state(word)) for word in words if status[word]]
     replicas = status["blocks"] * status["replicas_wanted"]
     if status["replicas_wanted"] > 1 and status["state"] == "running":  # what one owner did settles nothing yet, but is done
-        counts.append(show.plain(f"{min(status['replicas_done'], replicas)} of {replicas} replicas", "dim"))
+        most = f" of {replicas}" if status.get("alone") is None else ""  # economy: nobody knows how many it will take
+        done = min(status["replicas_done"], replicas)
+        counts.append(show.plain(f"{done}{most} replica{'' if done == 1 and not most else 's'}", "dim"))
     return Text(" · ").join(counts)
 
 

@@ -11,7 +11,9 @@ import typer
 from ctorrent.cli import complete, show
 from ctorrent.cli.options import DataDir, JobName, Json, any_node, named, running, working_node
 from ctorrent.cli.page import report
+from ctorrent.cli.reputation import show_held_against
 from ctorrent.cli.results import results
+from ctorrent.cli.web import page_address
 
 if TYPE_CHECKING:
     from ctorrent.client import Job
@@ -57,15 +59,20 @@ def job_schema(
     show.stdout().print(show.plain(f"  {SCHEMA_LINE}{output.name}", "bold"))
 
 
-def jobs(data_dir: DataDir = None, as_json: Json = False) -> None:
+def jobs(
+    every: Annotated[bool, typer.Option("-a", "--all", help="Each epoch of trainings too; without, the newest and those that went wrong.")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
     """List your jobs, newest first."""
     with any_node(data_dir) as net:
         rows, alone = net.jobs(), net.embedded
-    show.emit(as_json, rows, lambda: _show_jobs(rows, alone))
+        shown = rows if every or as_json else net.jobs.newest(rows)
+    show.emit(as_json, rows, lambda: _show_jobs(shown, alone, len(rows) - len(shown)))
 
 
-def _show_jobs(rows: list[Plain], alone: bool) -> None:
-    """alone: no node runs but that of this command, which works on nothing."""
+def _show_jobs(rows: list[Plain], alone: bool, left_out: int) -> None:
+    """alone: no node runs but that of this command, which works on nothing. left_out: epochs that are not among the rows."""
     if not rows:
         show.stdout().print("No jobs yet. Submit one: ctorrent submit job.yaml")
         return
@@ -74,7 +81,7 @@ def _show_jobs(rows: list[Plain], alone: bool) -> None:
     console = show.stdout()
     asleep = {row["job"] for row in rows if alone and row["state"] in ("waiting", "running")}
     lines = [
-        (row["job"], show.value(row["name"], 24), show.plain("waits for a node", "yellow") if row["job"] in asleep else show.state(row["state"]), f"{done_blocks(row)} / {row['blocks']}", row["failed"] or "–",
+        (row["job"], show.value(row["name"], 24), show.plain("waits for a node", "yellow") if row["job"] in asleep else show.job_state(row), f"{done_blocks(row)} / {row['blocks']}", row["failed"] or "–",
          row["disputed"] or "–", len(row["workers"]), "–" if row["job"] in asleep else show.duration(row["elapsed_s"]))
         for row in rows
     ]  # fmt: skip
@@ -85,6 +92,8 @@ def _show_jobs(rows: list[Plain], alone: bool) -> None:
     for row in rows:  # a sentence fits no column
         if row["reason"] and row["job"] not in asleep:
             console.print(show.plain(f"{row['job']}: {row['reason']}", "dim"))
+    if left_out:
+        console.print(show.plain(f"Earlier epochs of trainings, {left_out} in all, are listed by: ctorrent jobs --all", "dim"))
     if asleep:
         console.print(show.plain("No node runs here. To go on: ctorrent node, or ctorrent resume JOB", "dim"))
 
@@ -99,13 +108,14 @@ def status(
     if job is None:
         with running(data_dir) as net:
             found = net.status()
+            found["http"] = page_address(net.folder)
         show.emit(as_json, found, lambda: _show_node(found))
         return
     if follow:
         raise typer.Exit(_follow(job, data_dir, as_json))
     with any_node(data_dir) as net:
-        found = net.job(named(net, job))
-    show.emit(as_json, found, lambda: _show_status(found))
+        found, alone = net.job(named(net, job)), net.embedded
+    show.emit(as_json, found, lambda: _show_status(found, alone))
 
 
 def _follow(job: str, data_dir: Any, as_json: bool) -> int:
@@ -123,25 +133,31 @@ def _show_node(found: Plain) -> None:
         ("isolation", found["isolation"]), *(("  without", gap) for gap in found["gaps"]),
         ("slots", f"{found['slots_free']} of {found['slots']} free" if found["shares"] else "shares nothing"),
         ("peers", found["peers"]), ("open jobs", found["jobs_open"]), *([("installing", found["installing"])] if found["installing"] else []),
+        *([("ledger", f"{found['ledger_read']:.0%} is read again; others' entries are taken in after that")] if found.get("ledger_read", 1) < 1 else []),
+        *([("page, API", f"{found['http']} (ctorrent open)")] if found.get("http") else []),
         *([("testing", found["testing"])] if found["testing"] else []),
     ]  # fmt: skip
     console = show.stdout()
     console.print(show.plain(f"Node {found['name']!r}", "bold"))
     console.print(show.pairs(rows))
+    show_held_against(found)
 
 
-def _show_status(found: Plain) -> None:
+def _show_status(found: Plain, alone: bool) -> None:
+    """alone: as in _show_jobs."""
     from ctorrent.cli import follow as live
     from ctorrent.cli.report import print_report
 
     console = show.stdout()
     if found.get("report") and found["state"] in live.ENDED:
-        console.print(show.plain(f"{found['name'] or 'job'} {found['job']} ", "bold"), show.state(found["state"]), sep="")
+        console.print(show.plain(f"{found['name'] or 'job'} {found['job']} ", "bold"), show.job_state(found), sep="")
         if found["reason"]:
             console.print(show.plain(found["reason"], "yellow"))
         print_report(console, found)
     else:
         console.print(live.picture(found, 0.0, 0.0))
+        if alone:
+            console.print(show.plain("No node runs here, so it stands still. To go on: ctorrent node, or ctorrent resume JOB", "yellow"))
 
 
 def logs(
@@ -207,8 +223,11 @@ def _hints(found: Plain) -> list[str]:
 
 def sentence(found: Plain) -> str:
     """9 peers saw it: 1 works on it, 6 lack packages: numpy, 2 are busy."""
+    from ctorrent.cli.follow import ENDED
+
     saw = show.number(found["saw"], "peer")
-    parts = [f"{found['engaged']} {'works' if found['engaged'] == 1 else 'work'} on it"] if found["engaged"] else []
+    work = "worked" if found["state"] in ENDED else "works" if found["engaged"] == 1 else "work"
+    parts = [f"{found['engaged']} {work} on it"] if found["engaged"] else []
     ranked = sorted(found["reasons"].items(), key=lambda item: (-item[1], item[0]))
     parts += [f"{count} {_plural(reason) if count > 1 else reason}" for reason, count in ranked]
     return f"{saw} saw it{': ' + ', '.join(parts) if parts else ''}."

@@ -1,4 +1,4 @@
-"""`ledger show|verify` and `reputation`: what was recorded, and what this node concludes from it."""
+"""`ledger show|verify`: what was recorded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctorrent.cli import complete, show
+from ctorrent.cli import ledger_file, show
 from ctorrent.cli.options import DataDir, Json, any_node
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Plain = dict[str, Any]
 ledger_app = typer.Typer(help="The signed logs that this node holds.", no_args_is_help=True)
-CLEAN = ("authors", "entries")  # counts in a verification that may be above zero without harm
+CLEAN = ("authors", "entries", "cut")  # counts in a verification that may be above zero without harm
 
 
 def register(app: typer.Typer) -> None:
+    ledger_file.register(ledger_app)
     app.add_typer(ledger_app, name="ledger")
-    app.command()(reputation)
 
 
 @ledger_app.command("show")
@@ -71,8 +71,11 @@ def _show_entries(rows: list[Plain], names: dict[str, str]) -> None:
 
 
 def _body(body: Plain, names: dict[str, str]) -> Text:
-    """Of a tally: node3: 8 agreed, 1 disputed. Of others: what they hold, in short."""
-    if "worker" not in body:
+    """Of a tally: node3: 8 agreed, 1 disputed. Of a receipt: ben did 5 blocks for ann: 0.0004 credits. Of others: what they hold, in short."""
+    if "computed_by" in body:
+        who, whom = (names.get(node) or show.short(node) for node in (body["computed_by"], body["for"]))
+        return show.plain(f"{who} did {show.number(body['blocks'], 'block')} for {whom}: {body['credits']:,.3g} credits")
+    if "agreed" not in body:
         return show.plain(show.value({key: show.short(inner) if isinstance(inner, str) else inner for key, inner in body.items()}, width=100))
     counts = [f"{body[word]} {word}" for word in ("agreed", "disputed", "invalid") if body.get(word)]
     wrong = bool(body.get("disputed") or body.get("invalid"))
@@ -101,39 +104,3 @@ def _show_verified(found: Plain, wrong: Plain) -> None:
     else:
         console.print(show.plain(f"{held}, and not all is well:", "bold red"))
         console.print(show.pairs([(name, show.value(value, 400)) for name, value in wrong.items()]))
-
-
-def reputation(
-    who: Annotated[str, typer.Argument(metavar="[NODE]", help="One node; without, all that are known.", show_default=False, autocompletion=complete.peers)] = "",
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Show what this node concludes about others, from the entries it holds."""
-    with any_node(data_dir) as net:
-        rows, here = net.reputation(who), net.status()["node"]
-    show.emit(as_json, rows, lambda: _show_reputation(rows, bool(who), here))
-
-
-def _show_reputation(rows: list[Plain], whole: bool, here: str) -> None:
-    console = show.stdout()
-    if not rows:
-        console.print("Nothing is known about anybody yet: reputation comes with work that was checked.")
-        return
-    ranked = sorted(rows, key=lambda row: (-row["lower_bound"], row["node"]))
-    lines = [
-        (f"{row['name'] or '–'}{' (you)' if row['node'] == here else ''}", row["node"] if whole else show.short(row["node"]), _weight(row["agreed"]),
-         show.plain(_weight(row["disputed"]), "bold red" if row["disputed"] >= 0.05 else "dim"), f"{row['lower_bound']:.2f}",
-         "newcomer" if row["newcomer"] else "")
-        for row in ranked
-    ]  # fmt: skip
-    console.print(show.table(("name", "node", "agreed", "disputed", "at least", ""), lines, right=("agreed", "disputed", "at least")))
-    if whole:
-        for reason in (reason for row in ranked for reason in row["why"]):
-            console.print(show.plain(f"  {reason}"))
-    console.print(show.plain("“Agreed” and “disputed” are weights, not counts: older entries weigh less, and so does the word of nodes less trusted.", "dim"))
-    console.print(show.plain("“At least” is the share of right results that this node counts on (95 % sure).", "dim"))
-
-
-def _weight(found: float) -> str:
-    """Blocks, after what is old or doubtful was taken down: 363, 0.4."""
-    return f"{found:,.0f}" if found >= 10 or found < 0.05 else f"{found:.1f}"

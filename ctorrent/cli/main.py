@@ -8,7 +8,28 @@ from typing import Annotated
 
 import typer
 
-from ctorrent.cli import attach, config, init, jobs, ledger, machine, node, people, service, stop, submit, tidy
+from ctorrent.cli import (
+    attach,
+    config,
+    credit,
+    desktop,
+    init,
+    jobs,
+    ledger,
+    lend,
+    machine,
+    node,
+    people,
+    receipt,
+    reputation,
+    service,
+    stop,
+    submit,
+    tidy,
+    top,
+    verify,
+    web,
+)
 from ctorrent.errors import CTorrentError, LocalError, Unsupported
 
 app = typer.Typer(
@@ -42,8 +63,27 @@ def _root(
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
-for _room in (node, stop, service, config, init, submit, attach, jobs, people, ledger, machine, tidy):
+for _room in (node, stop, lend, service, config, init, submit, attach, jobs, people, receipt, verify, ledger, reputation, credit, machine, tidy, top, desktop, web):
     _room.register(app)
+# As `ctorrent --help` shows them: what is not named here comes first, under "Commands".
+PANELS = {
+    "Jobs": "init submit attach jobs status results report logs why pause resume cancel retry job",
+    "This machine": "node stop share open top desktop token doctor config service gc uninstall env image",
+    "Others": "invite peers friend owner reputation credit receipt verify ledger",
+}
+_ORDER = [name for names in PANELS.values() for name in names.split()]
+
+
+def _arrange() -> None:
+    """Put commands into their panels, in that order."""
+    for listed in (app.registered_commands, app.registered_groups):
+        for one in listed:
+            one.name = one.name or one.callback.__name__.replace("_", "-")  # type: ignore[union-attr]
+            one.rich_help_panel = next((panel for panel, names in PANELS.items() if one.name in names.split()), None)
+        listed.sort(key=lambda one: _ORDER.index(one.name) if one.name in _ORDER else -1)
+
+
+_arrange()
 
 
 def main() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -34,6 +35,13 @@ def offline() -> ModuleType:
     from ctorrent.node import offline
 
     return offline
+
+
+def web_room() -> ModuleType:
+    """How a node's HTTP side is reached, for `ctorrent token`, `open` and `status`. Through here likewise; it loads no web library."""
+    from ctorrent.web import reach
+
+    return reach
 
 
 def settings_rooms() -> ModuleType:
@@ -71,6 +79,8 @@ def node(
     strangers_in_jail: Annotated[bool | None, _option("--strangers-in-jail/--no-strangers-in-jail", panel=_SHARE, text="Run strangers' jobs below docker too.")] = None,
     install: Annotated[str | None, _option("--install", panel=_SHARE, text="friends, all or off: for whose jobs missing packages are installed, as sealed wheels. Default: friends.")] = None,
     allow_program: Annotated[list[str] | None, _option("--allow-program", panel=_SHARE, text="A program of this system that jobs may run, such as ffmpeg. Repeatable; text tools are always offered.")] = None,
+    http: Annotated[str | None, _option("--http", panel=_NET, text="Where the page and the HTTP API listen, as HOST:PORT, or off. Default: 127.0.0.1:8420.")] = None,
+    log_format: Annotated[str | None, _option("--log-format", panel=_ID, text="text or json: how the log is written, a line a record. Default: text.")] = None,
     testing_lie: Annotated[float | None, typer.Option("--testing-lie", hidden=True)] = None,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     ready_fd: Annotated[int, typer.Option("--ready-fd", hidden=True)] = -1,
@@ -154,8 +164,10 @@ def agreed_settings(data_dir: Path | None, yes: bool, as_json: bool) -> Any:
 
 
 def _run(settings: Any, as_json: bool, ready_fd: int) -> None:
+    from ctorrent.client import forget_notice
     from ctorrent.node.node import run_node
     from ctorrent.node.nodelog import open_log
+    from ctorrent.workloads import Desk
 
     open_log(settings, terminal=ready_fd < 0)
     herald = detach_.Herald(ready_fd)
@@ -166,12 +178,32 @@ def _run(settings: Any, as_json: bool, ready_fd: int) -> None:
             herald.tell(dict(status))
         else:
             announce(status, as_json)
+        if ready_fd >= 0 or sys.stdout.isatty():  # a person reads it now; otherwise the next command says it
+            forget_notice(settings.data_dir)
+        desk.resume()
 
-    with suppress(KeyboardInterrupt), herald.errors():
-        run_node(settings, ready, None if as_json or ready_fd >= 0 else tell_alone, invited=sys.stdout.isatty())
+    desk = Desk(settings.data_dir)
+    with suppress(KeyboardInterrupt), herald.errors(), closing(desk):
+        alone = None if as_json or ready_fd >= 0 else tell_alone
+        run_node(settings, ready, alone, invited=sys.stdout.isatty(), face=_face(settings, desk))
     logging.getLogger("ctorrent").info("the node has stopped")
     if not as_json:
         show.stderr().print("Stopped.")
+
+
+def _face(settings: Any, desk: Any) -> Any:
+    """What serves the node's door over HTTP, listening from now on; None: nothing is to. Raises LocalError."""
+    from ctorrent.web import place
+
+    claimed = place.claim(settings.http, settings.data_dir)
+    if claimed is None:
+        return None  # such a node never loads a web library
+    from ctorrent.web.app import Choices
+    from ctorrent.web.rules import WebRules
+    from ctorrent.web.serve import serve
+
+    rules = WebRules(upload_bytes_max=settings.http_upload_bytes)
+    return functools.partial(serve, claimed, Choices(settings.data_dir, rules, settings.metrics_open, desk))
 
 
 def _detach(settings: Any, as_json: bool, context: typer.Context) -> None:
@@ -181,7 +213,7 @@ def _detach(settings: Any, as_json: bool, context: typer.Context) -> None:
 
     with suppress(Unavailable):
         attach(settings.data_dir).close()
-        raise LocalError(f"A node runs with the data folder {settings.data_dir} already.", "See: ctorrent status. Stop it: ctorrent stop")
+        raise LocalError(f"A node runs with the data folder {settings.data_dir} already: process {offline().folder_holder(settings.data_dir)}.", "See it: ctorrent status. Stop it: ctorrent stop")
     logs = folder(settings.data_dir)
     pid, status = detach_.start(["node", *detach_.again(context)], logs)
     if as_json:
@@ -221,7 +253,9 @@ def announce(status: Any, as_json: bool, ending: str = "Ctrl-C stops it. Its job
         console.print(show.plain("  Its addresses:", "dim"))
     for address in status["addresses"][:ADDRESSES_SHOWN]:  # longer than a line: the terminal wraps them, so that they can be copied
         console.print(show.plain(str(address)), soft_wrap=True)
-    for note in status.get("notes") or ():
+    if status.get("http"):
+        console.print(show.plain(f"Its page: ctorrent open   (the API is at {status['http']}/api/v1)"))
+    for note in [*(status.get("notes") or ()), *filter(None, [status.get("http_note")])]:
         console.print(show.plain(f"  {note}", "yellow"))
     for failed in status.get("join_failed") or ():
         console.print(show.plain(f"  Not joined: {failed.rstrip('.')}. It is tried again.", "yellow"))

@@ -29,7 +29,7 @@ def running(data_dir: Path | None) -> Net:
     """The node that runs. Raises Unavailable when none does."""
     from ctorrent.client import attach
 
-    return attach(data_dir)
+    return _told(attach(data_dir))
 
 
 def a_node_runs(data_dir: Path | None) -> bool:
@@ -58,14 +58,26 @@ def _node(data_dir: Path | None, flags: tuple[str, ...], silent: bool) -> Net:
     from ctorrent.errors import Unavailable
 
     try:
-        return attach(data_dir)
+        return _told(attach(data_dir))
     except Unavailable:
         from ctorrent.cli import show
         from ctorrent.embedded import start_node
 
         if not silent:
             show.stderr().print(show.plain("No node runs here: starting one for this command …", "dim"))
-        return start_node(data_folder(data_dir), flags)
+        return _told(start_node(data_folder(data_dir), flags))
+
+
+def _told(net: Net) -> Net:
+    """Say on stderr what a repair of the journal kept and lost, once: the node that made it had nobody to tell."""
+    from ctorrent.cli import show
+    from ctorrent.client import forget_notice, repair_notice
+
+    if words := repair_notice(net.folder):
+        for line in words:
+            show.stderr().print(show.plain(line, "yellow"), soft_wrap=True)
+        forget_notice(net.folder)
+    return net
 
 
 def named(net: Net, word: str, one: bool = False) -> str:

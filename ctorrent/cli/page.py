@@ -13,6 +13,7 @@ import typer
 from ctorrent.cli import place, plots, show
 from ctorrent.cli.columns import in_order
 from ctorrent.cli.options import DataDir, JobName, Json, any_node, named
+from ctorrent.cli.report import notes, spared
 
 if TYPE_CHECKING:
     from ctorrent.client import Net
@@ -139,9 +140,10 @@ def _head(found: Plain) -> str:
     cards = "".join(f"<div><b>{_text(value)}</b><span>{_text(name)}</span></div>" for name, value in figures)
     begun = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(status["submitted_unix"]))
     reason = _p(status["reason"] or (found["waits"] if state in ("waiting", "running") else ""), "warn" if state in ("failed", "paused") else "soft")
+    noted = "".join(_p(note, "warn") for note in notes(status))
     return (
         f'<header><h1>{_text(status["name"] or "job")}</h1>\n<p class="soft">Job <code>{_text(status["job"])}</code>, submitted {begun}: '
-        f'<b class="state {_text(state)}">{_text(words)}</b></p>{reason}<div class="cards">{cards}</div>{_p(_trust(status), "soft")}</header>\n'
+        f'<b class="state {_text(state)}">{_text(words)}</b></p>{reason}<div class="cards">{cards}</div>{_p(_trust(status), "soft")}{noted}</header>\n'
     )
 
 
@@ -155,6 +157,8 @@ def _trust(status: Plain) -> str:
         return "One replica of each block was asked for: nobody checked the results."
     if not status["settled"]:
         return ""
+    if status.get("alone") is not None:
+        return spared(status)
     if status["cross_validated"]:
         return f"Each settled block was computed by {wanted} or more owners who agreed."
     return "Some blocks were computed by one owner only: not cross-validated."
@@ -205,7 +209,7 @@ def _times(line: Plain) -> str:
         return ""
     count = sum(count for _, _, count in line["times"])
     middle = min(max(_middle(line["times"]), line["shortest_s"]), line["longest_s"])
-    words = f"{count:,.0f} replicas, from {plots.took(line['shortest_s'])} to {plots.took(line['longest_s'])}; half took less than about {plots.took(middle)}."
+    words = f"{count:,.0f} replica{'' if count == 1 else 's'}, from {plots.took(line['shortest_s'])} to {plots.took(line['longest_s'])}; half took less than about {plots.took(middle)}."
     return _section("How long blocks took", _p(words, "soft"), plots.histogram(line["times"]))
 
 

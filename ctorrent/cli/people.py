@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ import typer
 
 from ctorrent.cli import complete, show
 from ctorrent.cli.options import DataDir, Json, any_node, owner_folder, running
+from ctorrent.errors import LocalError
 
 Plain = dict[str, Any]
 NAME_CHARS, VERSION_CHARS = 24, 12  # of what peers call themselves, in a table; --json has all
@@ -40,7 +43,9 @@ def _show_peers(rows: list[Plain]) -> None:
     for row in ranked:
         if row["wants_friendship"]:
             who = row["name"] or show.short(row["node"])
-            console.print(show.plain(f"{who} asks to be a friend. To accept: ctorrent friend add {row['owner']}", "yellow"), soft_wrap=True)
+            namesake = any(one["friend"] and one["name"] and one["name"] == row["name"] and one["owner"] != row["owner"] for one in rows)
+            other = " It has the name of a friend of yours, and is somebody else." if namesake else ""
+            console.print(show.plain(f"{who} asks to be a friend.{other} To accept: ctorrent friend add {row['owner']}", "yellow"), soft_wrap=True)
 
 
 def _nobody(row: Plain) -> bool:
@@ -65,7 +70,7 @@ def _peer(row: Plain) -> tuple[Any, ...]:
 
 
 def _offer(offer: Plain) -> str:
-    """8 cores, 16 GiB, 3 slots free, docker."""
+    """8 cores, 17 GB, 3 slots free, docker."""
     words = []
     if offer.get("cores"):
         words.append(show.number(offer["cores"], "core"))
@@ -124,7 +129,7 @@ def parse_duration(text: str) -> int:
 
 @friend_app.command("add")
 def friend_add(
-    who: Annotated[str, typer.Argument(metavar="WHO", help="An owner (own_…), a node, or the name of a known peer.", show_default=False, autocompletion=complete.peers)],
+    who: Annotated[str, typer.Argument(metavar="PEER", help="An owner (own_…), a node, or the name of a known peer.", show_default=False, autocompletion=complete.peers)],
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -158,7 +163,7 @@ def _show_friends(rows: list[Plain]) -> None:
 
 @friend_app.command("rm")
 def friend_remove(
-    who: Annotated[str, typer.Argument(metavar="WHO", help="An owner (own_…), or a friend's name.", show_default=False, autocompletion=complete.friends)],
+    who: Annotated[str, typer.Argument(metavar="PEER", help="An owner (own_…), or a friend's name.", show_default=False, autocompletion=complete.friends)],
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -168,6 +173,7 @@ def friend_remove(
     show.emit(as_json, {"removed": who}, lambda: show.stdout().print(show.plain(f"{who} is a friend no more.")))
 
 
+AGAIN_S = 7 * 86400  # after a change of key: a machine that is started once a week has told it by then
 OwnerDir = Annotated[
     Path | None, typer.Option("--owner-dir", envvar="CTORRENT_OWNER_DIR", help="Folder of the key, when not your own.", show_default=False)
 ]
@@ -181,6 +187,47 @@ def owner_show(owner_dir: OwnerDir = None, data_dir: DataDir = None, as_json: Js
     owner_dir = owner_dir or owner_folder(data_dir)
     owner = offline().owner_show(owner_dir)
     show.emit(as_json, {"owner": owner, "folder": str(offline().owner_folder(owner_dir))}, lambda: print(owner))
+
+
+@owner_app.command("rotate")
+def owner_rotate(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    owner_dir: OwnerDir = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Replace your owner key by a new one that the old one signs for, such as when others may have read it.
+
+    Your nodes tell it in their ledger: friendships and what others think of you pass to the new key, and the old one is
+    refused. Give the new key to your other machines (owner export, owner import), and start every node again. Swarms that
+    the old key founded, and memberships in others', need new invites.
+    """
+    from ctorrent.cli.node import offline
+
+    folder = owner_dir or owner_folder(data_dir)
+    before = [one for one in offline().owner_rotations(folder) if time.time() - one["unix"] < AGAIN_S]
+    if before:
+        _warn_again(before[-1], yes, as_json)
+    elif not yes and not as_json:
+        typer.confirm(f"Replace the owner key in {offline().owner_folder(folder)}?", abort=True)
+    old, new = offline().owner_rotate(folder)
+    told = f"You are {new} now; {old} signed for it, and is kept beside it. Start your node again to tell others (ctorrent stop, ctorrent node)."
+    show.emit(as_json, {"old": old, "new": new}, lambda: show.stdout().print(show.plain(told)))
+
+
+def _warn_again(last: dict[str, Any], yes: bool, as_json: bool) -> None:
+    """A key that was replaced a while ago may not be known to anybody yet. Raises LocalError where a person cannot be asked."""
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(last["unix"]))
+    show.say(
+        f"Your owner key was replaced already, on {when}: {last['new']} followed {last['old']}. Another change signs for that one, and "
+        "your nodes tell both; but a machine of yours that you gave that key, and every node that was not started since, needs the new one.",
+        "yellow",
+    )  # fmt: skip
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise LocalError("The owner key was replaced already within the last days, and nothing was changed.", "Say --yes if it is to be replaced again.")
+    typer.confirm("Replace it again?", abort=True)
 
 
 @owner_app.command("export")

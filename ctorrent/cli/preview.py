@@ -32,7 +32,7 @@ def show_rows(job: Job, limit: int) -> None:
     rows = list(islice((row for row in job.rows() if row["state"] != "waiting"), limit))
     console.print(_head(status))
     if not rows:
-        console.print(show.plain("No block has ended yet.", "dim"))
+        console.print(show.plain("No results of it are left here." if status["state"] == "settled" else "No block has ended yet.", "dim"))
         return
     seen = survey(rows)
     console.print(_table(console, seen, rows, {row["node"]: row["name"] for row in status["workers"]}))
@@ -49,7 +49,7 @@ def _head(status: Plain) -> RenderableType:
 
     done, blocks = done_blocks(status), status["blocks"]
     count = f"{done:,} of {show.number(blocks, 'block')} so far" if done < blocks else show.number(blocks, "block")
-    return Text(" ").join([show.plain(status["name"] or "job", "bold"), show.plain(status["job"], "dim"), show.state(status["state"]), show.plain(count)])
+    return Text(" ").join([show.plain(status["name"] or "job", "bold"), show.plain(status["job"], "dim"), show.job_state(status), show.plain(count)])
 
 
 def _print_rest(console: Console, job: Job, status: Plain, shown: int) -> None:

@@ -30,6 +30,7 @@ Plain = dict[str, Any]
 FAILED = 3  # the exit code of a program's fault, as of a job whose blocks failed
 OWNERS_S = 5.0  # a node that just started meets those it knew within a few seconds, or later
 LOOK_S = 0.5
+ECONOMY_RUNS, STRICT_RUNS = "about 1.1 to 1.3", "about 2.1"  # of each block among strangers: docs/attack_matrix.md
 LOG_LINES = 12  # of what a failed block printed
 
 
@@ -71,7 +72,7 @@ def _met(net: Net, asked: Asked, looked: Plain, found: Plain) -> Plain:
         while found["lacks"] and time.monotonic() < until:
             if (now := sum(peer["connected"] for peer in net.peers())) != met:
                 met = now
-                measured = {name: found[name] for name in ("state", "why", "block_s", "start_s", "log", "wavers")}
+                measured = {name: found[name] for name in ("state", "why", "block_s", "start_s", "log", "wavers", "lax")}
                 found = net.rehearse(asked.path, asked.text, {**looked, "rehearsal": measured})
             else:
                 threading.Event().wait(LOOK_S)
@@ -95,6 +96,8 @@ def _agreed(net: Net, found: Plain, asked: Asked) -> Plain:
     if found["state"] == "ran":
         job_s = cost["seconds"] if cost else 0.0
         options["expected"] = {"block_s": found["block_s"], "start_s": found["start_s"], "job_s": job_s}
+        if found["lax"] and options.get("replicas") != 1:
+            options["expected"]["lax"] = found["lax"]
     return options
 
 
@@ -112,7 +115,8 @@ def _one_is_enough(found: Plain, asked: Asked) -> bool:
     """Nothing lowers the number of owners that must agree but a person's word."""
     alone = found["owners"] == 1 and asked.options.get("work") is not False
     here = "Only your own machine is here" if alone else f"Only {show.number(found['owners'], 'owner')} can take part"
-    show.say(f"{here}, and every block is to be run by {found['replicas']} owners: people, each with their machines.", "yellow")
+    which = "newcomers' blocks are to be run by 2 owners" if found.get("economy") else f"every block is to be run by {found['replicas']} owners"
+    show.say(f"{here}, and {which}: people, each with their machines.", "yellow")
     show.say("  w       wait for others (or Enter); what to type on their machines is shown next")
     show.say("  1       run each block once: there is nothing to compare a result with")
     show.say("  Ctrl-C  nothing is submitted")
@@ -137,11 +141,14 @@ def tell(found: Plain, asked: Asked) -> None:
         return
     if asked.dry:
         owners = "1 owner" if found["replicas"] == 1 else f"{found['replicas']} owners that must agree"
-        show.say(f"{found['name']}: {show.number(found['blocks'], 'block')}, each run by {owners}.", "bold")
+        each = "newcomers' run by 2 owners that must agree, those of owners known for their work by one" if found.get("economy") else f"each run by {owners}"
+        show.say(f"{found['name']}: {show.number(found['blocks'], 'block')}, {each}.", "bold")
     if asked.run:
         show.say(unbroken(rehearsed(found), show.stderr().width) if show.is_terminal() else rehearsed(found), "" if found["state"] == "ran" else "yellow")
     if found["wavers"] and found["replicas"] > 1:
         show.say(f"Two runs of that block differ: {found['wavers']}. Draw from the seed that a block is given, or its replicas will not agree.", "yellow")
+    if found["lax"]:
+        show.say(found["lax"], "yellow")
     for text in costs(found, asked.local):
         show.say(unbroken(text, show.stderr().width) if show.is_terminal() else text)
     if asked.dry:
@@ -167,11 +174,17 @@ def costs(found: Plain, local: int = 0) -> list[str]:
     cost, single = found["cost"], found["single"]
     if cost is None:
         return [f"With --replicas 1, {_who(single, local)}: {_pace(single, at_least)}."] if single else []
-    first = f"{_who(cost, local)}, every block {times(cost['replicas'])}: {_pace(cost, at_least)}"
+    economy = found.get("economy") and cost["replicas"] > 1
+    if economy:
+        which, less = "newcomers' blocks", f", less once owners are known and run alone ({ECONOMY_RUNS} runs a block)"
+    else:
+        which, less = "every block", f", and some once more ({STRICT_RUNS} runs a block)" if found.get("audited") and cost["replicas"] == 2 else ""
+    first = f"{_who(cost, local)}, {which} {times(cost['replicas'])}: {_pace(cost, at_least)}{less}"
     price = f" Price: about {cost['credits']:.2g} credits." if cost["credits"] >= 0.005 else ""
     if single is None:
         return [f"{first}.{price}"]
-    return [f"{first};", f"with verify: {{replicas: 1}} {_pace(single, at_least, short=True)}.{price}"]
+    how = "--replicas 1" if economy else "verify: {replicas: 1}"  # a file that asks for economy and one replica is refused
+    return [f"{first};", f"with {how} {_pace(single, at_least, short=True)}.{price}"]
 
 
 def _who(cost: Plain, local: int) -> str:

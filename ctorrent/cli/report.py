@@ -17,6 +17,7 @@ ROWS_MAX = 10  # of an answer that is a table
 PICTURE_COLUMNS, PICTURE_LINES = 60, 20  # of an answer that is an image: the report below it stays in sight
 WAIT_SHOWN_S = 2.0  # for workers; less is how a job begins
 DISPUTES_MAX = 5  # shown; the rest is counted
+NOTES_MAX = 8  # likewise
 
 
 def print_ending(found: Ending, stays: bool, written: bool) -> None:
@@ -88,6 +89,8 @@ def print_report(console: Console, status: Plain, stays: bool = True, waited_s: 
     """Who computed, who agreed, what was disputed, where it ran, how long it took. Short: a page and -v have the rest."""
     console.print()
     console.print(show.plain(_counted(status)))
+    for note in notes(status):
+        console.print(show.plain(note, "yellow"))
     if status["workers"]:
         console.print(_workers(status["workers"]))
     found = status.get("report")
@@ -100,14 +103,31 @@ def print_report(console: Console, status: Plain, stays: bool = True, waited_s: 
     console.print(show.pairs([("ran in", ran_in), *rows, ("time", _time(found, waited_s or 0.0)), ("speed", _speed(found)), ("ledger", _ledger(found))]))
 
 
+def notes(status: Plain) -> list[str]:
+    """What a job's person should know of it, such as a check that failed; the rest is counted."""
+    found = list(status.get("notes") or ())
+    more = [f"and {len(found) - NOTES_MAX} more such notes: ctorrent status {status['job']} --json"] if len(found) > NOTES_MAX else []
+    return [*found[:NOTES_MAX], *more]
+
+
 def _counted(status: Plain) -> str:
     words = [f"{status[word]} {word}" for word in ("settled", "provisional", "failed", "disputed") if status[word]]
     text = f"{show.number(status['blocks'], 'block')}: {', '.join(words) or 'none done'}."
+    if status.get("alone") is not None and status["replicas_wanted"] > 1:
+        return f"{text} {spared(status)}".rstrip()
     if status["cross_validated"]:
         return f"{text} Each settled one was agreed on by {status['replicas_wanted']} or more owners." if status["settled"] else text
     if status["replicas_wanted"] < 2:
         return f"{text} One replica was asked for: not cross-validated."
     return f"{text} One owner: not cross-validated."
+
+
+def spared(status: Plain) -> str:
+    """Of assurance economy: who stands for the settled blocks. "" before there is one."""
+    alone, more = status["alone"], status["settled"] - status["alone"]
+    one = f"{show.number(alone, 'settled block')} {'was' if alone == 1 else 'were'} run by one owner{' each' if alone > 1 else ''}, known for its work and audited" if alone else ""
+    two = f"{more:,} by two or more that agreed" if alone else "Each settled one was agreed on by two or more owners"
+    return "; ".join(part for part in (one, two if more else "") if part) + ("." if alone or more else "")
 
 
 def _workers(rows: list[Plain]) -> Any:

@@ -38,7 +38,7 @@ def unit_path() -> Path:
 
 def unit_text(data_dir: Path, stop_s: float) -> str:
     """The unit of a data folder's node. stop_s: what a stop may take. Raises LocalError for a path no unit can hold."""
-    program = [sys.executable, "-m", "ctorrent"]
+    program = [sys.executable, "-P", "-m", "ctorrent"]
     folder = ["--data-dir", os.fspath(data_dir)]
     for path in (sys.executable, folder[1]):
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in path):  # a newline would begin a directive of its own

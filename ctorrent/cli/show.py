@@ -42,14 +42,14 @@ def say(text: str, style: str = "") -> None:
 
 
 @contextmanager
-def waiting(text: str, silent: bool = False) -> Iterator[None]:
-    """Say what is waited for; gone when it came. In a pipe, nothing."""
+def waiting(text: str, silent: bool = False) -> Iterator[Callable[[str], None]]:
+    """Say what is waited for; gone when it came. In a pipe, nothing. -> says something else instead, as things go on."""
     console = stderr()
     if silent or not console.is_terminal or console.is_dumb_terminal:
-        yield
+        yield lambda words: None
         return
-    with console.status(plain(text, "dim")):
-        yield
+    with console.status(plain(text, "dim")) as status:
+        yield lambda words: status.update(plain(words, "dim"))
 
 
 def plain(text: str, style: str = "") -> Text:
@@ -130,14 +130,14 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """1.5 GiB."""
+    """1.5 GB: of a thousand each, as job files and settings read them and the page shows them."""
     if not count:
         return "–"
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 9.95 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 def number(count: int, one: str, many: str = "") -> str:
@@ -216,9 +216,17 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> Table:
 
 STATE_STYLES = {
     "settled": "green", "running": "cyan", "waiting": "yellow", "paused": "yellow", "failed": "red", "cancelled": "dim",
-    "disputed": "magenta", "provisional": "cyan", "engaged": "green", "lost": "red", "left": "dim",
+    "disputed": "magenta", "provisional": "cyan", "engaged": "green", "expelled": "red", "lost": "red", "left": "dim",
 }  # fmt: skip
 
 
 def state(word: str) -> Text:
     return plain(word, STATE_STYLES.get(word, ""))
+
+
+def job_state(status: dict[str, Any]) -> Text:
+    """A job's: "done, 3 failed" where all of it ran and some blocks failed."""
+    from ctorrent.library.job import state_words
+
+    words = state_words(status)
+    return plain(words, STATE_STYLES.get(words, "yellow"))

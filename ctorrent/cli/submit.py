@@ -63,7 +63,7 @@ def submit(
     asked = Asked(job_file, text, options, local or 0, not no_rehearsal, dry_run, as_json)
     with _announced(asked, data_dir) as (net, job):
         if local and place is None and not as_json:
-            show.say("Its nodes and rows end with this command; -o DIR keeps them.", "dim")
+            show.say("These nodes and their results end with this command; -o DIR keeps the results.", "dim")
         if detach:
             _detached(net, job, as_json)
             return
@@ -73,7 +73,7 @@ def submit(
             if not as_json:
                 told(written, as_json)
         elif local and not as_json:
-            show.say("Its nodes and rows end here.", "dim")
+            show.say("These nodes and their results end here.", "dim")
     if code:
         raise typer.Exit(code)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from typing import IO, Any, TextIO
@@ -15,6 +16,11 @@ BYTES_SHOWN = 200  # a result of bytes that is a short text is shown as one
 # A spreadsheet runs a cell that begins with one of these as a formula, and a worker may return any text:
 # OWASP, "CSV Injection": put a single quote before it. The last two are what Excel takes for the first in wide letters.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Where lists have semicolons (German, French …) or tabs, a cell of ours is several, quotes in its middle notwithstanding:
+# each part is looked at, behind blanks and quotes. A number may stay where the part ends with it; at the end of our cell
+# the next one would go on with it: -5 and 3+cmd are -5,3+cmd. All is optional but the separator, so that nothing is read
+# twice. web/static/job_download.js has the same.
+PART = re.compile(r'([;\t\r\n])((?:[^\S\t\r\n]|")*)((?![+-][0-9]+(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?[^\S\t\r\n]*(?:\1|[\r\n]))[=+\-@＝＋－＠])?')
 
 
 def write_csv(seen: Survey, rows: Iterable[Plain], file: TextIO) -> None:
@@ -53,13 +59,18 @@ def cell(value: Any) -> Any:
         return defused(value)
     if isinstance(value, bytes):
         return defused(show.value(value, BYTES_SHOWN))
-    return show.as_json(value)
+    return _defused_parts(show.as_json(value))
 
 
 def defused(text: str) -> str:
     """A text that no spreadsheet runs and no terminal obeys."""
     text = text if text.isprintable() else show.printable(text)  # the first is fast, and most are
+    text = _defused_parts(text)
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _defused_parts(text: str) -> str:
+    return PART.sub(lambda part: f"{part[1]}'{part[2]}{part[3]}" if part[3] else part[0], text)
 
 
 def write_json(rows: Iterable[Plain], file: TextIO) -> None:

@@ -1,7 +1,8 @@
 """Every block of a job in a few bytes, and the queues of replicas that wait for a worker.
 
 A queue is named by the owners its blocks must avoid (those that run or ran them), so that a worker finds work it may
-do without looking at a block it may not. Entries go stale and are checked when taken: cheaper than searching a queue.
+do without looking at a block it may not; a homogeneous job's also by the hardware class in which its blocks were begun,
+as a mark among the owners. Entries go stale and are checked when taken: cheaper than searching a queue.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from collections.abc import Iterable, Sequence
 from ctorrent.dispatch.words import BlockState
 
 Owners = tuple[str, ...]  # sorted; equal tuples are one object here
+MARK = "="  # begins a hardware class; no owner begins so
 Queues = dict[Owners, "deque[int]"]
+EXCUSED_MOST = 4  # times its attempts a block is lost at most, whoever lost it: it may be what ends its workers after all
 
 
 class Blocks:
     """State of all blocks. Callers keep to the methods; the arrays are public to be read."""
 
     __slots__ = (
-        "_keys", "_running_total", "alone", "final", "got", "losses", "need", "open", "planned", "queues", "ran",
+        "_keys", "_running_total", "alone", "audits", "excused", "final", "got", "losses", "need", "open", "overtaken", "planned", "queues", "ran",
         "running", "sizes", "tokens", "urgent",
     )  # fmt: skip
 
@@ -35,6 +38,9 @@ class Blocks:
         self.queues: Queues = {(): deque()}
         self.urgent: Queues = {}  # blocks that run alone
         self.alone: dict[int, None] = {}
+        self.audits: dict[int, None] = {}  # a replica of them was drawn: to look once more, not what the policy needs
+        self.excused: dict[int, int] = {}  # of its losses, those that say more of the worker than of the block
+        self.overtaken: dict[int, int] = {}  # how often taken back from a worker that took too long
         self.tokens = 0  # sum of need over undecided blocks
         self.planned = 0  # replicas ever asked for
         self.open = 0  # blocks without a final state
@@ -63,11 +69,14 @@ class Blocks:
             return BlockState(self.final[index])
         return BlockState.RUNNING if self.running[index] or self.got[index] else BlockState.WAITING
 
-    def take(self, queues: Queues, key: Owners, owner: str, count: int, bytes_max: int) -> list[int]:
-        """Hand out one replica each of at most `count` blocks of a queue to `owner`. May be empty: all were stale."""
+    def take(self, queues: Queues, key: Owners, owner: str, count: int, bytes_max: int, mark: str = "") -> list[int]:
+        """Hand out one replica each of at most `count` blocks of a queue to `owner`. May be empty: all were stale.
+
+        mark: of its hardware class, where the job is homogeneous.
+        """
         queue, size = queues[key], 0
         taken: list[int] = []
-        now_ran = self._with(key, owner)
+        now_ran = self._with(key, owner, mark)
         need, final, ran, sizes = self.need, self.final, self.ran, self.sizes
         while queue and len(taken) < count:
             index = queue[0]
@@ -87,6 +96,16 @@ class Blocks:
         if not queue and key:
             del queues[key]
         return taken
+
+    def hand_drawn(self, index: int, owner: str, mark: str = "") -> bool:
+        """The replica that was drawn for this owner goes out. False: not to it, not any more."""
+        if self.final[index] or not self.need[index] or owner in self.ran[index]:
+            return False
+        self.ran[index] = self._with(self.ran[index], owner, mark)
+        self.running[index] += 1
+        self.need[index] -= 1
+        self.tokens -= 1
+        return True
 
     def hand_again(self, index: int) -> bool:
         """The same owner runs the block once more. False: it is decided."""
@@ -111,9 +130,12 @@ class Blocks:
                 wanted.append(position)
         return wanted
 
-    def adopt_late(self, index: int, owner: str) -> bool:
-        """A replica came after its lease: does it still help? Then it takes the place of one that waits."""
-        if self.final[index] or owner in self.ran[index]:
+    def adopt_late(self, index: int, owner: str, apart: bool) -> bool:
+        """A replica came after its lease: does it still help? Then it takes the place of one that waits.
+
+        apart: only while nobody else had the block since, for whoever holds back may have a friend among those.
+        """
+        if self.final[index] or owner in self.ran[index] or (apart and (self.running[index] or self.got[index])):
             return False
         self.ran[index] = self._with(self.ran[index], owner)
         self.got[index] += 1
@@ -122,28 +144,56 @@ class Blocks:
             self.tokens -= 1
         return True
 
-    def lost(self, index: int, owner: str, wanted: bool, counts: bool) -> None:
+    def worn_out(self, index: int, attempts: int) -> bool:
+        """Was it lost too often to be tried again?"""
+        losses = self.losses[index]
+        return losses - self.excused.get(index, 0) >= attempts or losses >= min(255, EXCUSED_MOST * attempts)
+
+    def lost(self, index: int, owner: str, wanted: bool, counts: bool, excused: bool = False) -> None:
         """A first-time replica will not come back. `wanted`: hand it out anew; `counts`: as a loss of this block."""
         self.running[index] -= 1
         if self.final[index]:
             return
         if counts and self.losses[index] < 255:
             self.losses[index] += 1
-        self.ran[index] = self._key(tuple(o for o in self.ran[index] if o != owner))
+            if excused:
+                self.excused[index] = self.excused.get(index, 0) + 1
+        left = tuple(o for o in self.ran[index] if o != owner)
+        self.ran[index] = self._key(left if owners_in(left) else ())
         if wanted:
             self._ask(index, 1)
         elif self.need[index]:
             self._place(index)
 
-    def ask(self, index: int, count: int, avoid: Iterable[str]) -> None:
-        """`count` more replicas of an undecided block, by none of `avoid`."""
+    def ask(self, index: int, count: int, avoid: Iterable[str], queued: bool = True) -> None:
+        """`count` more replicas of an undecided block, by none of `avoid`. queued: for anybody to take."""
         if self.final[index]:
             return
         for owner in avoid:
             self.ran[index] = self._with(self.ran[index], owner)
         count = min(count, 255 - self.need[index])
         self.planned += count
-        self._ask(index, count)
+        if queued:
+            self._ask(index, count)
+        else:
+            self.audits[index] = None
+            self.need[index] += count
+            self.tokens += count
+
+    def queue(self, index: int) -> None:
+        """A drawn replica is for anybody to take now."""
+        if self.need[index] and not self.final[index]:
+            self._place(index)
+
+    def queued(self) -> bool:
+        """Does any replica wait for whoever may take it?"""
+        return bool(self.tokens) and (any(self.queues.values()) or any(self.urgent.values()))
+
+    def reopen(self, index: int) -> None:
+        """A provisional block is undecided again."""
+        if self.final[index] == BlockState.PROVISIONAL:
+            self.final[index] = 0
+            self.open += 1
 
     def drop_need(self, index: int) -> None:
         """Nobody is there for the replicas that wait."""
@@ -167,6 +217,7 @@ class Blocks:
             self.tokens -= self.need[index]
             self.need[index] = 0
             self.alone.pop(index, None)
+            self.audits.pop(index, None)
         self.final[index] = state
         return True
 
@@ -197,8 +248,19 @@ class Blocks:
                     rest.append(index)
         self.tokens -= len(taken)
 
-    def _with(self, key: Owners, owner: str) -> Owners:
-        return key if owner in key else self._key(tuple(sorted((*key, owner))))
+    def _with(self, key: Owners, owner: str, mark: str = "") -> Owners:
+        fresh = [word for word in (owner, mark) if word and word not in key]
+        return self._key(tuple(sorted((*key, *fresh)))) if fresh else key
 
     def _key(self, key: Owners) -> Owners:
         return self._keys.setdefault(key, key)
+
+
+def owners_in(key: Owners) -> int:
+    """How many owners a queue's name holds."""
+    return sum(not word.startswith(MARK) for word in key)
+
+
+def mark_in(key: Owners) -> str:
+    """The hardware class that its blocks must stay in, as a mark; "" where any will do."""
+    return next((word for word in key if word.startswith(MARK)), "")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from ctorrent.dispatch.handout import Handout
+from ctorrent.dispatch.handout import Handout, Pick
 from ctorrent.dispatch.steps import Steps
 from ctorrent.dispatch.units import Unit
 from ctorrent.dispatch.words import (
@@ -31,9 +31,11 @@ from ctorrent.dispatch.words import (
     Deliver,
     Effect,
     Event,
+    Exclude,
     HandedBack,
     JobDone,
     MoreReplicas,
+    NextOwner,
     NoReplica,
     Pause,
     Reach,
@@ -43,6 +45,7 @@ from ctorrent.dispatch.words import (
     Rules,
     RunAgain,
     Spoiled,
+    Standing,
     Terms,
     UnitReturned,
     WorkerJoined,
@@ -60,10 +63,13 @@ def _rank_of(effect: Effect) -> int:
 
 
 class Dispatch:
-    """One job's dispatch. `draw`: seeded by the job's secret. `first_unit`: above every number used before a restart."""
+    """One job's dispatch. `draw`: seeded by the job's secret. `first_unit`: above every number used before a restart.
+
+    pick: whom the secret gives a drawn replica.
+    """
 
     def __init__(
-        self, terms: Terms, draw: random.Random, rules: Rules | None = None, first_unit: int = 0
+        self, terms: Terms, draw: random.Random, rules: Rules | None = None, first_unit: int = 0, pick: Pick | None = None
     ) -> None:
         self.terms = terms
         self.rules = rules or Rules()
@@ -71,10 +77,11 @@ class Dispatch:
         self.done = False
         self.paused = ""  # why; "" while running
         self._steps = Steps(self.rules.log_max)
-        self._handout = Handout(terms, self.rules, draw, first_unit, self._steps)
+        self._handout = Handout(terms, self.rules, draw, first_unit, self._steps, pick)
         self.blocks, self.workers = self._handout.blocks, self._handout.workers
         self._units, self._shares = self._handout.units, self._handout.shares
         self._closed = False
+        self._any_back = False  # a unit, from anybody
 
     # -- the one door -------------------------------------------------------------------------------------------------
 
@@ -89,8 +96,9 @@ class Dispatch:
             return out
         self._hear(event, now, out)
         self._expire(now, out)
-        if not self.paused and not self.done:
-            self._handout.run(now, out)
+        if not (self.paused or self.done) and (out or not isinstance(event, Decided | Standing)):
+            self._handout.run(now, out)  # what was decided leaves less to do: who could take nothing before cannot now
+            self._overtake(now, out)
         self._finish(out)
         self._schedule(now)
         out.sort(key=_rank_of)
@@ -104,7 +112,7 @@ class Dispatch:
                 self._decided(indices, state, now, out)
             case AddBlocks(first, count, sizes):
                 if first == len(self.blocks) and not self._closed:
-                    self.blocks.append(count, min(255, max(1, self.terms.replicas)), sizes)
+                    self.blocks.append(count, 1 if self.terms.apart else min(255, max(1, self.terms.replicas)), sizes)
             case WorkerJoined():
                 self._joined(event, now)
             case WorkerLeft(worker, why):
@@ -115,6 +123,15 @@ class Dispatch:
                 self._spoiled(unit, why, now, out)
             case MoreReplicas() | RunAgain():
                 self._more(event, now, out)
+            case NextOwner(indices):
+                for index in indices:
+                    if 0 <= index < len(self.blocks):
+                        self.blocks.ask(index, 1, ())
+            case Standing(name, established):
+                if (known := self.workers.get(name)) is not None:
+                    known.stands(established, now, self.rules.doubt_units if self.terms.apart else 0.0)
+            case Exclude(name, why):
+                self._exclude(name, why, now, out)
             case _:
                 self._hear_of_job(event, now, out)
 
@@ -143,7 +160,7 @@ class Dispatch:
     def _joined(self, event: WorkerJoined, now: float) -> None:
         worker = self.workers.get(event.worker)
         if worker is None:
-            self.workers[event.worker] = Worker(event, self.rules.unit_first)
+            self.workers[event.worker] = Worker(event, self._handout.free, self.rules.unit_first)
         else:
             worker.rejoin(event)
         self._steps.note(now, "engaged", event.worker, ())
@@ -152,8 +169,9 @@ class Dispatch:
         worker = self.workers.get(name)
         if worker is None or not worker.here:
             return
-        worker.here = False
+        worker.leave()
         self._steps.note(now, f"left: {why}", name, ())
+        self._handout.let_go(worker)
         while worker.reruns:
             out.append(RerunLost(worker.reruns.popleft(), name))
         for unit in self._units.of(name):
@@ -164,11 +182,12 @@ class Dispatch:
         if unit is None:
             return
         worker = self.workers[unit.worker]
-        worker.handbacks += 1
+        again = now >= worker.paused_until
         worker.paused_until = now + self.rules.handback_pause_s
         self._lose(unit, f"handed back: {why}", False, now, out)
-        if worker.handbacks >= self.rules.handbacks_max:
-            self._avoid(worker, f"handed back {worker.handbacks} units in a row: {why}", now, out)
+        worker.handed_back(again)
+        if again and worker.handbacks >= self.rules.handbacks_max:
+            self._avoid(worker, f"handed back {worker.handbacks} units more than it returned: {why}", now, out)
 
     def _spoiled(self, number: int, why: str, now: float, out: list[Effect]) -> None:
         unit = self._units.flying.get(number) or self._units.expired.pop(number, None)
@@ -176,17 +195,32 @@ class Dispatch:
             return
         if number in self._units.flying:
             self._lose(unit, f"invalid: {why}", False, now, out, late=False)
-        if unit.worker in self.workers:
+        if self.terms.apart:  # nobody else runs what it holds
+            self._exclude(unit.worker, why, now, out)
+        elif unit.worker in self.workers:
             self._avoid(self.workers[unit.worker], why, now, out)
 
     def _avoid(self, worker: Worker, why: str, now: float, out: list[Effect]) -> None:
         if worker.avoided:
             return
-        worker.avoided = True
+        worker.avoid()
         self._steps.note(now, f"avoided: {why}", worker.id, ())
         out.append(Avoid(worker.id, why))
+        self._handout.let_go(worker)
         while worker.reruns:
             out.append(RerunLost(worker.reruns.popleft(), worker.id))
+
+    def _exclude(self, name: NodeId, why: str, now: float, out: list[Effect]) -> None:
+        """Its units are lost, and should they return nobody listens."""
+        worker = self.workers.get(name)
+        if worker is None:
+            return
+        self._avoid(worker, why, now, out)
+        for unit in self._units.of(name):
+            self._lose(unit, why, False, now, out, late=False)
+            out.append(Revoke(unit.id, name, why))
+        for number in [n for n, unit in self._units.expired.items() if unit.worker == name]:
+            del self._units.expired[number]
 
     # -- units coming back --------------------------------------------------------------------------------------------
 
@@ -197,6 +231,7 @@ class Dispatch:
             return
         worker = self.workers[unit.worker]
         self._units.close(unit, late=False)
+        self._any_back = True
         worker.over(len(unit.indices), now)
         worker.returned(len(unit.indices), event.wall_s, unit.sent, now, self.rules)
         positions: Sequence[int] = self.blocks.delivered(unit.indices)
@@ -212,7 +247,7 @@ class Dispatch:
         positions = [
             position
             for position, index in enumerate(unit.indices)
-            if index not in useless and self.blocks.adopt_late(index, unit.owner)
+            if index not in useless and self.blocks.adopt_late(index, unit.owner, self.terms.apart)
         ]
         self._deliver(unit, positions, now, out)
 
@@ -261,20 +296,25 @@ class Dispatch:
         self._steps.note(now, why, unit.worker, unit.indices)
         if not unit.rerun:
             self._shares.add(worker, -len(unit.indices))
+        worker.units_lost += counts
+        excused = self._any_back and not worker.reliable()  # where nothing comes back at all, it may be the program
         for index in unit.indices:
-            self._return_block(unit, index, why, counts, now, out)
+            self._return_block(unit, index, why, counts, now, out, excused)
 
-    def _return_block(self, unit: Unit, index: int, why: str, counts: bool, now: float, out: list[Effect]) -> None:
+    def _return_block(self, unit: Unit, index: int, why: str, counts: bool, now: float, out: list[Effect], excused: bool = False) -> None:
         blocks = self.blocks
         if unit.rerun:
             blocks.running[index] -= 1
             if not blocks.final[index]:
                 out.append(RerunLost(index, unit.worker))
             return
-        blocks.lost(index, unit.owner, not unit.copy, counts)
+        blocks.lost(index, unit.owner, not unit.copy, counts, excused)
         if blocks.final[index] or not counts:
             return
-        if blocks.losses[index] >= self.terms.attempts:
+        if blocks.losses[index] >= self.terms.attempts and index in blocks.audits:
+            blocks.drop_need(index)  # it has answers: those who lose a look at them do not undo them
+            out.append(NoReplica([index]))
+        elif blocks.worn_out(index, self.terms.attempts):
             self._fail(index, f"lost {blocks.losses[index]} times: {why} ({unit.worker})", now, out)
         elif blocks.losses[index] >= self.rules.retry_alone_after:
             blocks.run_alone(index)
@@ -284,6 +324,21 @@ class Dispatch:
         out.append(BlockFailed(index, why))
         if not self.terms.keep_errors:
             self._stop(f"block {index} {why}", now, out)
+
+    def _overtake(self, now: float, out: list[Effect]) -> None:
+        """Where no two may run a block at once, idle workers get what others hold far longer than it should take."""
+        overdue, self._handout.overdue = self._handout.overdue, []
+        for unit in overdue:
+            if unit.id not in self._units.flying:  # its worker was excluded just now
+                continue
+            self._lose(unit, "others would have run it long ago", False, now, out, late=False)
+            out.append(Revoke(unit.id, unit.worker, "others would have run it long ago"))
+            worker = self.workers[unit.worker]
+            worker.strikes += 1
+            if worker.strikes >= self.rules.strikes_max:
+                self._exclude(unit.worker, f"was overtaken with {worker.strikes} units in a row", now, out)
+        if overdue:
+            self._handout.run(now, out)
 
     # -- what quorum says ---------------------------------------------------------------------------------------------
 
@@ -316,8 +371,9 @@ class Dispatch:
 
     def _more(self, event: MoreReplicas | RunAgain, now: float, out: list[Effect]) -> None:
         index = event.index
-        if not 0 <= index < len(self.blocks) or self.blocks.final[index]:
+        if not 0 <= index < len(self.blocks) or self.blocks.final[index] > BlockState.PROVISIONAL:
             return
+        self.blocks.reopen(index)
         if isinstance(event, RunAgain):
             for name in event.workers:
                 worker = self.workers.get(name)
@@ -328,7 +384,9 @@ class Dispatch:
             return
         if event.alone:
             self.blocks.alone[index] = None
-        self.blocks.ask(index, event.count, event.avoid_owners)
+        self.blocks.ask(index, event.count, event.avoid_owners, queued=not event.drawn)
+        for _ in range(event.count if event.drawn else 0):
+            self._handout.draw_for(index, now)
         self._steps.note(now, f"{event.count} more asked", "", (index,))
 
     # -- ends ---------------------------------------------------------------------------------------------------------
@@ -397,6 +455,7 @@ class Dispatch:
                 running[index] += 1
         for worker in self.workers.values():
             assert worker.inflight == flying.get(worker.id, 0) >= 0, worker.id
+            assert worker.free() == (worker.id in self._handout.free), worker.id
         assert list(self.blocks.running) == running
         need = self.blocks.need
         assert sum(need) == self.blocks.tokens

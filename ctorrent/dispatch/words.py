@@ -32,6 +32,9 @@ class Terms:
     block_s: float = 300.0
     coalesce: bool = True
     keep_errors: bool = True
+    apart: bool = False  # an owner gets a block only after the one before committed: nobody can foresee a majority
+    homogeneous: bool = False  # all replicas of a block run on one hardware class
+    sparing: bool = False  # only what newcomers answer is run twice: they get few blocks until they are established
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Rules:
     unit_target_s: float = 0.05  # a unit's process and frames cost about 2 ms: 4 % of this
     unit_first: int = 1  # blocks of a worker's first unit, at most: nobody knows yet how long one takes
     unit_least: int = 1  # blocks that take as long as their process's start: fewer only where every worker gets some
+    unit_newcomer: int = 1  # blocks, where a job is sparing: each of them costs a second run
     unit_growth: int = 4  # 4,096 is reached after six units; a wrong guess costs at most four times too long
     unit_blocks_max: int = 4096  # keeps an Assign below a frame at 100 bytes a block
     unit_bytes_max: int = 512 << 10  # half of wire's largest frame: digests and signatures take the rest
@@ -49,17 +53,25 @@ class Rules:
     lease_grace_s: float = 5.0  # signing, journal and transfer
     hide_min: int = 16  # open blocks among which a second replica hides, at least
     share_newcomers: float = 0.25  # of a job, while others fit
+    share_unproven: float = 0.015  # of all that is handed to strangers, for those who passed too few checks: an identity is free
+    unproven_turns: float = 4.0  # blocks of it that are saved up, at most
+    unproven_most: float = 1 / 3  # of the places; with more of them there is nobody to wait for: every job begins so
     share_owner: float = 1 / 3  # of a job, while others fit: no owner is a majority of anything
     many_workers: int = 50  # above it "others fit" is asked once a turn, not for every queue: a turn stays below 1 ms
     share_slowdown_max: float = 2.0  # others "fit" when without the capped ones the rest takes at most twice as long
+    faster_most: float = 2.0  # than the median a stranger counts: so an owner of a third of the machines stays capped
     straggle_factor: float = 3.0  # times the expected time before an idle worker gets a copy
     straggle_min_s: float = 1.0  # below this a copy costs more than waiting
+    silence_s: float = 5.0  # of a worker before its units are taken back: it may have several, one after the other
+    overtaken_max: int = 3  # times that a block is taken back so, where no copies are made: some take long
     look_s: float = 0.5  # how often to look for stragglers and for replicas that nobody can take
+    drawn_s: float = 5.0  # a drawn replica waits for its worker: several units' time; then anybody may take it
     other_owner_s: float = 5.0  # wait for another owner: two announcement windows and a slow dial
     retry_alone_after: int = 2  # losses after which a block runs in a unit of its own: it may kill its neighbours
     strikes_max: int = 3  # leases lost in a row before a worker is avoided for the job
-    handbacks_max: int = 5  # in a row, likewise
+    handbacks_max: int = 5  # more than it returned, likewise
     handback_pause_s: float = 2.0  # so that a polite refusal does not become a loop
+    doubt_units: float = 4.0  # units' time that who lost its good name gets nothing, among strangers: until others' answers are in
     expired_max: int = 4096  # units whose late return is still understood
     log_max: int = 2000  # steps kept for story()
 
@@ -107,6 +119,24 @@ class WorkerJoined:
     slots: int = 1  # units it runs at once
     weight: float = 1.0  # rank's score: who goes first when work is scarce
     newcomer: bool = False
+    hardware_class: str = ""
+    kin: tuple[str, ...] = ()  # its network, its inviter's subtree: where others fit, no drawn replica shares one
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Quorum's word on a worker: only the established are drawn for audits, while there are any."""
+
+    worker: NodeId
+    established: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Exclude:
+    """It was proven wrong: it gets nothing more of this job, and what it has is not waited for."""
+
+    worker: NodeId
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +174,24 @@ class Spoiled:
 
 
 @dataclass(frozen=True, slots=True)
+class NextOwner:
+    """Each of these blocks is to be run by one more owner, in the ordinary way."""
+
+    indices: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class MoreReplicas:
-    """Quorum wants `count` more owners to run it; `alone`: in units of one block."""
+    """Quorum wants `count` more owners to run it; a provisional block is open again.
+
+    alone: in units of one block. drawn: by a worker that the job's secret picks, among its other work.
+    """
 
     index: int
     count: int
     alone: bool = True
     avoid_owners: tuple[str, ...] = ()
+    drawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +258,8 @@ class Tick:
 
 
 Event = (
-    AddBlocks | Close | WorkerJoined | WorkerLeft | UnitReturned | HandedBack | Spoiled | MoreReplicas | RunAgain
-    | Decided | CoalesceOff | Reach | Adopt | Pause | Resume | Cancel | Tick
+    AddBlocks | Close | WorkerJoined | Standing | Exclude | WorkerLeft | UnitReturned | HandedBack | Spoiled | NextOwner
+    | MoreReplicas | RunAgain | Decided | CoalesceOff | Reach | Adopt | Pause | Resume | Cancel | Tick
 )
 
 # Effects -------------------------------------------------------------------------------------------------------------

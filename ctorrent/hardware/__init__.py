@@ -12,6 +12,6 @@ Real room, floor 3: imports floors 0 and 2 only. Importing it loads neither nump
 """
 
 from ctorrent.hardware.machine import Machine
-from ctorrent.hardware.monitor import Load, Monitor
+from ctorrent.hardware.monitor import Monitor
 
-__all__ = ["Load", "Machine", "Monitor"]
+__all__ = ["Machine", "Monitor"]

@@ -7,8 +7,9 @@ from pathlib import Path
 import trio
 
 from ctorrent.hardware import benchmark
+from ctorrent.hardware.monitor import Monitor
 from ctorrent.hardware.probe import probe
-from ctorrent.model.offer import Hardware
+from ctorrent.model.offer import Hardware, Load
 
 
 class Machine:
@@ -16,6 +17,8 @@ class Machine:
 
     def __init__(self, data_dir: Path | str) -> None:
         self._folder = Path(data_dir)
+        self._monitor: Monitor | None = None
+        self._sampling = trio.Lock()
 
     async def probe(self) -> Hardware:
         """Fresh figures, with the kept speeds where the benchmark has run on this hardware, 0 elsewhere."""
@@ -27,6 +30,14 @@ class Machine:
         speeds = await benchmark.run(hardware)
         await trio.to_thread.run_sync(benchmark.save, self._folder, hardware, speeds)
         return benchmark.with_speeds(hardware, speeds)
+
+    async def sample(self) -> Load:
+        """See ports.HardwarePort. A thread beside a busy loop would wait longer for its turn than the sample takes."""
+        async with self._sampling:
+            monitor = self._monitor
+            if monitor is None:
+                monitor = self._monitor = Monitor(folder=self._folder)
+            return await trio.to_thread.run_sync(monitor.sample) if monitor.has_gpus else monitor.sample()
 
     def _probe(self) -> Hardware:
         hardware = probe(self._folder)

@@ -9,6 +9,13 @@ from ctorrent.hardware import gpus, limits
 from ctorrent.model.offer import Hardware
 
 _CPUINFO = Path("/proc/cpuinfo")
+_SIMD = (  # the best first; x86-64's are levels of its psABI, cut to what mathematical libraries choose their code by
+    ("v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
+    ("v3", {"avx2", "fma", "bmi2"}),
+    ("v2", {"sse4_2", "ssse3"}),
+    ("sve", {"sve"}),
+    ("neon", {"asimd"}),
+)
 
 
 def probe(data_dir: Path, groups: limits.Groups | None = None) -> Hardware:
@@ -23,6 +30,7 @@ def probe(data_dir: Path, groups: limits.Groups | None = None) -> Hardware:
         arch=platform.machine(),
         system=platform.system(),
         cpu_model=cpu_model(),
+        simd=simd(),
         cores=limits.usable_cores(groups, psutil.cpu_count(logical=False)),
         memory_bytes=total,
         memory_free_bytes=free,
@@ -41,6 +49,16 @@ def disk_free(folder: Path) -> int:
         return int(psutil.disk_usage(str(existing)).free)
     except OSError:
         return 0
+
+
+def simd(cpuinfo: Path = _CPUINFO) -> str:
+    """Such as "v3"; empty where the system does not say. Libraries add up in another order at another level."""
+    try:
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = next((line.partition(":")[2].split() for line in lines if line.partition(":")[0].strip() in ("flags", "Features")), [])
+    return next((level for level, needed in _SIMD if needed <= {*said}), "")
 
 
 def cpu_model(cpuinfo: Path = _CPUINFO) -> str:

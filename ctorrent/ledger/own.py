@@ -74,6 +74,10 @@ class OwnLogs:
         last = self._last(ring)
         return Place(incarnation, 1, NOTHING if last is None else last.id, True, last)
 
+    def rings(self) -> list[Ring]:
+        """Rings in which this run wrote."""
+        return sorted(self._writing, key=str)
+
     def _fresh(self, entropy: bytes) -> int:
         highest = max([*self._chain.incarnations(self.author), *self._writing.values(), 0])
         skip_max = max(1, (INCARNATION_MAX - highest) // ROOM_DIVISOR)

@@ -12,10 +12,34 @@ class LedgerRules:
     entry_bytes_max: int = 16 << 10  # a tally is 0.4 KiB; a gossip message holds 64 KiB with its envelope
     parked_per_author: int = 64  # one gossip burst out of order; more than that is sync's work, not parking's
     parked_total: int = 4096  # with the line above: 64 authors at once, 64 MiB at the very worst
-    logs_per_author: int = 4096  # one a ring and a start: eleven starts a day for a year
+    logs_per_author: int = 4096  # one a ring and a start; an author that sums up its logs keeps some hundred
     entries_per_log: int = 1 << 20  # 32 MiB of ids; a tally every 30 s fills it in a year
     request_max: int = 1024  # entries in one want: 0.4 MiB of tallies, a frame's worth
     fork_window: int = 64  # how far back one step of the search for a fork's first entry looks
+    strays_max: int = 256  # entries from behind checkpoints that wait for a rival: a proof's two come one after the other
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRules:
+    """When an author sums up its logs of a ring, and in how much."""
+
+    entries: int = 4096  # since the last one: 2.5 MiB of tallies; so a log's holders keep 5 MiB at most
+    logs: int = 64  # begun since the last one: a log a start, so that no author comes near logs_per_author
+    sums_a_part: int = 128  # what an entry of 16 KiB holds at 90 bytes each
+    parts_max: int = 64  # 8,192 workers: those least worked for are left out
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRules:
+    """How much of others' entries lies on this disk, and whose."""
+
+    bytes_max: int = 1 << 30  # of entries, everybody's: keys are free, a disk is not
+    author_part: int = 64  # of it for a node that is no friend: 16 MiB, three times what a log of one ring costs that is summed up
+    owner_part: int = 16  # of it for an owner that is no friend: 64 MiB, a dozen nodes in a few rings
+    author_bytes: int = 4 << 10  # that each author takes beside its entries: 0.8 KB of memory, so 200 MB for a budget of tiny logs
+    trim_bytes: int = 256 << 10  # given up at once by whoever gives way: 600 tallies, one commit
+    proofs_bytes: int = 64 << 20  # of forks, beside the entries; strangers' have half of it: 50,000 forks of tallies
+    proven_logs: int = 8  # of an author, whose forks are kept: one is enough to convict it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +65,3 @@ class TallyRules:
     growth: float = 4.0  # good news waits 30 s, 2 min, 8 min …: a day-long job makes eight entries a worker
     interval_max_s: float = 6 * 3600.0  # but never longer than this
     leaves_max: int = 1 << 18  # 8 MiB of evidence at 32 bytes; reached only by 8,700 verdicts/s on one worker
-
-
-@dataclass(frozen=True, slots=True)
-class ReputationRules:
-    """How testimony becomes a number."""
-
-    decay: float = 0.97  # per later entry of the same author on the same worker: 23 entries halve it
-    testimonies_max: int = 128  # kept per author and worker: 0.97^128 = 2 %
-    authors_max: int = 64  # kept per worker; those outside one's trust give way first
-    workers_max: int = 65536  # remembered; the longest unheard of gives way
-    confidence: float = 0.95  # one-sided: a bound that one honest worker in twenty falls below
-    newcomer_blocks: float = 20.0  # weighed blocks below which a worker is always replicated

@@ -7,7 +7,7 @@ hashed before it travels. Words: Meyer, "Range-Based Set Reconciliation", SRDS 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.seal import digest
@@ -21,13 +21,18 @@ _SUM = 1 << 256
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Where one log stands. `fork`: the seq from which it weighs nothing, 0 for none."""
+    """Where one log stands. `fork`: the seq from which it weighs nothing, 0 for none.
+
+    low: the first entry that is held; 0: nothing was cut off. Two nodes that differ in this alone have nothing to tell
+    each other, so it is in no fingerprint.
+    """
 
     author: NodeId
     incarnation: int
     seq: int
     id: Digest
     fork: int
+    low: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,6 +76,12 @@ class Summary:
         self._stale.setdefault(key, self._lines.get(key))
         self._lines[key] = line
 
+    def remove(self, key: LogKey) -> None:
+        """A log that nobody counts any more."""
+        if key in self._lines:
+            self._stale.setdefault(key, self._lines[key])
+            del self._lines[key]
+
     def slice(self, prefix: Prefix) -> Slice:
         self._settle()
         total, count = self._sums.get((prefix.depth, prefix.digits), (0, 0))
@@ -94,14 +105,20 @@ class Summary:
 
     def _settle(self) -> None:
         for key, old in self._stale.items():
-            change = _weight(self._lines[key]) - (0 if old is None else _weight(old))
+            new = self._lines.get(key)
+            if old is None and new is None:
+                continue
+            change = (0 if new is None else _weight(new)) - (0 if old is None else _weight(old))
+            more = (new is not None) - (old is not None)
             place = _place(key)
-            if old is None:
+            if more > 0:
                 self._members.setdefault(place, {})[key] = None
+            elif more < 0:
+                del self._members[place][key]
             for depth in range(DEPTH + 1):
                 node = self._sums.setdefault((depth, place >> 4 * (DEPTH - depth)), [0, 0])
                 node[0] = (node[0] + change) % _SUM
-                node[1] += old is None
+                node[1] += more
         self._stale.clear()
 
 

@@ -12,7 +12,7 @@ Only rings that both belong to are spoken of: `rings` is the node's word for tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ctorrent.ledger.chain import Accept, Chain, Refuse, Request
@@ -152,9 +152,12 @@ class Sync:
     """One meeting with one peer."""
 
     def __init__(
-        self, chain: Chain, peer: NodeId, rings: Sequence[Ring], opener: bool, now: float, rules: SyncRules | None = None
-    ) -> None:
+        self, chain: Chain, peer: NodeId, rings: Sequence[Ring], opener: bool, now: float, rules: SyncRules | None = None,
+        takes: Callable[[NodeId], bool] = lambda author: True,
+    ) -> None:  # fmt: skip
+        """takes: is there room for more entries of an author? What would not be kept is not asked for."""
         self._chain = chain
+        self._takes = takes
         self._peer = peer
         self._rings = tuple(sorted(set(rings), key=str))
         self._opener = opener
@@ -172,6 +175,7 @@ class Sync:
         self.ended = False
         self.deadline = now + self._rules.stall_s
         self.received = 0  # entries accepted, for whoever reports the meeting
+        self.asked = 0  # entries that were wanted: so many may come without being news
 
     def start(self) -> list[Effect]:
         """What the opener says first; nothing from the answerer."""
@@ -189,6 +193,10 @@ class Sync:
         self.deadline = now + self._rules.stall_s
         effects = self._take(event)
         return effects if self.ended else effects + self._proceed()
+
+    def alive(self, now: float) -> None:
+        """The peer takes what it is sent: it is not silent, it listens."""
+        self.deadline = now + self._rules.stall_s
 
     def _take(self, event: Heard | Given) -> list[Effect]:
         if isinstance(event, Given):
@@ -208,8 +216,10 @@ class Sync:
         """Send what the windows allow; end when there is nothing left."""
         effects: list[Effect] = []
         while self._wanted and len(self._open) < self._rules.wants_open:
-            self._open.append(self._wanted.popleft())
-            effects.append(Send(self._open[-1]))
+            want = self._wanted.popleft()
+            self._open.append(want)
+            self.asked += max(0, want.to_seq - want.from_seq + 1) + 2 * want.proof
+            effects.append(Send(want))
         if self._questions and self._asked is None:
             effects.append(self._ask())
         idle = not (self._questions or self._asked or self._open or self._wanted)
@@ -261,22 +271,23 @@ class Sync:
             listed = {(line.author, line.incarnation) for line in found.lines}
             for line in summary.lines(found.prefix, self._rules.lines_max):
                 if (line.author, line.incarnation) not in listed:
-                    effects += self._gift(line, 1, line.seq, bool(line.fork))
+                    effects += self._gift(line, max(1, line.low), line.seq, bool(line.fork))
         return effects
 
     def _line(self, ring: Ring, theirs: Line) -> list[Effect]:
         """Compare one log's two states: want what they have more of, give what I have more of."""
         mine = self._chain.line(theirs.author, theirs.incarnation)
         if mine is None:
-            self._pull(theirs, 1, theirs.seq, bool(theirs.fork))
+            if self._takes(theirs.author):
+                self._pull(theirs, max(1, theirs.low), theirs.seq, bool(theirs.fork))
             return []
         if mine == theirs or self._chain.ring(theirs.author, theirs.incarnation) != ring:
             return []
-        if (last := _reach(theirs, mine)) > mine.seq or _tells(theirs, mine):
-            self._pull(theirs, mine.seq + 1, last, _tells(theirs, mine))
+        if ((last := _reach(theirs, mine)) > mine.seq and self._takes(theirs.author)) or _tells(theirs, mine):
+            self._pull(theirs, max(mine.seq + 1, theirs.low), last, _tells(theirs, mine))
         effects: list[Effect] = []
         if (last := _reach(mine, theirs)) > theirs.seq or _tells(mine, theirs):
-            effects += self._gift(mine, theirs.seq + 1, last, _tells(mine, theirs))
+            effects += self._gift(mine, max(theirs.seq + 1, mine.low), last, _tells(mine, theirs))
         if mine.seq == theirs.seq > 0 and mine.id != theirs.id:
             # the author forked: either side's entry at this seq is the other's proof
             self._queue(Want(theirs.author, theirs.incarnation, theirs.seq, theirs.seq, True))
@@ -322,7 +333,7 @@ class Sync:
         if signed.entry.ring not in self._rings:
             return [Took(Refuse(signed.id, self._peer, "an entry of a ring that is not shared"))]
         effects: list[Effect] = []
-        for effect in self._chain.add(signed, self._peer):
+        for effect in self._chain.add(signed, self._peer, begins=True):
             self.received += isinstance(effect, Accept)
             if isinstance(effect, Request) and effect.peer == self._peer:
                 self._queue(Want(effect.author, effect.incarnation, effect.from_seq, effect.to_seq))
@@ -345,11 +356,13 @@ class Sync:
         """Serve what is held and may be seen; an empty Give answers the rest."""
         ring = self._chain.ring(want.author, want.incarnation)
         head = self._chain.head(want.author, want.incarnation)
-        last = min(want.to_seq, want.from_seq + self._chain.rules.request_max - 1, 0 if head is None else head.seq)
+        line = self._chain.line(want.author, want.incarnation)
+        first = max(1, want.from_seq, 0 if line is None else line.low)
+        last = min(want.to_seq, first + self._chain.rules.request_max - 1, 0 if head is None else head.seq)
         proof = want.proof and self._chain.forked_at(want.author, want.incarnation) > 0
         if ring not in self._rings or want.from_seq < 1:
             last, proof = 0, False
-        return [Serve(Want(want.author, want.incarnation, max(1, want.from_seq), last, proof), 1)]
+        return [Serve(Want(want.author, want.incarnation, first, last, proof), 1)]
 
     def _compare(self, compare: Compare) -> list[Effect]:
         self._compares += 1

@@ -2,7 +2,7 @@
 
     [1, ring, [[depth, digits, count, fingerprint] …]]                           Compare
     [2, ring, [[depth, digits, [child slices], [lines], whole] …]]               Answer
-        a line: [author key, incarnation, seq, id, fork]
+        a line: [author key, incarnation, seq, id, fork, low]; without the last one nothing was cut off
     [3, author key, incarnation, from_seq, to_seq, proof]                        Want
     [4, [[body, public key, signature] …], answers]                              Give
     [5]                                                                          Done
@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from ctorrent.errors import Malformed
-from ctorrent.ledger.chain import INCARNATION_MAX, SEQ_MAX
+from ctorrent.ledger.chain import INCARNATION_MAX
 from ctorrent.ledger.rules import SyncRules
 from ctorrent.ledger.summary import DEPTH, WIDTH, Line, Prefix, Slice
 from ctorrent.ledger.sync import Answer, Compare, Done, Found, Give, SyncMessage, Want
@@ -24,6 +24,7 @@ from ctorrent.model.ids import NodeId, Ring, checked_digest, node_id, node_publi
 from ctorrent.seal import Sealed
 
 _RULES = SyncRules()
+_NUMBER_MAX = (1 << 63) - 1  # on the wire; a chain refuses places beyond SEQ_MAX
 
 
 def to_words(message: SyncMessage) -> list[Any]:
@@ -49,7 +50,7 @@ def from_words(words: Any) -> SyncMessage | None:
         case [2, str(ring), list(found), *_]:
             return Answer(Ring.parse(ring), tuple(_found(f) for f in _few(found, _RULES.slices_max)))
         case [3, bytes(author), incarnation, from_seq, to_seq, bool(proof), *_]:
-            first, last = _number(from_seq, SEQ_MAX), _number(to_seq, SEQ_MAX)
+            first, last = _number(from_seq, _NUMBER_MAX), _number(to_seq, _NUMBER_MAX)
             return Want(_author(author), _number(incarnation, INCARNATION_MAX), first, last, proof)
         case [4, list(entries), answers, *_]:
             sealed = tuple(_sealed(e) for e in _few(entries, _RULES.give_entries_max))
@@ -67,7 +68,7 @@ def _slice_words(s: Slice) -> list[Any]:
 
 
 def _found_words(found: Found) -> list[Any]:
-    lines = [[node_public(n.author), n.incarnation, n.seq, n.id, n.fork] for n in found.lines]
+    lines = [[node_public(n.author), n.incarnation, n.seq, n.id, n.fork, n.low] for n in found.lines]
     children = [_slice_words(child) for child in found.children]
     return [found.prefix.depth, found.prefix.digits, children, lines, found.whole]
 
@@ -75,7 +76,7 @@ def _found_words(found: Found) -> list[Any]:
 def _slice(words: Any) -> Slice:
     match words:
         case [depth, digits, count, bytes(fingerprint), *_]:
-            return Slice(_prefix(depth, digits), _number(count, SEQ_MAX), checked_digest(fingerprint))
+            return Slice(_prefix(depth, digits), _number(count, _NUMBER_MAX), checked_digest(fingerprint))
     raise Malformed("a ledger slice is [depth, digits, count, fingerprint]")
 
 
@@ -89,10 +90,11 @@ def _found(words: Any) -> Found:
 
 def _line(words: Any) -> Line:
     match words:
-        case [bytes(author), incarnation, seq, bytes(head), fork, *_]:
-            numbers = (_number(incarnation, INCARNATION_MAX), _number(seq, SEQ_MAX))
-            return Line(_author(author), *numbers, checked_digest(head), _number(fork, SEQ_MAX))
-    raise Malformed("a ledger line is [author, incarnation, seq, id, fork]")
+        case [bytes(author), incarnation, seq, bytes(head), fork, *rest]:
+            numbers = (_number(incarnation, INCARNATION_MAX), _number(seq, _NUMBER_MAX))
+            low = _number(rest[0], _NUMBER_MAX) if rest else 0
+            return Line(_author(author), *numbers, checked_digest(head), _number(fork, _NUMBER_MAX), low)
+    raise Malformed("a ledger line is [author, incarnation, seq, id, fork, low]")
 
 
 def _sealed(words: Any) -> Sealed:

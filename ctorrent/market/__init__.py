@@ -2,7 +2,8 @@
 
     fit.py       needs against a machine: the environment to use, or every reason why not
     capacity.py  what is allotted now; never oversold
-    price.py     credits per reference core-hour
+    price.py     credits per reference core-hour, and what a GPU-hour is of them
+    pay.py       what each worker of a job has earned, whatever it says
     estimate.py  what a job will take and cost on the machines that are known
     rank.py      score of a bidder from a frozen snapshot of standings; newcomers' and owners' shares
     answer.py    a worker's side: dial or not, and after how long

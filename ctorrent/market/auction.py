@@ -41,6 +41,7 @@ from ctorrent.market.words import (
 from ctorrent.model.ids import NodeId
 from ctorrent.model.trade import No, NoReason
 
+_HELD_S = 3600.0  # in which a quarantined peer is told its way back once
 _FOR_EVER_S = 7 * 86400.0  # "do not ask again": the longest a job may last by default
 _STRANGER = Standing()
 _LOG_MAX = 1000
@@ -69,6 +70,7 @@ class Auction:
         self._rules, self._ranking = rules or Rules(), ranking or rank.Rules()
         self._described: dict[NodeId, float] = {}  # until when a bid is awaited
         self._standings: Mapping[NodeId, Standing] = {}
+        self._fresh: dict[NodeId, Standing] = {}  # of those that came since the last snapshot
         self._speeds: Speeds = {}
         self._answers = Answers(self._rules.answers_max)
         self._avoided: dict[NodeId, str] = {}
@@ -91,7 +93,9 @@ class Auction:
         match event:
             case BidArrived(bidder):
                 self._bid(bidder, now, out)
-            case InterestArrived(node, _, trusted):
+            case InterestArrived(node, _, trusted, standing):
+                if standing is not None:
+                    self._fresh[node] = standing
                 self._interest(node, trusted, now, out)
             case NoThanksArrived(node, reasons):
                 self._forget(node)
@@ -104,7 +108,7 @@ class Auction:
             case Want(slots):
                 self._want(slots, now, out)
             case Snapshot(standings, speeds):
-                self._standings, self._speeds = standings, speeds
+                self._standings, self._speeds, self._fresh = standings, speeds, {}
                 self._rank_again(out)
             case Begin():
                 self._begin(now)
@@ -122,6 +126,8 @@ class Auction:
             return
         if node in self._avoided:
             self._decline(node, No(NoReason.DISTRUST, "avoided in this job"), _FOR_EVER_S, now, out)
+        elif held := self._standing(node).held:
+            self._decline(node, No(NoReason.DISTRUST, held), _HELD_S, now, out)
         elif self.sessions >= self._rules.sessions_max - (0 if trusted else self._rules.places_kept):
             self._full(node, now, out)
         else:
@@ -152,8 +158,8 @@ class Auction:
             return No(NoReason.PRICE, f"{bidder.price:g}")
         if bidder.isolation < self._terms.isolation:
             return No(NoReason.ISOLATION)
-        if not bidder.trusted and rank.distrusted(self._standing(bidder.node), self._ranking):
-            return No(NoReason.DISTRUST)
+        if held := self._standing(bidder.node).held:
+            return No(NoReason.DISTRUST, held)
         return None
 
     def _lost(self, node: NodeId, why: str, now: float, out: list[Effect]) -> None:
@@ -302,7 +308,7 @@ class Auction:
         return rank.score(bidder, self._standing(bidder.node), speed, floor, self._ranking)
 
     def _standing(self, node: NodeId) -> Standing:
-        return self._standings.get(node, _STRANGER)
+        return self._fresh.get(node) or self._standings.get(node, _STRANGER)
 
     def _full(self, node: NodeId, now: float, out: list[Effect]) -> None:
         retry_s = self._rules.retry_s * (1 + self._draw.random())

@@ -1,7 +1,8 @@
 """Who is worth engaging: score = P(finishes) × lower-bound reliability × speed ÷ price, each clipped.
 
-The snapshot of standings is frozen and belongs to the caller: this node's own view, never a global number.
-Lower bound: Wilson, "Probable inference", JASA 22, 1927.
+The snapshot of standings is frozen and belongs to the caller: this node's own view, never a global number. What a
+reputation is, who is a newcomer and who is quarantined, the ledger says; here it is weighed against speed and price.
+Where it gives counts alone: Wilson's lower bound, "Probable inference", JASA 22, 1927.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ class Rules:
     speed_max: float = 100.0  # one claim must not outweigh everything else
     price_min: float = 0.01  # credits: when neither peer nor job names a price
     z: float = 1.645  # one-sided 95 %
-    newcomer_votes: float = 10.0  # agreed and disputed together, below which a stranger is a newcomer
-    distrust_votes: float = 10.0  # disputed enough to judge …
-    distrust_rate: float = 0.5  # … and more often wrong than right: refused
+    reliability_newcomer: float = 0.13  # Wilson's bound for somebody never seen: what strangers are taken for
+    newcomer_votes: float = 10.0  # where no ledger says: agreed and disputed together, below which one is a newcomer
     observed_blocks: int = 3  # then the observed speed replaces the claim
     share_newcomers: float = 0.25  # of the slots wanted, while others fit
     share_owner: float = 1 / 3
@@ -40,6 +40,9 @@ class Standing:
     disputed: float = 0.0
     finished: float = 0.0
     lost: float = 0.0
+    reliability: float | None = None  # the ledger's lower bound on its share of right blocks; None: from the counts
+    newcomer: bool | None = None  # must it still pay its dues? None: from the counts
+    held: str = ""  # quarantined: why, since when, and its way back; its bids are refused with these words
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,13 @@ def score(
 ) -> Ranked:
     """Rank one bidder. price_floor: the job's, credits per reference core-hour."""
     finishes = _clip((standing.finished + 1) / (standing.finished + standing.lost + 2), rules.finishes_min, 1.0)
-    reliability = _clip(lower_bound(standing.agreed, standing.disputed, rules.z), rules.reliability_min, 1.0)
+    reliability = _clip(_reliability(standing, rules), rules.reliability_min, 1.0)
     claimed = bidder.speed_gflops
     gflops = claimed if observed_gflops is None else min(claimed, observed_gflops) if claimed > 0 else observed_gflops
     speed = _clip(gflops / REFERENCE_GFLOPS, rules.speed_min, rules.speed_max)
     price = max(bidder.price, price_floor, rules.price_min)
-    votes = standing.agreed + standing.disputed
-    newcomer = not bidder.trusted and votes < rules.newcomer_votes
+    few = standing.agreed + standing.disputed < rules.newcomer_votes if standing.newcomer is None else standing.newcomer
+    newcomer = few and not bidder.trusted
     value = finishes * reliability * speed / price
     return Ranked(bidder, value, newcomer, finishes, reliability, speed, price)
 
@@ -97,10 +100,12 @@ def lower_bound(agreed: float, disputed: float, z: float) -> float:
     return (p + zz / (2 * n) - z * math.sqrt(p * (1 - p) / n + zz / (4 * n * n))) / (1 + zz / n)
 
 
-def distrusted(standing: Standing, rules: Rules) -> bool:
-    """Is the peer wrong so often that its bids are refused?"""
-    votes = standing.agreed + standing.disputed
-    return votes >= rules.distrust_votes and standing.disputed > rules.distrust_rate * votes
+def _reliability(standing: Standing, rules: Rules) -> float:
+    """The ledger's bound; nobody is taken for worse than a stranger for having begun, but for having been wrong."""
+    if standing.reliability is None:
+        return lower_bound(standing.agreed, standing.disputed, rules.z)
+    begun = rules.reliability_newcomer if standing.disputed * 9 <= standing.agreed + 1 else 0.0
+    return max(standing.reliability, begun)
 
 
 def observed_speeds(

@@ -7,7 +7,7 @@ from ctorrent.model.ids import NodeId
 from ctorrent.model.trade import No, NoReason
 
 _DETAILED = (NoReason.PACKAGES, NoReason.PROGRAMS, NoReason.PYTHON, NoReason.ARCH, NoReason.MEMORY, NoReason.CPU,
-             NoReason.INSTALLING, NoReason.WITHHELD, NoReason.FILES, NoReason.DISK)  # fmt: skip
+             NoReason.INSTALLING, NoReason.WITHHELD, NoReason.FILES, NoReason.DISK, NoReason.DISTRUST)  # fmt: skip
 _ONE = {  # where the reason's own words do not lead up to its detail
     NoReason.PACKAGES: "lacks", NoReason.PROGRAMS: "lacks", NoReason.PYTHON: "has another Python than",
     NoReason.ARCH: "has another processor than", NoReason.MEMORY: "has too little memory for",

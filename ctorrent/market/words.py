@@ -58,6 +58,7 @@ class InterestArrived:
     node: NodeId
     owner: str
     trusted: bool = False
+    standing: Standing | None = None  # what is thought of it now: the last snapshot may be older than its coming
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +175,11 @@ MANY = {  # NoReason's words for more than one peer
     NoReason.BUSY: "are busy",
     NoReason.ABSTAINS: "share nothing now",
     NoReason.FULL: "came when all places were taken",
-    NoReason.DISTRUST: "have a reputation below the floor",
+    NoReason.DISTRUST: "are refused:",
     NoReason.FILES: "are getting the job's files",
     NoReason.DISK: "have too little disk free",
     NoReason.INSTALLING: "are installing",
+    NoReason.CREDIT: "want work in return first",
     NoReason.WITHHELD: "have",
+    NoReason.OTHER: "give reasons that this version does not know",
 }

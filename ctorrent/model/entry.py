@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring
 from ctorrent.seal import Sealed, digest
@@ -57,6 +57,62 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker did in one job since its last receipt. Sealed by the worker under "ctorrent/receipt/1"."""
+
+    job_tag: Digest
+    requester: NodeId
+    worker: NodeId
+    requester_owner: OwnerId  # "": uncertified
+    worker_owner: OwnerId
+    number: int  # 1, 2, …: of this worker's receipts in this job
+    blocks: int  # settled ones to which its answer belongs
+    core_hours: float  # of the reference core
+    gpu_hours: float  # of the reference GPU
+    credits: float  # at the agreed price
+
+
+class ProofKind(Enum):
+    FORK = 1  # two entries of one author for one place
+    EQUIVOCATION = 2  # two results of one worker for one assignment
+    RERUN = 3  # a leaf of evidence that the entry's author ran again itself
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The body of PROOF. FORK and EQUIVOCATION carry `both` and prove themselves; RERUN is testimony about a leaf.
+
+    Two signatures too large for an entry are named in `leaf` instead, and shown by the entry's author (names.EVIDENCE).
+    """
+
+    kind: ProofKind
+    accused: NodeId
+    both: tuple[Sealed, ...] = ()
+    leaf: bytes = b""
+    output: bytes = b""  # digest of the output that the author's own two runs gave
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A new key for an owner; signed by the old key and by the new one under "ctorrent/rotation/1"."""
+
+    old: OwnerId
+    new: OwnerId
+    issued_unix_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """One worker's verdicts over all entries that a checkpoint stands for, in blocks."""
+
+    worker: NodeId
+    worker_owner: OwnerId
+    agreed: int
+    disputed: int
+    invalid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """Where an author's log stands."""
 
@@ -64,6 +120,17 @@ class Head:
     incarnation: int
     seq: int
     id: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The body of CHECKPOINT: its author's own log up to `head`, in short; entries up to there may be forgotten."""
+
+    head: Head
+    part: int  # 0, 1, …: sums of many workers take several entries in a row
+    parts: int
+    sums: tuple[Sum, ...]  # ascending by worker
+    credits: float = 0.0  # of all receipts summed up: what this author owes to others
 
 
 def job_tag(job: JobId, secret: bytes) -> Digest:

@@ -65,3 +65,4 @@ class PeerIdentity:
     name: str = ""
     swarms: tuple[OwnerId, ...] = ()
     version: str = ""
+    branches: tuple[OwnerId, ...] = ()  # of each of these swarms: whom its root invited, on the way to this one

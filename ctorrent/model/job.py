@@ -93,6 +93,11 @@ class Verify:
     nan_equal: bool = True
     assurance: Assurance = Assurance.STRICT
     homogeneous: bool = False
+    check: str = ""  # "file.py:function" that judges one output by itself; empty: none
+    script: str = ""  # SCRIPT: "file.py:function" that compares two outputs
+    top: int = 0  # TOPK: how many of the largest entries must be the same
+    alpha: float = 0.0  # STATISTICAL: chance of telling apart two samples of one distribution
+    audit_share: float = 0.0  # of agreed blocks run once more, at least; 0: what the assurance says
 
 
 @dataclass(frozen=True, slots=True)

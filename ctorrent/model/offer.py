@@ -39,6 +39,25 @@ class Hardware:
     gpu_note: str = "none"  # why there is none: "none", "NVIDIA driver not loaded", "AMD: not supported yet"
     gflops: float = 0.0  # all cores, float64
     memory_gbs: float = 0.0  # GB/s
+    simd: str = ""  # level of the processor's vector instructions: "v3" (AVX2), "v4" (AVX-512), "neon", "sve"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One sample of a machine at work. None where the machine does not tell."""
+
+    cpu: float  # 0..1 of all cores, since the sample before (the first: since the start of the machine)
+    run_queue: float  # processes that run or wait, mean of a minute, per core
+    memory_free_bytes: int
+    swap_used: float  # 0..1
+    temperature_c: float | None  # the hottest sensor of the processor
+    on_battery: bool | None
+    gpus: tuple[Gpu, ...] = ()
+    memory_bytes: int = 0
+    net_in_bytes: int = 0  # of all interfaces but loopback, since the machine's start
+    net_out_bytes: int = 0
+    disk_free_bytes: int = 0  # where the node's data lies
+    process_bytes: int = 0  # resident memory of this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +89,7 @@ class Offer:
     speed_gflops: float  # per slot
     environments: tuple[EnvironmentInfo, ...] = ()
     hardware: Hardware | None = None
+    disk_bytes: int = 0
+    gpu_price: float = 0.0  # credits per reference GPU-hour
+    lent_gpus: tuple[Gpu, ...] = ()  # those that others may use, free or not
+    work_for: str = "friends"  # as the setting

@@ -35,6 +35,8 @@ class Usage:
     gpu_s: float = 0.0
     wall_s: float = 0.0
     peak_bytes: int = 0
+    same_always: bool = False  # neither its seed nor its index nor the system's chance was used, as its worker says
+    clock: bool = False  # the clock was read: another day may give something else
 
 
 @dataclass(frozen=True, slots=True)

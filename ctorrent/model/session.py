@@ -148,6 +148,22 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Billed:
+    """Coordinator -> worker: sign what was settled of your work. `work`: canonical bytes of model.entry.Work."""
+
+    job: JobId
+    work: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Countersigned:
+    """Worker -> coordinator: the same, signed. Whoever disagrees signs nothing."""
+
+    job: JobId
+    work: Sealed
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A frame kind this version does not know; answered with UnsupportedKind, otherwise ignored."""
 
@@ -218,5 +234,5 @@ Message = (
     Introduction | Interest | Describe | Declined | Offered | NoThanks | Engaged | Assign | Returned | Acknowledged
     | HandBack
     | Revoke | Amended | Finished | Progress | Unknown | UnsupportedKind | JoinRequest | JoinAnswer | FriendRequest
-    | Inquiry | Findings | BlobRequest | BlobHead
+    | Inquiry | Findings | BlobRequest | BlobHead | Billed | Countersigned
 )

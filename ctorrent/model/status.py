@@ -19,6 +19,7 @@ class NodeStatus(TypedDict):
     isolation: str  # "docker", "jail" …, or "none: …why"
     gaps: list[str]  # what that level does not guarantee
     shares: bool
+    mdns: bool  # does it look for peers in the local network
     slots: int
     slots_free: int
     peers: int
@@ -26,6 +27,8 @@ class NodeStatus(TypedDict):
     draining: bool  # it is being stopped: what runs ends, and nothing new is taken
     installing: str  # packages on their way for somebody's job, with their size; "" normally
     testing: str  # what testing settings are on, "" normally
+    ledger_read: float  # 0..1: how much of its stored ledger a node that has just started has read
+    against: list[str]  # sentences: who holds what against its owner, by the ledger that it holds, and the way back
 
 
 class WorkerStatus(TypedDict):
@@ -33,7 +36,7 @@ class WorkerStatus(TypedDict):
     name: str
     owner: str
     isolation: str
-    state: str  # "engaged", "lost", "left"
+    state: str  # "engaged", "lost", "left", "expelled"
     running: list[int]  # block indices under way, at most 8
     done: int  # replicas returned
     agreed: int
@@ -62,6 +65,7 @@ class JobStatus(TypedDict):
     elapsed_s: float
     eta_s: float | None
     cross_validated: bool
+    alone: NotRequired[int]  # of assurance economy: settled blocks that one owner ran, known for its work and audited
     notes: list[str]  # what its person should know, such as packages that could not be pinned
     workers: list[WorkerStatus]
     failures: NotRequired[list[FailureSeen]]
@@ -155,8 +159,11 @@ class Rehearsal(TypedDict):
     block_s: float  # at least, of "long"; 0 where it did not run
     start_s: float  # of a process until its first block begins
     wavers: str  # how two runs of it differ
+    lax: str  # a sentence: the job's comparison takes its result and another block's for the same; a submission may name it in `expected`
     blocks: int  # of the job
     replicas: int
+    economy: bool  # owners known for their work run alone
+    audited: bool  # strangers may take part, or audits were asked for: some agreed blocks are run once more
     owners: int  # that may take part
     lacks: str  # for whom it will wait: fewer owners than replicas
     cost: Cost | None  # None: nobody knows
@@ -213,6 +220,21 @@ class LedgerRow(TypedDict):
     body: dict[str, object]
 
 
+class VoteAgainst(TypedDict):
+    """One negative vote about this node, and what it answered; outputs by their digests, in hex."""
+
+    entry: str
+    author: str
+    disputed: int
+    invalid: int
+    issued_unix: int  # its author's claim
+    standing: str  # node/witness.py: what came of asking for its evidence
+    words: str
+    block: int | None  # index in its job, of the leaf that was drawn
+    answered: str  # by this node; "" while nothing was shown
+    others: list[dict[str, str]]  # {"worker", "answered"}
+
+
 class ReputationRow(TypedDict):
     node: str
     name: str
@@ -220,7 +242,54 @@ class ReputationRow(TypedDict):
     disputed: float
     lower_bound: float  # 5 % quantile of Beta(agreed + 1, disputed + 1)
     newcomer: bool
+    state: str  # "", "newcomer", "quarantined", "on trial"
+    held: str  # why its bids are refused, since when, and its way back; "" when they are not
+    past: str  # what was held against its owner before
+    trust: float  # 0..1: how much its own word about others weighs here
+    established: int  # right blocks in a row, by own verdicts
+    dues: float  # right blocks that end its time as a newcomer
     why: list[str]
+    against: NotRequired[list[VoteAgainst]]  # of this node itself, else empty
+
+
+class CreditAmount(TypedDict):
+    """Work, added up. Hours are of the reference core and GPU."""
+
+    receipts: int
+    blocks: int
+    core_hours: float
+    gpu_hours: float
+    credits: float
+
+
+class ReceiptRow(TypedDict):
+    job: str  # the beginning of its tag
+    number: int
+    requester: str
+    worker: str
+    for_me: bool  # their machine worked for mine
+    blocks: int
+    core_hours: float
+    gpu_hours: float
+    credits: float
+    issued_unix: int  # its requester's claim
+    entry: str  # incarnation.seq in the requester's log
+
+
+class CreditRow(TypedDict):
+    person: str  # an owner; of an uncertified node its network, net_…
+    name: str
+    friend: bool
+    nodes: list[str]
+    for_me: CreditAmount  # by receipts
+    for_them: CreditAmount
+    balance: float  # credits they owe me; below zero, I them
+    waits_for_me: CreditAmount  # they did it for me, and it has no receipt: provisional, not billed, or not signed
+    waits_for_them: CreditAmount  # I did it for them, by my own measure
+    limit: float  # credits that they may owe here
+    backed: float  # of it, carried by friends who owe them
+    left: float
+    receipts: list[ReceiptRow]  # of one person only
 
 
 class FriendRow(TypedDict):

@@ -8,6 +8,8 @@ from enum import Enum
 from ctorrent.model.ids import Digest, JobId, NodeId, Ring
 from ctorrent.model.job import Environment, Needs
 
+GPU_CORES = 10.0  # reference cores that a reference GPU counts as: its 150 W beside a laptop core's 15 W
+
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
@@ -43,10 +45,11 @@ class NoReason(Enum):
     BUSY = "is busy"
     ABSTAINS = "shares nothing now"
     FULL = "met a full requester"
-    DISTRUST = "has a reputation below the floor"
+    DISTRUST = "is refused:"  # its detail always says why
     FILES = "is getting the job's files"
     DISK = "has too little disk free"
     INSTALLING = "is installing"
+    CREDIT = "wants work in return first"
     WITHHELD = "has"  # and the detail says what of it is not for this job
     OTHER = "gives a reason that this version does not know"
 

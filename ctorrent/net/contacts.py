@@ -54,7 +54,7 @@ class Contacts:
     def heard(self, peer: NodeId, addresses: tuple[str, ...], how: str) -> Contact:
         """Someone said that the peer may be there. New addresses go first; how this node first found it stays."""
         old = self._book.get(peer) or Contact(peer, (), how, False)
-        if old.how == "inbound":  # then it found us; now we found it too
+        if old.how == "inbound" or (old.how, how) == ("last time", "mdns"):  # then it found us, now we found it too; or it is nearby now
             old = replace(old, how=how)
         merged = tuple(dict.fromkeys(addresses + old.addresses))[: self._rules.addresses_per_contact]
         return self._keep(replace(old, addresses=merged))

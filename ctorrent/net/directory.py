@@ -31,6 +31,7 @@ from ctorrent.ports import Contact
 
 _log = logging.getLogger(__name__)
 _ADDRESS_TTL_S = 7_200  # in libp2p's peer store; our own book keeps them longer
+_ADDRESSES_S = 1.0  # own addresses hardly change; putting them together takes a millisecond, and every status shows them
 
 Finder = Callable[[NodeId], Awaitable[Sequence[Multiaddr]]]
 
@@ -44,6 +45,9 @@ class NetDirectory:
         self._book = Contacts(rules.directory)
         self._intents: dict[NodeId, str] = {}  # how a dial under way came about
         self._knocking = trio.Lock()
+        self._carried = (0, 0)  # by connections that have ended
+        self._addresses: tuple[str, ...] = ()
+        self._addresses_until = 0.0
         self._host: Host | None = None
         self._nursery: trio.Nursery | None = None
         self.find: Finder | None = None
@@ -74,7 +78,10 @@ class NetDirectory:
         return own_record(self.host.libp2p)
 
     def addresses(self) -> tuple[str, ...]:
-        return tuple(str(address) for address in self.host.libp2p.get_addrs())
+        now = trio.current_time()
+        if not self._addresses or now >= self._addresses_until:
+            self._addresses, self._addresses_until = tuple(str(address) for address in self.host.libp2p.get_addrs()), now + _ADDRESSES_S
+        return self._addresses
 
     def contacts(self) -> tuple[Contact, ...]:
         return tuple(self._with_latency(contact) for contact in self._book.all())
@@ -97,6 +104,19 @@ class NetDirectory:
         if not worth and not self.host.network.get_connections(peer_id):
             raise Unavailable(f"{peer_id} names no address that this machine may dial")
         return await self._connect(peer_id, worth, "gossip")
+
+    def attend(self, for_s: float) -> None:
+        for connections in self.host.network.connections.values():
+            for connection in connections:
+                connection.muxed_conn.attend(for_s)
+
+    def traffic(self) -> tuple[int, int]:
+        received, sent = self._carried
+        for connections in self.host.network.connections.values():
+            for connection in connections:
+                came, went = connection.muxed_conn.traffic()
+                received, sent = received + came, sent + went
+        return received, sent
 
     def charge(self, peer: NodeId, points: int, why: str) -> None:
         if self._standing.charge(peer, points, why, trio.current_time()):
@@ -152,12 +172,15 @@ class NetDirectory:
     async def hint(self, peer_id: ID, addresses: Sequence[Multiaddr], how: str) -> None:
         """Something nearby or in the DHT says that a peer is there; try it, and think nothing of it if not."""
         worth = [_bare(address) for address in addresses if self.host.near.may_dial(address)]
-        if not worth or peer_id == self.host.id or self.host.network.get_connections(peer_id):
+        if not worth or peer_id == self.host.id:
             return
-        try:
-            await self._connect(peer_id, worth, how)
-        except Unavailable as error:
-            _log.debug("hint: %s", error)
+        if not self.host.network.get_connections(peer_id):
+            try:
+                await self._connect(peer_id, worth, how)
+            except Unavailable as error:
+                _log.debug("hint: %s", error)
+        if self.host.network.get_connections(peer_id):  # whoever of the two called first, it is found as well
+            self._book.heard(NodeId(str(peer_id)), (), how)  # without addresses: a multicast is anybody's word
 
     async def _connect(self, peer_id: ID, addresses: list[Multiaddr], how: str) -> NodeId:
         peer = NodeId(str(peer_id))
@@ -183,7 +206,8 @@ class NetDirectory:
             return contact
         connections = self.host.network.get_connections(ID.from_string(contact.node))
         trips = [trip for connection in connections if (trip := connection.muxed_conn.rtt()) > 0]
-        return replace(contact, latency_s=min(trips)) if trips else contact
+        quiet = min((connection.muxed_conn.quiet_s() for connection in connections), default=0.0)
+        return replace(contact, latency_s=min(trips) if trips else contact.latency_s, quiet_s=quiet)
 
     # what the library reports -------------------------------------------------------------------------------------
 
@@ -201,6 +225,8 @@ class NetDirectory:
         self._book.connected(peer, how, addresses, "" if ip is None else str(ip))
 
     def connection_lost(self, connection: Any) -> None:
+        came, went = connection.muxed_conn.traffic()
+        self._carried = self._carried[0] + came, self._carried[1] + went
         peer_id = connection.muxed_conn.peer_id
         if not self.host.network.get_connections(peer_id):
             self._ask_again(peer_id)

@@ -11,11 +11,12 @@ import trio
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pubsub import Pubsub
+from libp2p.pubsub.score import ScoreParams
 from libp2p.pubsub.validators import signature_validator
 
 from ctorrent.model.ids import NodeId
 from ctorrent.net.cures.budget import Budgets
-from ctorrent.net.cures.gossip import continue_counting
+from ctorrent.net.cures.gossip import continue_counting, seat_by_score
 from ctorrent.net.cures.guard import Charge, guard_pubsub
 from ctorrent.net.cures.yamux import Abuse
 from ctorrent.net.host import Host, background_trio_service
@@ -61,6 +62,7 @@ class NetGossip:
         self._charge = charge
         self.me = NodeId(str(host.id))
         self._budgets = Budgets(_BURST, _PER_S)
+        self._score_of: Callable[[NodeId], float] = lambda node: 0.0
         self.router = GossipSub(
             protocols=[PROTOCOL_ID_V11],  # 1.2 doubles the CPU of small messages
             degree=rules.degree,
@@ -80,7 +82,14 @@ class NetGossip:
             eclipse_protection_enabled=False,  # inert in 0.8.1
             max_pending_messages_per_peer=100,
             pending_messages_ttl=30.0,
+            score_params=ScoreParams(
+                p6_appl_slack_weight=rules.score.application_weight,
+                app_specific_score_fn=lambda peer: self._score_of(NodeId(str(peer))),
+                gossip_threshold=rules.score.gossip,
+                graylist_threshold=rules.score.graylist,
+            ),
         )
+        seat_by_score(self.router, rules.score.mesh)
         self.pubsub = Pubsub(
             host.libp2p,
             self.router,
@@ -115,6 +124,13 @@ class NetGossip:
         self.pubsub.remove_topic_validator(topic)
         if topic in self.pubsub.topic_ids and self.pubsub.manager.is_running:
             self.pubsub.manager.run_task(self.pubsub.unsubscribe, topic)
+
+    def score(self, of: Callable[[NodeId], float]) -> None:
+        """What is thought of neighbours: below 0 no place in a mesh."""
+        self._score_of = of
+
+    def mesh(self, topic: str) -> frozenset[NodeId]:
+        return frozenset(NodeId(str(peer)) for peer in self.router.mesh.get(topic, ()))
 
     # before anything is relayed -----------------------------------------------------------------------------------
 

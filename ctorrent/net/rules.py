@@ -8,7 +8,7 @@ from ctorrent.model.ids import NodeId
 from ctorrent.net.cures.kad import DhtLimits
 from ctorrent.net.cures.swarm import SwarmLimits
 from ctorrent.net.cures.yamux import MuxLimits
-from ctorrent.wire.names import AGENT, CREDIT_BYTES
+from ctorrent.wire.names import AGENT, CREDIT_BYTES, GOSSIP_MUTE_BELOW
 
 PORT = 4270
 
@@ -32,6 +32,26 @@ class ChannelRules:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreRules:
+    """GossipSub's peer score: what a node thinks of a neighbour's *work* (P6), and nothing else.
+
+    The scale is ledger/reputation.py's: 0 for everybody, -20 in quarantine, -100 after a proof. The other parts of the
+    score stay at weight 0, libp2p's default, each for a reason:
+    P1 time in mesh, P2 first deliveries  a bonus for the near and fast; a cheat buys it with a good line
+    P3 deliveries in the mesh             punishes the slow, who are honest (and 0.8.1 counts it as a bonus)
+    P4 invalid messages                   blames who relays for what its author wrote; net/gossip.py charges authors instead
+    P5 behaviour                          0.8.1 counts a peer that prunes and grafts within ten seconds, as honest ones do when
+                                          their mesh shrinks, and it never forgets
+    P7 many peers at one address          a household, a campus or a provider's NAT is many honest peers
+    """
+
+    application_weight: float = 1.0
+    mesh: float = 0.0  # below: no place in a mesh, as GossipSub 1.1 has it
+    gossip: float = GOSSIP_MUTE_BELOW  # below: told of no messages; between the two above, so that the way back stays open
+    graylist: float = -80.0  # below: nothing is sent to it at all
+
+
+@dataclass(frozen=True, slots=True)
 class GossipRules:
     """GossipSub 1.1. Cost: about 1 ms of CPU × messages × degree."""
 
@@ -41,6 +61,7 @@ class GossipRules:
     heartbeat_s: int = 1  # stock: 120; a lost message is asked for after one
     rpc_bytes: int = 1 << 20  # what py-libp2p itself sends at most
     topics_per_peer: int = 256  # rings a peer may be in
+    score: ScoreRules = field(default_factory=ScoreRules)
 
 
 @dataclass(frozen=True, slots=True)

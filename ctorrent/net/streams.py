@@ -106,8 +106,10 @@ class NetStreams:
 
         async def inbound(stream: Any) -> None:
             peer = NodeId(str(stream.muxed_conn.peer_id))
-            if self._inbound.total() >= self._rules.inbound or self._inbound[peer] >= self._rules.inbound_per_peer:
-                self._dialler.charge(peer, 1, "opens too many channels")
+            crowds = self._inbound[peer] >= self._rules.inbound_per_peer
+            if crowds or self._inbound.total() >= self._rules.inbound:
+                if crowds:  # who comes when all places are taken did nothing wrong
+                    self._dialler.charge(peer, 1, "opens too many channels")
                 await reset(stream)
                 return
             self._inbound[peer] += 1

@@ -6,7 +6,9 @@
     loopback    a channel from this node to itself
     session     messages over a channel, introductions
     seeder      blobs to and from peers
-    scribe      this node's log, everyone's logs, reputation
+    scribe      this node's entries, what it hears of others', reputation
+    ledgerbook  the logs in the journal, and who learns from which kind of entry
+    meetings    two nodes compare their logs
     worker      answers announcements, runs units, returns results
     bench       the cells a worker keeps warm, and what is allotted to them
     requester   jobs of this node: from file to answer

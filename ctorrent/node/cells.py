@@ -151,6 +151,12 @@ class _Held:
     async def reduce(self, entry: str, values: Sequence[bytes]) -> Outcome:
         return await self._cell.reduce(entry, values)
 
+    async def check(self, entry: str, cases: Sequence[BlockInput]) -> list[Outcome]:
+        return await self._cell.check(entry, cases)
+
+    async def compare(self, entry: str, cases: Sequence[BlockInput]) -> list[Outcome]:
+        return await self._cell.compare(entry, cases)
+
     async def aclose(self) -> None:
         try:
             await self._cell.aclose()

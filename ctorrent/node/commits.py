@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -28,10 +28,13 @@ class Batch:
 
 
 class Committer:
-    """Commits batches in the order they were handed over; what waits meanwhile becomes one commit."""
+    """Commits batches in the order they were handed over; what waits meanwhile becomes one commit.
 
-    def __init__(self, journal: Journal, blobs: BlobStore) -> None:
-        self._journal, self._blobs = journal, blobs
+    kept: called after each: readers of the journal may look again.
+    """
+
+    def __init__(self, journal: Journal, blobs: BlobStore, kept: Callable[[], None] = lambda: None) -> None:
+        self._journal, self._blobs, self._kept = journal, blobs, kept
         self._send, self._waiting = trio.open_memory_channel[Batch](BATCHES)
 
     async def hand(self, batch: Batch) -> None:
@@ -61,6 +64,7 @@ class Committer:
                 await self._blobs.flush(blobs)
             if writes:
                 await self._journal.commit(writes)
+                self._kept()
             for batch in batches:
                 for session, message in batch.promises:
                     session.post(message)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,15 +21,17 @@ from ctorrent.model.ids import Digest, JobId, NodeId, show_job
 from ctorrent.model.job import Amendment, SignedManifest
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.result import Committed, Failure, FailureKind, Outcome, Result, commitment, output_digest
-from ctorrent.model.session import Assign, HandBack, Output, Progress, Returned
+from ctorrent.model.session import Assign, HandBack, NoThanks, Output, Progress, Returned
 from ctorrent.model.trade import Assignment, No, NoReason
 from ctorrent.node import records
 from ctorrent.node.cells import Cells
+from ctorrent.node.earnings import Rate
 from ctorrent.node.lie import Liar
 from ctorrent.node.owed import Owed
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.session import Session
 from ctorrent.node.share import Share
+from ctorrent.node.signed import Signed
 from ctorrent.node.world import World
 from ctorrent.ports import BlockInput, Cell, Put
 from ctorrent.seal import Sealed
@@ -74,13 +76,15 @@ class Engagement:
         self.over = trio.Event()
         self.gpus: tuple[str, ...] = ()
         self.slots = 1
+        self.rate = Rate()  # what its work counts as: set with each bid
+        self.waits: Callable[[], bool] = lambda: False  # whether its units let others' go first
         self._world, self._seeder, self._cells, self._share, self._liar = world, seeder, cells, share, liar
         self._queue, self._waiting = trio.open_memory_channel[Unit](math.inf)  # `_scopes` is counted
-        self._last_work = world.clock.now()
+        self._last_work = self.since = world.clock.now()
         self._scopes: dict[Digest, trio.CancelScope] = {}
-        self._begun: dict[Digest, None] = {}  # of those, the ones that got a slot
+        self._begun: dict[Digest, int] = {}  # of those, the ones that got a slot -> their blocks
         self._leaving = ""  # why no more units are taken
-        self._kept = Owed(world.journal, world.clock)
+        self._kept, self._signed = Owed(world.journal, world.clock), Signed(world.journal, world.clock)
         self._owed = self._kept.of(job.id)
         self._environment_bytes = codec.environment_bytes(job.manifest.environment)
         self._term = self._highest_term()
@@ -151,6 +155,13 @@ class Engagement:
         for identifier in [one for one in self._scopes if one not in self._begun]:
             self._give_back(identifier)
 
+    def withdraw(self, no: No) -> None:
+        """Take no more units, and leave when those that run have ended; asked again and again."""
+        self.leave(f"{no.reason.value}: {no.detail}")
+        if not self._scopes:
+            self._post(codec.encode_message(NoThanks(self.id, (no,))))
+            self.over.set()
+
     def give_back_all(self) -> None:
         """What runs ends here and now, and goes back."""
         for identifier in list(self._scopes):
@@ -161,9 +172,25 @@ class Engagement:
             self._scopes[identifier].cancel()
             self._post(codec.encode_message(HandBack(identifier, No(NoReason.BUSY, self._leaving or "it was interrupted"))))
 
+    def lay_down(self, no: No) -> list[Digest]:
+        """End at once: what runs is given back, and no more is taken. -> results that were not acknowledged yet."""
+        self._leaving = no.detail
+        self.give_back_all()
+        self._post(codec.encode_message(NoThanks(self.id, (no,))))
+        self.over.set()
+        return [assignment for assignment, frames in self._owed.items() if frames]
+
     def running(self) -> int:
         """Units that have begun and not ended."""
         return len(self._begun)
+
+    def blocks_running(self) -> int:
+        """Blocks of those."""
+        return sum(self._begun.values())
+
+    def waiting(self) -> int:
+        """Units that have not begun."""
+        return len(self._scopes) - len(self._begun)
 
     async def acknowledged(self, assignment: Digest) -> None:
         """The coordinator has it: forget the result, and remember that there was one."""
@@ -225,8 +252,8 @@ class Engagement:
         try:
             async with self._cells.inputs.held(unit.id, refs, self.job.manifest.requester):
                 inputs = [self._input(block) for block in unit.blocks]
-                async with slots, self._share.unit(self.job.manifest.needs):
-                    self._begun[unit.id] = None
+                async with slots, self._share.unit(self.job.manifest.needs, self.waits()):
+                    self._begun[unit.id] = len(unit.blocks)
                     outcomes = await cell.run(inputs, partial(self._printed, unit.id))
         except DiskFull as error:
             self._post(codec.encode_message(HandBack(unit.id, No(NoReason.DISK, str(error)))))
@@ -261,11 +288,12 @@ class Engagement:
     async def _return(self, unit: Unit, outcomes: Sequence[Outcome]) -> None:
         """Sign, journal, send; in that order, and once."""
         nonces = self._world.clock.random_bytes(16 * len(outcomes))
-        outputs, committed, room = [], [], INLINE_UNIT_BYTES
+        outputs, committed, opened, room = [], [], list[tuple[bytes, Digest]](), INLINE_UNIT_BYTES
         for position, (block, outcome) in enumerate(zip(unit.assignment.blocks, outcomes, strict=True)):
             nonce = nonces[16 * position : 16 * position + 16]
             data = outcome.output()
-            hidden = commitment(unit.id, block, self._world.node, nonce, output_digest(data))
+            opened.append((nonce, output_digest(data)))
+            hidden = commitment(unit.id, block, self._world.node, *opened[-1])
             committed.append(Committed(block, hidden))
             inline = len(data) <= min(names.INLINE_BYTES_MAX, room)
             room -= len(data) if inline else 0
@@ -273,8 +301,13 @@ class Engagement:
         result = Result(
             unit.id, self._world.node, self.environment.fingerprint, tuple(committed), self._world.hardware_class
         )
-        frames = _frames(codec.seal_result(result, self._world.keys.node), outputs)
-        await self._world.journal.commit([self._kept.put(self.id, unit.id, self.job.manifest.requester, frames)])
+        sealed = codec.seal_result(result, self._world.keys.node)
+        frames = _frames(sealed, outputs)
+        owed = self._kept.put(self.id, unit.id, self.job.manifest.requester, frames)
+        self._share.ran.add(outcomes)
+        usages = [outcome.usage for outcome in outcomes]
+        earned = self._share.credit.earnings.did(self.id, self.job.manifest.requester, self.rate, usages)
+        await self._world.journal.commit([owed, earned, *self._signed.puts(self.id, unit.id, sealed, opened)])
         self._owed[unit.id] = frames
         for frame in frames:
             self._post(frame)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from ctorrent.errors import CTorrentError
-from ctorrent.model.ids import Digest
+from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.result import output_digest
 from ctorrent.node.items import Fetched, Item
-from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.jobbook import JobRecord, load_end
 from ctorrent.node.returned import Given, Replica
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.selfrun import SelfRun
@@ -42,12 +42,23 @@ class Errands:
         """Run a block twice on this machine."""
         await self._tell(await self._selfrun.check(self._record, index, self._world.owner))
 
+    async def together(self, index: int, worker: NodeId, unit: Sequence[int]) -> None:
+        """Run a worker's unit as it did, and the block alone."""
+        await self._tell(await self._selfrun.together(self._record, index, worker, unit))
+
     async def load_output(self, wish: q.FetchOutput, kept: Replica | None) -> None:
         """Bring a large output's bytes to quorum."""
-        output: bytes | None = None
-        if kept is not None and kept.blob is not None:
-            try:
-                output = await self._world.blobs.get(kept.blob, self._limit)
-            except (KeyError, CTorrentError):
-                output = None
+        output = await self.bytes_of(kept)
+        small = kept is None or kept.blob is None
+        if small and (end := load_end(self._world.journal, self._record.id, wish.index)) and output_digest(end.output) == wish.digest:
+            output = end.output  # a small one, of which only the journal keeps the bytes
         await self._tell(q.OutputFetched(wish.index, wish.worker, output))
+
+    async def bytes_of(self, kept: Replica | None) -> bytes | None:
+        """A large output; None when it is not one, or gone."""
+        if kept is None or kept.blob is None:
+            return None
+        try:
+            return await self._world.blobs.get(kept.blob, self._limit)
+        except (KeyError, CTorrentError):
+            return None

@@ -12,27 +12,46 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ctorrent.door import CONSENT, LOOPBACK, POINTER, SOCKET, Plain
+from ctorrent.door import (
+    CONSENT,
+    HTTP_ADDRESS,
+    HTTP_CERTIFICATE,
+    HTTP_ENDED,
+    HTTP_JOBS,
+    HTTP_OPEN,
+    HTTP_TOKEN,
+    HTTP_UPLOADS,
+    LOOPBACK,
+    NOTICE,
+    POINTER,
+    SOCKET,
+    Plain,
+)
 from ctorrent.errors import LocalError
+from ctorrent.node.settings import OWNER_NAME
 from ctorrent.sandbox import tidy
 from ctorrent.store import inuse, keys, schema
 
 _HEX = "[0-9a-f]"
 _SPARE = 12 * _HEX  # what store/folder.py adds to the name of a file that it has not finished
 _MADE_UP = 8 * "[a-z0-9_]"  # what tempfile does
-_JOURNALS = ("", ".new", ".v[0-9]", ".v[0-9][0-9]")  # the journal, one that is being made, and copies from before a migration
+# The journal, one that is being made, and copies from before a migration or a repair.
+_JOURNALS = ("", ".new", ".v[0-9]", ".v[0-9][0-9]", ".damaged-[0-9]", ".damaged-[0-9][0-9]")
+_HTTP = (HTTP_TOKEN, HTTP_CERTIFICATE, HTTP_ADDRESS, HTTP_OPEN, HTTP_ENDED)
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (  # what it is, and the names it has in the data folder
     ("jobs, results and ledger", (
-        "journal.sqlite.lock", *(f"journal.sqlite{which}{part}" for which in _JOURNALS for part in ("", "-wal", "-shm", "-journal"))
+        "journal.sqlite.lock", NOTICE, *(f"journal.sqlite{which}{part}" for which in _JOURNALS for part in ("", "-wal", "-shm", "-journal"))
     )),
     ("blobs: inputs, outputs, code", ("blobs",)),
     ("environments", ("environments",)),
     ("cells and what runs in them", ("cells", "inside", f"probe-{_MADE_UP}", f"trial-{_MADE_UP}")),
     ("logs", ("logs", "embedded.log")),
-    ("settings", ("settings.toml", CONSENT, "hardware.json")),
+    ("settings", ("settings.toml", OWNER_NAME, CONSENT, "hardware.json")),
     ("the control channel", ("control.lock", SOCKET, POINTER, LOOPBACK)),
+    ("the page and the HTTP API", (*_HTTP, HTTP_UPLOADS, HTTP_JOBS)),
+    ("trainings and their models", ("trainings",)),  # workloads/desk.py
     ("half-written files", tuple(
-        f".{name}.{_SPARE}" for name in ("settings.toml", CONSENT, keys.NODE_KEY_NAME, LOOPBACK)
+        f".{name}.{_SPARE}" for name in ("settings.toml", OWNER_NAME, CONSENT, NOTICE, keys.NODE_KEY_NAME, LOOPBACK, *_HTTP)
     ) + tuple(f".hardware.json.{digits * '[0-9]'}" for digits in range(1, 8))),
 )  # fmt: skip
 OWNER_NAMES = (keys.OWNER_KEY_NAME, f"{keys.OWNER_KEY_NAME}.old-{8 * _HEX}", f".{keys.OWNER_KEY_NAME}.{_SPARE}")

@@ -49,6 +49,7 @@ class _Wanted:
     jobs: dict[JobId, NodeId] = field(default_factory=dict)  # and their requesters
     bytes_made: int = 0
     done: trio.Event = field(default_factory=trio.Event)
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
 class Installs:
@@ -126,23 +127,34 @@ class Installs:
     async def _make(self, wanted: _Wanted) -> None:
         """From the lock's digest to its environment, or to the reason why not."""
         try:
-            lock, choice = await self._looked_at(wanted)
-            for job, requester in list(wanted.jobs.items()):
-                self.say(requester, job, No(NoReason.INSTALLING, wanted.words))
-            async with self._one:
-                room = self._make_room(choice)
-                log.info("installing %s for job %s", wanted.words, ", ".join(map(show_job, wanted.jobs)))
-                began = self._world.clock.now()
-                name = await self._world.packages.install(lock, wanted.lock, room, _counts(wanted))
-                log.info("%s is ready after %.1f s", name, self._world.clock.now() - began)
+            with wanted.scope:
+                await self._install(wanted)
         except CTorrentError as error:
             self._fail(wanted, error.message)
         finally:
             self._wanted.pop(wanted.lock, None)
             wanted.done.set()
-        if wanted.lock not in self._failed:
+        if wanted.lock not in self._failed and not wanted.scope.cancel_called:
             for job, requester in wanted.jobs.items():
                 await self.ask_again(requester, job)
+
+    async def _install(self, wanted: _Wanted) -> None:
+        lock, choice = await self._looked_at(wanted)
+        for job, requester in list(wanted.jobs.items()):
+            self.say(requester, job, No(NoReason.INSTALLING, wanted.words))
+        async with self._one:
+            jobs = ", ".join(map(show_job, wanted.jobs))
+            room = self._make_room(choice)
+            log.info("installing %s for job %s", wanted.words, jobs, extra={"job": jobs})
+            began = self._world.clock.now()
+            name = await self._world.packages.install(lock, wanted.lock, room, _counts(wanted))
+            log.info("%s is ready after %.1f s", name, self._world.clock.now() - began, extra={"job": jobs})
+
+    def stop(self) -> None:
+        """What is under way for others only is given up; asked again, it begins anew."""
+        for wanted in self._wanted.values():
+            if self._world.node not in wanted.jobs.values():
+                wanted.scope.cancel()
 
     async def _looked_at(self, wanted: _Wanted) -> tuple[Lock, pins.Choice]:
         """The lock, fetched and compared with what the job says. Raises PeerError or LocalError."""
@@ -184,7 +196,7 @@ class Installs:
 
     def _fail(self, wanted: _Wanted, why: str) -> None:
         words = f"could not install: {printable(why, FAILURE_CHARS)}"
-        log.warning("%s: %s", wanted.words, words)
+        log.warning("%s: %s", wanted.words, words, extra={"job": ", ".join(map(show_job, wanted.jobs))})
         self._failed[wanted.lock] = (self._world.clock.now() + FAILED_S, words)
         while len(self._failed) > FAILED_MAX:
             del self._failed[next(iter(self._failed))]

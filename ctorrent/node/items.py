@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import trio
 
+from ctorrent.errors import LocalError
+from ctorrent.model.block import InputRef
 from ctorrent.model.ids import Digest
 from ctorrent.model.session import Message
 from ctorrent.node.returned import Given
 from ctorrent.node.session import Session
-from ctorrent.verify import words as q
+from ctorrent.verify.screen import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,35 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the requester's person wants: "pause", "resume", "cancel"."""
+    """What the requester's person wants: "pause", "resume", "cancel", "seal"."""
 
     what: str
     why: str = ""
 
 
-Item = Said | Lost | Fetched | Order | q.Event
+Part = tuple[bytes, tuple[InputRef, ...]]  # params and inputs of a block to come
+
+
+@dataclass(slots=True)
+class Grow:
+    """Blocks for an open job: who asks waits until it is heard."""
+
+    parts: Sequence[Part]
+    expected: int  # the index that the first is to have; -1: whichever is next
+    heard: trio.Event = field(default_factory=trio.Event)
+    first: int = -1  # what it came to
+    refused: LocalError | None = None  # or why not
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Appended blocks that are on the disk."""
+
+    first: int
+    count: int
+
+
+Item = Said | Lost | Fetched | Order | Grow | Stored | Event
 
 
 async def gather(inbox: trio.MemoryReceiveChannel[Item], within_s: float, most: int) -> list[Item]:

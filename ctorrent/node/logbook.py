@@ -67,9 +67,11 @@ class Logbook:
         position = self._dropped
         while True:
             start = max(0, position - self._dropped)
-            for piece in self._pieces[start:]:
+            found, position = self._pieces[start:], self._dropped + len(self._pieces)
+            for piece in found:  # others arrive meanwhile: they are the next round's
                 yield piece
-            position = self._dropped + len(self._pieces)
+            if position < self._dropped + len(self._pieces):
+                continue
             if self._closed or not wait:
                 return
             await self._fresh.wait()

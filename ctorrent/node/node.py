@@ -2,7 +2,7 @@
 
     keys, journal, blobs ─┐                      ┌─ Requester ─ Coordination per job ─ dispatch, quorum, auction
     sandbox, hardware ────┼─▶ World ─▶ People ───┼─ Worker ─ Engagement per job
-    network (3 ports) ────┘                      ├─ Seeder (blobs)   ├─ Scribe (ledger)
+    network (3 ports) ────┘                      ├─ Seeder (blobs)   ├─ Scribe, Meetings (ledger)
                                                  └─ Gate (invites)   └─ Doorway ◀─ control socket
 """
 
@@ -23,23 +23,37 @@ import trio
 from ctorrent.canon import encode
 from ctorrent.door import Plain
 from ctorrent.errors import LocalError
+from ctorrent.model.entry import EntryKind
 from ctorrent.model.ids import NodeId, Ring, node_id, node_public, owner_id
-from ctorrent.node import plain, records
+from ctorrent.node import convictions, plain, records
 from ctorrent.node.cells import Cells
 from ctorrent.node.clock import MachineClock
+from ctorrent.node.credit import Credit
+from ctorrent.node.credit_words import CreditWords
+from ctorrent.node.defence import Defence
 from ctorrent.node.doorway import Doorway
 from ctorrent.node.drain import Drain
+from ctorrent.node.evidence import EvidenceStore
 from ctorrent.node.gate import Gate, join_all, keep_joining
 from ctorrent.node.installs import Installs
+from ctorrent.node.kin import Kin
+from ctorrent.node.live import Live
+from ctorrent.node.meetings import Meetings
+from ctorrent.node.mending import mend, remember
 from ctorrent.node.nosandbox import NoSandbox
 from ctorrent.node.people import People
+from ctorrent.node.proofs import Notary
+from ctorrent.node.renown import Renown
 from ctorrent.node.requester import Requester
+from ctorrent.node.rerun import Reruns
 from ctorrent.node.retention import Retention
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.seeder import Seeder
 from ctorrent.node.selfrun import SelfRun
-from ctorrent.node.settings import Settings
+from ctorrent.node.settings import Settings, remember_owner
 from ctorrent.node.share import Share
+from ctorrent.node.signed import Signed
+from ctorrent.node.witness import Witness
 from ctorrent.node.worker import Worker
 from ctorrent.node.world import World, gpu_class
 from ctorrent.ports import Journal, Put, Sandbox
@@ -55,6 +69,7 @@ RINGS_LOOK_S = 0.5  # how soon a new friend's announcements are heard
 ADDRESSES_KEPT = 8  # per contact, for next time
 
 AddEnvironment = Callable[[str, list[str]], Awaitable[Plain]]
+Face = Callable[..., Awaitable[None]]  # called with the door, beside the control channel; started() gives what joins the status
 
 
 class Node:
@@ -68,51 +83,83 @@ class Node:
         self.people = People(world.journal, world.keys, world.clock, name, VERSION)
         self.seeder = Seeder(world.blobs, world.streams, world.directory, world.node)
         self.scribe = Scribe(world, self.people, self.people.rings(settings.friends_only))
-        self.share = Share(settings, world, self.people)
+        self.meetings = Meetings(world, self.people, self.scribe.book, lambda: self.scribe.rings)
+        self.credit = Credit(settings, world, self.people, self.scribe)
+        self.share = Share(settings, world, self.people, self.credit)
         self.installs = Installs(settings, world, self.people, self.seeder)
         self.cells = Cells(world, self.seeder)
         self.requester = Requester(
-            settings, world, self.people, self.seeder, self.scribe, SelfRun(world, self.share, self.cells, self.installs), rng, self._hear_own
+            settings, world, self.people, self.seeder, self.scribe, SelfRun(world, self.share, self.cells, self.installs), rng, self._hear_own,
+            self.credit.bills,
         )
+        self.evidence = EvidenceStore(world, self.requester.records.get, replica=self.requester.replica)
+        self.scribe.back = self.evidence.back
+        self.notary = Notary(world, self.scribe, self.requester.records.get)
+        signed = Signed(world.journal, world.clock)
+        self.witness = Witness(world, self.people, self.evidence, signed, self._signers, self.notary.pair)
+        self.notary.ask = self.witness.ask
+        self.defence = Defence(world, self.witness, self.notary, signed, Renown(world, self.scribe, self.notary))
+        self.scribe.book.on(EntryKind.TALLY, self.witness.learn)
+        convictions.connect(self.scribe.trust, self.notary, self.witness)
+        self.scribe.book.on(EntryKind.TALLY, self.defence.learn)
         self.worker = Worker(
             world, self.people, self.seeder, self.cells, self.share, self.installs, self.requester.serve,
             settings.testing_lie, rng,
         )
+        self.reruns = Reruns(world, self.people, self.cells, self.share, self.witness, self.notary, self._idle)
+        self.live = Live(settings, world, self.people, self.scribe, self.requester, self.worker, self.share, self.credit)
         self.drain = Drain(self.worker, settings.drain_s)
         self.retention = Retention(
             settings, world, self.requester.records, self.installs.in_use, lambda: len(self.worker.engagements),
-            lambda: bool(self.worker.owes()),
+            lambda: bool(self.worker.owes()), self.requester.memory,
         )
         self.gate = Gate(world, self.people)
         self.door = Doorway(
             settings, world, self.people, self.gate, self.scribe, self.requester, self.share, add_environment, self.stop,
-            self.drain, self.installs, self.retention,
+            self.drain, self.installs, self.retention, CreditWords(self.credit, self.people), self.defence, self.live,
         )
         self._subscribed: dict[Ring, trio.CancelScope] = {}
+        self.kin = Kin(world, self.people, self.scribe, world.rotations)
+        self.scribe.load()  # last: who learns from entries is told what the journal holds
 
     def _hear_own(self, message: bytes) -> None:
         """Gossip brings others' announcements; this node's own job reaches its own worker this way."""
-        if self.settings.work:
-            self.worker.hear(message)
+        self.worker.hear(message)
+
+    def _signers(self) -> Callable[[NodeId], float]:
+        """How much a node's word about others weighs here, by now."""
+        self.scribe.trust.look()
+        return self.scribe.trust.reputation.signer
+
+    def _idle(self) -> bool:
+        """Is there nothing else for this machine to do?"""
+        return not self.requester.open_count() and not any(one.running() for one in self.worker.engagements.values())
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` is set."""
         world = self.world
+        world.gossip.score(self.scribe.trust.gossip_score)
         world.streams.serve(names.SESSION, self.requester.serve)
         world.streams.serve(names.BLOB, self.seeder.serve)
-        world.streams.serve(names.LEDGER, self.scribe.meet)
+        world.streams.serve(names.LEDGER, self.meetings.serve)
         world.streams.serve(names.JOIN, self.gate.serve)
+        world.streams.serve(names.EVIDENCE, self.witness.serve)
         self.people.offer = plain.encode_offer(self.share.offer())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery)
             nursery.start_soon(self._remember)
             nursery.start_soon(self.installs.run)
             nursery.start_soon(self.retention.run)
+            nursery.start_soon(self.scribe.book.read_on)
             nursery.start_soon(self.scribe.run)
-            nursery.start_soon(self.scribe.meetings)
-            if self.settings.work:
-                nursery.start_soon(self.worker.run)
-                nursery.start_soon(self._measure)
+            nursery.start_soon(self.kin.run)
+            nursery.start_soon(self.credit.run)
+            nursery.start_soon(self.meetings.run)
+            for part in (self.evidence, self.witness, self.notary, self.defence, self.reruns):
+                nursery.start_soon(part.run)
+            nursery.start_soon(self.worker.run)
+            nursery.start_soon(self.live.run)
+            nursery.start_soon(self._measure)
             nursery.start_soon(self.requester.run)
             nursery.start_soon(self.drain.run, self.stop)
             task_status.started(self)
@@ -123,7 +170,7 @@ class Node:
         """Once, when nothing else is going on: a bid claims what was measured, or nothing."""
         while self.world.hardware.gflops == 0:
             await trio.sleep(MEASURE_AFTER_S)
-            if not self.worker.engagements and not self.requester.open_count():
+            if self.share.on and not self.worker.engagements and not self.requester.open_count():
                 self.world.hardware = await self.world.machine.benchmark()
                 return
 
@@ -146,11 +193,19 @@ class Node:
     async def _listen_to(self, ring: Ring, scope: trio.CancelScope) -> None:
         with scope:
             async with trio.open_nursery() as nursery:
-                if self.settings.work:
-                    nursery.start_soon(self._jobs_of, ring)
+                nursery.start_soon(self._jobs_of, ring)
                 await self._entries_of(ring)
 
     async def _jobs_of(self, ring: Ring) -> None:
+        """Announcements, while this machine is lent."""
+        while True:
+            await self.live.sharing.until(True)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hear_jobs, ring)
+                await self.live.sharing.until(False)
+                nursery.cancel_scope.cancel()
+
+    async def _hear_jobs(self, ring: Ring) -> None:
         topic = names.jobs_topic(ring)
         async for _, message in self.world.gossip.subscribe(topic, partial(self.worker.check, ring)):
             self.worker.hear(message)
@@ -172,17 +227,20 @@ class Node:
 
 
 def run_node(
-    settings: Settings, ready: Callable[[Plain], None] | None = None, alone: Callable[[Plain], None] | None = None, invited: bool = False
-) -> None:
+    settings: Settings, ready: Callable[[Plain], None] | None = None, alone: Callable[[Plain], None] | None = None, invited: bool = False,
+    face: Face | None = None,
+) -> None:  # fmt: skip
     """Run a node until it is told to stop (control channel, SIGINT, SIGTERM). Raises LocalError when it cannot start.
 
     alone, invited: whom to tell when nobody is known after a while, and whether with an invite (see node/alone.py).
     """
     sys.setswitchinterval(SWITCH_S)
-    trio.run(_main, settings, ready, alone, invited)
+    trio.run(_main, settings, ready, alone, invited, face)
 
 
-async def _main(settings: Settings, ready: Callable[[Plain], None] | None, alone: Callable[[Plain], None] | None, invited: bool) -> None:
+async def _main(
+    settings: Settings, ready: Callable[[Plain], None] | None, alone: Callable[[Plain], None] | None, invited: bool, face: Face | None
+) -> None:  # fmt: skip
     from ctorrent.node.alone import say_if_alone
     from ctorrent.node.control import serve_control
 
@@ -195,10 +253,11 @@ async def _main(settings: Settings, ready: Callable[[Plain], None] | None, alone
             gc.freeze()  # what was imported stays for ever: no collection need walk its 400,000 objects again
             gc.set_threshold(GC_OBJECTS)
             await nursery.start(serve_control, node.door, settings.data_dir / "control.sock")
+            served: Plain = {} if face is None else await nursery.start(face, node.door)
             failed = await join_all(node.gate, settings.join)
-            status = await node.door.status()
+            status = await node.door.status() | served
             status["join_failed"] = [f"{address[:40]}…: {why}" for address, why in failed.items()]
-            status["notes"] = _notes(settings, status["addresses"])
+            status["notes"] = [*world.notes, *_notes(settings, status["addresses"])]
             nursery.start_soon(keep_joining, node.gate, list(failed))
             if ready is not None:
                 ready(status)
@@ -233,11 +292,17 @@ async def open_world(settings: Settings) -> AsyncIterator[tuple[World, AddEnviro
     from ctorrent.sandbox.limits import SandboxRules
     from ctorrent.store.blobs import open_blobs
     from ctorrent.store.journal import open_journal
-    from ctorrent.store.keys import load_or_create
+    from ctorrent.store.keys import load_or_create, rotations
 
     keys = load_or_create(settings.data_dir, settings.owner_dir)
-    journal = await open_journal(settings.data_dir / "journal.sqlite")
+    remember_owner(settings)
+    rotated = tuple(rotations(settings.owner_dir, keys.owner.public))
+    journal = await open_journal(settings.data_dir / "journal.sqlite", repair=True)
     try:
+        mended = [] if journal.loss is None else await mend(journal, journal.loss)
+        for note in mended:
+            log.warning(note)
+        notes = remember(settings.data_dir, mended)
         blobs = await open_blobs(settings.data_dir / "blobs")
         machine = Machine(settings.data_dir)
         hardware = await machine.probe()
@@ -247,7 +312,7 @@ async def open_world(settings: Settings) -> AsyncIterator[tuple[World, AddEnviro
             async with open_network(keys.node.secret(), _net_rules(settings, journal)) as network:
                 yield World(
                     node_id(keys.node.public), owner_id(keys.owner.public), network.streams, network.directory,
-                    network.gossip, blobs, journal, sandbox, machine, keys, MachineClock(), hardware, packages,
+                    network.gossip, blobs, journal, sandbox, machine, keys, MachineClock(), hardware, packages, rotated, notes,
                 ), add_environment  # fmt: skip
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(10):

@@ -5,12 +5,15 @@ The file has what our own rooms tell (INFO) and what libraries warn of; a termin
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from ctorrent.node import about
 from ctorrent.node.settings import Settings
 from ctorrent.store.folder import private_folder
 
@@ -24,6 +27,19 @@ class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         return "".join(c if c.isprintable() or c == "\n" else " " for c in text).replace("\n", "\n    ")
+
+
+class _Json(logging.Formatter):
+    """One line a record, for programs: time (UTC), level, logger, message, job where it is about one, error where it has a trace."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"time": at, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        if name := getattr(record, "job", "") or about.job():
+            line["job"] = name
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 class _Private(RotatingFileHandler):
@@ -49,10 +65,10 @@ def open_log(settings: Settings, terminal: bool) -> Path:
     if terminal and not root.handlers:
         words = logging.StreamHandler()
         words.setLevel(logging.WARNING)
-        words.setFormatter(_Lines("%(message)s"))
+        words.setFormatter(_Json() if settings.log_format == "json" else _Lines("%(message)s"))
         root.addHandler(words)
     file = _Private(path, maxBytes=settings.log_bytes, backupCount=FILES - 1, encoding="utf-8")
-    file.setFormatter(_Lines(FORMAT))
+    file.setFormatter(_Json() if settings.log_format == "json" else _Lines(FORMAT))
     root.addHandler(file)
     logging.getLogger("ctorrent").setLevel(logging.INFO)
     return path

@@ -44,6 +44,25 @@ def owner_import(source: Path, passphrase: str = "", replace: bool = False, owne
     return keys.import_owner(source, owner_dir, passphrase, replace)
 
 
+def owner_rotate(owner_dir: Path | None = None) -> tuple[str, str]:
+    """A new owner key, which the old one signs for. -> (old, new). Raises KeyFileError."""
+    import time
+
+    from ctorrent.store import keys
+
+    return keys.rotate_owner(owner_dir, int(time.time()))
+
+
+def owner_rotations(owner_dir: Path | None = None) -> list[dict[str, Any]]:
+    """Changes of key that lead to the owner key here, oldest first: {"old", "new", "unix"}. Raises KeyFileError."""
+    from ctorrent.model.ids import OwnerId, owner_public
+    from ctorrent.store import keys
+    from ctorrent.wire import codec
+
+    found = [codec.open_rotation(body) for body in keys.rotations(owner_dir, owner_public(OwnerId(owner_show(owner_dir))))]
+    return [{"old": one.old, "new": one.new, "unix": one.issued_unix_s} for one in found]
+
+
 def folder_holder(data_dir: Path) -> str:
     """The process id of the node that holds a data folder; empty when none does."""
     from ctorrent.store.inuse import holder
@@ -88,6 +107,7 @@ def check_job(path: Path, text: str, options: dict[str, Any]) -> tuple[int, tupl
     """
     from ctorrent.market.fit import programs_of
     from ctorrent.node.diskfolder import DiskFolder
+    from ctorrent.node.tender import asked_of
     from ctorrent.plan.blocks import draft_blocks
     from ctorrent.plan.code import listed
     from ctorrent.plan.jobfile import override, parse_jobfile
@@ -101,7 +121,7 @@ def check_job(path: Path, text: str, options: dict[str, Any]) -> tuple[int, tupl
         names.add_draft(draft, 0)
         if not job.outputs:
             break
-    return job.verify.replicas, programs_of(job.argv, job.environment)
+    return asked_of(job.verify)[1], programs_of(job.argv, job.environment)
 
 
 def environment_remove(data_dir: Path, name: str) -> None:
@@ -159,3 +179,16 @@ def visit(address: str, own_port: int = 0) -> dict[str, Any]:
     from ctorrent.node import visit
 
     return visit.visit(address, own_port)
+
+
+def verify_receipt(path: Path, data_dir: Path, sample: dict[str, Any], online: bool, told: Any, block_s: float | None = None) -> dict[str, Any]:
+    """Check a receipt file and run blocks of it again: see node/receipt_verify.py. Raises LocalError.
+
+    sample: {"count", "seed", "blocks"}. told: called with words about how far it is. block_s: as of receipt_place.Wanted.
+    """
+    from ctorrent.node import examine, receipt_verify
+    from ctorrent.node.receipt_place import Wanted
+
+    own = examine.settings(data_dir)["settings"]
+    wanted = Wanted(data_dir, own["isolation"], tuple(own["programs"]), online, own["install_bytes"], block_s)
+    return receipt_verify.verify(path, receipt_verify.Sample(**sample), wanted, told)

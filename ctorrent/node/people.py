@@ -17,7 +17,7 @@ from ctorrent.model.ids import NodeId, OwnerId, Ring, RingKind, node_id, owner_i
 from ctorrent.model.session import FriendRequest, Introduction, JoinAnswer, JoinRequest
 from ctorrent.node import records
 from ctorrent.node.patience import printable
-from ctorrent.ports import Clock, Delete, Journal, Keys, Put
+from ctorrent.ports import Clock, Delete, Journal, Keys, Put, Write
 from ctorrent.seal import Sealed
 from ctorrent.wire import codec
 
@@ -52,6 +52,7 @@ class People:
         self.swarms: dict[OwnerId, tuple[Sealed, ...]] = {self.owner: ()}
         self.known: dict[NodeId, PeerIdentity] = {}
         self.offers: dict[NodeId, bytes] = {}
+        self.replaced: dict[OwnerId, OwnerId] = {}  # owners that have another key now: see node/kin.py
         self._redeeming = trio.Lock()
         self._load()
 
@@ -75,13 +76,15 @@ class People:
             raise LimitExceeded(f"{peer} offers {len(said.offer)} bytes of words: at most {OFFER_BYTES_MAX}")
         owner = self._certified(peer, said.certificate)
         swarms = {owner} if owner is not None else set()  # the root of its own swarm
+        branches: dict[OwnerId, None] = {}
         for root, links in self._shared(said).items():
             membership = self._checked(codec.open_membership(links))
             if membership.member != owner:
                 raise BadSignature(f"{peer} shows a membership of somebody else")
             swarms.add(root)
+            branches[codec.open_link(links[0]).member] = None
         name, version = printable(said.name, NAME_CHARS), printable(said.version, NAME_CHARS)
-        identity = PeerIdentity(peer, owner, name, tuple(sorted(swarms)), version)
+        identity = PeerIdentity(peer, owner, name, tuple(sorted(swarms)), version, tuple(branches))
         self._remember(identity, said.offer)
         return identity
 
@@ -109,6 +112,8 @@ class People:
         if certificate.node != peer:
             raise BadSignature(f"{peer} shows the certificate of {certificate.node}")
         self._in_time(certificate.issued_unix_s, certificate.valid_s, "certificate")
+        if certificate.owner in self.replaced:
+            raise PeerError(f"{peer} shows a certificate by a key that its owner replaced", "Its node has to be given the new owner key.")
         return certificate.owner
 
     def _checked(self, membership: Membership) -> Membership:
@@ -199,6 +204,27 @@ class People:
         elif len(asks) >= REQUESTS_MAX:
             return  # nobody is charged: who asks does not know how many others did
         await self._keep(owner, Person("asks", printable(request.name, NAME_CHARS), [peer]), durable=False)
+
+    def newest(self, owner: str) -> str:
+        """The key that an owner has by now, as far as was told; whatever is no owner's key stays what it is."""
+        for _ in range(len(self.replaced) + 1):
+            found = self.replaced.get(OwnerId(owner))
+            if found is None:
+                break
+            owner = found
+        return owner
+
+    def succeed(self, old: OwnerId, new: OwnerId) -> list[Write]:
+        """An owner has a new key: it is who the old one was, here. -> what is to be written down."""
+        self.replaced[old] = new
+        person = self.persons.pop(old, None)
+        if person is None or new == self.owner:
+            return []
+        if new not in self.persons or person.state == "friend":
+            self.persons[new] = person
+        kept = self.persons[new]
+        record = encode([kept.state, kept.name, list(kept.nodes)])
+        return [Delete("person", owner_public(old)), Put("person", owner_public(new), record)]
 
     async def _keep(self, owner: OwnerId, person: Person, durable: bool = True) -> None:
         self.persons[owner] = person

@@ -6,17 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 from ctorrent.canon import CanonError, decode, encode
-from ctorrent.errors import PeerError
-from ctorrent.ledger.reputation import Record, Testimony
 from ctorrent.model.block import Block
 from ctorrent.model.entry import EntryKind, SignedEntry
-from ctorrent.model.ids import NodeId
 from ctorrent.model.offer import EnvironmentInfo, Hardware, Offer
 from ctorrent.model.output_name import output_name
 from ctorrent.model.result import FailureKind
-from ctorrent.model.status import BlockRow, LedgerRow, ReputationRow
+from ctorrent.model.status import BlockRow, LedgerRow
+from ctorrent.node import entrywords
 from ctorrent.node.jobbook import End
-from ctorrent.wire import codec
+from ctorrent.node.patience import printable
 
 
 def hardware(machine: Hardware) -> dict[str, Any]:
@@ -34,24 +32,35 @@ def environment(info: EnvironmentInfo) -> dict[str, Any]:
     }  # fmt: skip
 
 
+FIGURE_MAX, TEXT_CHARS_MAX = 1e18, 80  # of what a peer claims: no larger figure is one
+_FIGURES = frozenset({
+    "slots", "slots_free", "memory_bytes", "gpus_free", "price", "gflops_per_slot", "disk_bytes", "gpu_price", "gpus_lent", "gpu_memory_bytes", "cores",
+    "gflops", "tflops",
+})  # fmt: skip
+_TEXTS, _LISTS = frozenset({"isolation", "work_for", "cpu"}), frozenset({"pythons", "gpus"})
+
+
 def encode_offer(offer: Offer) -> bytes:
     """What an introduction carries: enough for `peers`, small enough for every session."""
     machine = offer.hardware
     fields: dict[str, Any] = {
         "slots": offer.slots, "slots_free": offer.slots_free, "memory_bytes": offer.memory_bytes,
         "gpus_free": offer.gpus_free, "isolation": offer.isolation.name.lower(), "price": offer.price,
-        "gflops_per_slot": offer.speed_gflops,
+        "gflops_per_slot": offer.speed_gflops, "disk_bytes": offer.disk_bytes, "gpu_price": offer.gpu_price,
+        "gpus_lent": len(offer.lent_gpus), "gpu_memory_bytes": sum(gpu.memory_bytes for gpu in offer.lent_gpus), "work_for": offer.work_for,
     }  # fmt: skip
+    fields["pythons"] = sorted({".".join(info.python.split(".")[:2]) for info in offer.environments})[:16]  # functions are of one minor version
     if machine is not None:
         fields |= {
             "cores": machine.cores, "gflops": machine.gflops, "cpu": machine.cpu_model,
+            "tflops": max((gpu.tflops for gpu in machine.gpus), default=0.0),
             "gpus": [f"{gpu.model} {gpu.memory_bytes >> 30} GiB" for gpu in machine.gpus],
         }  # fmt: skip
     return encode(fields)
 
 
 def decode_offer(raw: bytes) -> dict[str, Any]:
-    """A peer's offer, as far as it can be read: flat, numbers and short texts only."""
+    """A peer's offer, as far as it can be read: what encode_offer wrote, each of its own kind. What a stranger wrote otherwise is left out."""
     try:
         value = decode(raw) if raw else {}
     except CanonError:
@@ -59,13 +68,13 @@ def decode_offer(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         return {}
     kept: dict[str, Any] = {}
-    for key, item in list(value.items())[:32]:
-        if isinstance(item, (int, float)):
-            kept[key[:40]] = item
-        elif isinstance(item, str):
-            kept[key[:40]] = item[:80]
-        elif isinstance(item, list):
-            kept[key[:40]] = [text[:80] for text in item[:16] if isinstance(text, str)]
+    for key, item in value.items():
+        if key in _FIGURES and isinstance(item, (int, float)) and 0 <= item <= FIGURE_MAX:  # which NaN is not
+            kept[key] = item
+        elif key in _TEXTS and isinstance(item, str):
+            kept[key] = printable(item, TEXT_CHARS_MAX)
+        elif key in _LISTS and isinstance(item, list):
+            kept[key] = [printable(text, TEXT_CHARS_MAX) for text in item[:16] if isinstance(text, str)]
     return kept
 
 
@@ -105,31 +114,5 @@ def ledger_row(position: int, signed: SignedEntry) -> LedgerRow:
     return LedgerRow(
         position=position, author=entry.author, incarnation=entry.incarnation, seq=entry.seq,
         kind=known.get(entry.kind, f"kind {entry.kind}"), ring=str(entry.ring), id=signed.id.hex(),
-        issued_unix=entry.issued_unix_s, body=_body(signed),
-    )  # fmt: skip
-
-
-def _body(signed: SignedEntry) -> dict[str, object]:
-    if signed.entry.kind != EntryKind.TALLY:
-        return {"bytes": len(signed.entry.body)}
-    try:
-        tally = codec.decode_tally(signed.entry.body)
-    except PeerError as error:
-        return {"unreadable": error.message}
-    return {
-        "job": tally.job_tag.hex()[:16], "worker": tally.worker, "owner": tally.worker_owner, "agreed": tally.agreed,
-        "disputed": tally.disputed, "invalid": tally.invalid, "class": tally.hardware_class,
-        "evidence": tally.evidence_root.hex(),
-    }  # fmt: skip
-
-
-def reputation_row(node: NodeId, name: str, record: Record, why: list[Testimony]) -> ReputationRow:
-    lines = []
-    for said in why[:50]:
-        whose = f"entry {said.seq} of {said.author}" if said.id is not None else "not yet written"
-        counts = f"{said.counts.agreed} agreed, {said.counts.disputed} disputed, {said.counts.invalid} invalid"
-        lines.append(f"{whose}: {counts}, weight {said.weight:.2f}")
-    return ReputationRow(
-        node=node, name=name, agreed=record.agreed, disputed=record.disputed, lower_bound=record.lower_bound,
-        newcomer=record.newcomer, why=lines,
+        issued_unix=entry.issued_unix_s, body=entrywords.body(signed),
     )  # fmt: skip

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ctorrent.model.ids import NodeId
-from ctorrent.model.job import Isolation
+from ctorrent.model.job import Assurance, Isolation
 from ctorrent.model.result import Verdict
 from ctorrent.model.status import Dispute, JobReport, JobStatus, WorkerStatus
+from ctorrent.node.blockmap import BlockStates
 from ctorrent.node.jobbook import End, JobRecord
 from ctorrent.node.pinning import notes
 from ctorrent.node.returned import Given
@@ -20,6 +21,8 @@ DISPUTES_MAX = 100  # shown in a report; all are counted
 FAILURES_MAX = 50  # likewise
 FAILURE_CHARS = 400  # of one: its last lines
 KINDS_MAX = 8  # of failures that are told as they come, by the last line of their traceback
+EXPELLED = "was expelled"
+EXPELLED_TOLD = 5  # in words; the rest by the state of their lines
 RUNNING_SHOWN = 8
 RATE_WINDOW_S = 20.0  # the ETA follows what happened lately
 
@@ -55,10 +58,12 @@ class WorkerLine:
 class Progress:
     """Counters of one job that runs."""
 
-    def __init__(self, record: JobRecord, now: float) -> None:
+    def __init__(self, record: JobRecord, now: float, now_unix: float | None = None) -> None:
         self.record = record
         self.workers: dict[NodeId, WorkerLine] = {}
+        self.said: list[str] = []  # for its person, beside what is always said
         self.ended = {"settled": 0, "failed": 0, "disputed": 0, "cancelled": 0}
+        self.provisional = 0  # agreed on, and their audit windows open
         self.running = 0
         self.replicas = 0
         self.assignments = 0
@@ -68,17 +73,48 @@ class Progress:
         self.failures: list[tuple[int, str]] = []  # (index, why) of the first blocks that failed
         self._kinds: dict[str, int] = {}  # the last line of a failure -> the first block that ended so
         self.timeline = Timeline()
+        self.states = BlockStates(record.submitted_unix if now_unix is None else now_unix)
         self.changed: set[NodeId] = set()  # lines that the journal does not hold yet
         self.noted = 0  # disputes and failures that it does
         self.block_s = 0.0
         self.cross_validated = True
+        self.alone = 0  # settled blocks on whose result one worker stands
         self.coalesce = record.job.manifest.coalesce
         self._started = now
         self._recent: deque[tuple[float, int]] = deque()
 
+    def expelled(self, worker: NodeId, why: str) -> None:
+        """It was wrong too often. Its person reads so, after a restart too."""
+        line = self.workers.get(worker)
+        if line is None:
+            return
+        line.state = "expelled"
+        self.changed.add(worker)
+        note = f"{line.name or worker[-8:]} {EXPELLED}: {why}; what stood on its word was run again."
+        if note not in self.said and sum(EXPELLED in one for one in self.said) < EXPELLED_TOLD:
+            self.said.append(note)
+
+    def gone(self, worker: NodeId) -> None:
+        """Its session ended."""
+        line = self.workers.get(worker)
+        if line is not None and line.state != "expelled":
+            line.state = "lost"
+
     def settled(self, now: float, count: int, state: str, seconds: float) -> None:
         """`count` blocks ended, `seconds` of one replica each."""
+        self.finished(count, state)
+        self._went_on(now, count, seconds)
+
+    def agreed(self, now: float, count: int, seconds: float) -> None:
+        """`count` blocks have a result that may still be revoked."""
+        self.provisional += count
+        self._went_on(now, count, seconds)
+
+    def finished(self, count: int, state: str) -> None:
+        """`count` blocks ended, whose work was counted before."""
         self.ended[state] += count
+
+    def _went_on(self, now: float, count: int, seconds: float) -> None:
         self.block_s += seconds
         self._recent.append((now, count))
         while self._recent and self._recent[0][0] < now - RATE_WINDOW_S:
@@ -90,6 +126,7 @@ class Progress:
         self.block_s += end.seconds
         if end.state == "settled" or end.output:
             self.cross_validated = self.cross_validated and end.agreed > 1
+        self.alone += end.state == "settled" and end.agreed < 2
 
     def began_before(self, age_s: float) -> None:
         """The job is older than this life of the node."""
@@ -120,6 +157,7 @@ class Progress:
 
     def given(self, worker: NodeId, indices: list[int]) -> None:
         self.assignments += 1
+        self.states.began(worker, indices)
         line = self.workers.get(worker)
         if line is not None:
             for index in indices[:RUNNING_SHOWN]:
@@ -143,14 +181,14 @@ class Progress:
 
     def over(self, worker: NodeId, indices: list[int]) -> None:
         """A unit is no longer under way."""
+        self.states.over(worker, indices)
         line = self.workers.get(worker)
         if line is not None:
             for index in indices:
                 line.running.pop(index, None)
 
     def _eta_s(self, now: float) -> float | None:
-        ended = sum(self.ended.values())
-        left = len(self.record.blocks) - ended
+        left = len(self.record.blocks) - sum(self.ended.values()) - self.provisional
         if left <= 0:
             return 0.0
         if len(self._recent) < 2 or now <= self._recent[0][0]:
@@ -169,15 +207,19 @@ class Progress:
         """The map for faces."""
         record, manifest = self.record, self.record.job.manifest
         total, ended = len(record.blocks), sum(self.ended.values())
-        return JobStatus(
+        found = JobStatus(
             job=record.name, id=record.id.hex(), name=manifest.name, state=state, reason=record.reason, blocks=total,
-            waiting=max(0, total - ended - running), running=running, provisional=0, settled=self.ended["settled"],
+            waiting=max(0, total - ended - self.provisional - running), running=running, provisional=self.provisional,
+            settled=self.ended["settled"],
             failed=self.ended["failed"], disputed=self.ended["disputed"], replicas_done=self.replicas,
             replicas_wanted=manifest.verify.replicas, submitted_unix=record.submitted_unix,
             elapsed_s=now - self._started, eta_s=self._eta_s(now), cross_validated=self.cross_validated,
-            notes=notes(manifest), workers=[line.status() for line in self.workers.values()],
+            notes=[*notes(manifest), *filter(None, [record.lax]), *self.said], workers=[line.status() for line in self.workers.values()],
             failures=[{"index": index, "words": words} for words, index in self._kinds.items()],
         )  # fmt: skip
+        if manifest.verify.assurance is Assurance.ECONOMY:
+            found["alone"] = self.alone
+        return found
 
     def report(self, world: World, entries: int) -> JobReport:
         """The report at the end."""

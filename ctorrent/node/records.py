@@ -10,9 +10,12 @@
     amendment    job id ‖ seq u32            sealed amendment
     block        job id ‖ first index u32    [[index, seed, params, inputs] …], up to 256
     settled      job id ‖ index u32          one block's end: see node/coordinate.py
+    outputs      job id                      [blob …] of an ended job's blocks, listed at a start
     given        job id ‖ assignment id      [unit, worker, owner, indices, alone] of an assignment under way
+    dossier      job id ‖ assignment id      what a worker signed and what opens it: see node/dossier.py
     lock         digest of what was asked    [resolved_unix, blob]: packages pinned to versions and hashes
     seen         job id ‖ 00 … 04             what a report tells of: see node/seen.py and node/timeline.py
+    learned      job id ‖ 01 … 03             what its workers were found to be: see node/learned.py
     experience   node public                 [assignments finished, lost]
     round        job id                      last round announced: those who heard it ignore lower ones
     verdict      job id ‖ worker ‖ first u32 verdicts for tallies to come: see node/verdicts.py
@@ -20,7 +23,20 @@
     term         job id                      highest term this worker has seen
     undelivered  job id ‖ assignment id      what a worker promised and has not handed over
     entry        author ‖ incarnation u32 ‖ seq u32   sealed ledger entry
+    signed       see node/signed.py           what this worker signed, for its own defence
+    witnessed    entry id                    [standing, unix, author public, words, names] of a vote whose evidence was asked for
+    pair         name                        two seals that are a proof too large for an entry
+    evidence     see node/evidence.py         what own negative votes stand on
+    quarantine   owner, as text              a case held against it: see node/trust.py
     equivocation worker public ‖ assignment id   two sealed results by one key for one assignment
+    pay          job id [‖ worker]           what settled work earned and no bill says yet: see node/billing.py
+    bill         worker ‖ job id ‖ number    bills that their workers have not signed
+    earned       job id                      what this node did in another's job: see node/earnings.py
+    signedbill   job id ‖ number u32         bills that this node signed
+    credit       requester ‖ tag ‖ worker ‖ number u32   receipts of this node's own: see node/credit.py
+    whose        node public                 owner, of friends' nodes and of those there are receipts with
+    lie          author ‖ incarnation u32 ‖ seq u32   what is wrong with the checkpoint after that entry
+    successor    old owner public            a rotation that is believed: see node/kin.py
     fork         author ‖ entry id           the other of two entries that make a proof
 """
 

@@ -24,14 +24,16 @@ from ctorrent.node import plain
 from ctorrent.node.admission import network_of
 from ctorrent.node.advice import advice
 from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.laxness import lax
 from ctorrent.node.people import People
 from ctorrent.node.pinning import notes
+from ctorrent.node.policy import is_audited
 from ctorrent.node.selfrun import SelfRun
 from ctorrent.node.share import Share
 from ctorrent.node.submission import Submission
-from ctorrent.node.tender import lacking
+from ctorrent.node.tender import asked_of, lacking, too_dear
 from ctorrent.node.world import World
-from ctorrent.verify.compare import Different, same
+from ctorrent.verify.compare import SUPPORTED, Different, same
 
 LIMIT_S = 10.0  # a person waits for it
 LOG_CHARS = 4000  # of what the block printed: its end
@@ -49,6 +51,7 @@ class Measured:
     block_s: float = 0.0
     start_s: float = 0.0
     wavers: str = ""
+    lax: str = ""
 
 
 class Rehearsals:
@@ -72,17 +75,20 @@ class Rehearsals:
         else:
             measured = _again(before) if isinstance(before, dict) else await self._measured(record)
         manifest, block = record.job.manifest, record.blocks[0]
-        machines = self._machines(record, options)
+        there = self._machines(record, options)
+        machines = [machine for machine in there if machine.price <= manifest.price_max]  # the others will not bid
         owners = len({machine.owner for machine in machines if machine.slots})
-        wanted = manifest.verify.replicas
+        wanted, (economy, runs) = manifest.verify.replicas, asked_of(manifest.verify)
         work = Work(blocks, measured.block_s, measured.start_s, max(1, manifest.needs.cpu), manifest.coalesce)
+        own = economy and bool(machines) and machines[0].here and machines[0].owner == self._world.owner  # whose word stands alone
         cores, known = self._world.hardware.cores, measured.block_s > 0
         found = Rehearsal(
             name=manifest.name, state=measured.state, why=measured.why, hint="", log=_end_of(measured.log), index=block.index,
-            params=block.params, block_s=measured.block_s, start_s=measured.start_s, wavers=measured.wavers, blocks=blocks,
-            replicas=wanted, owners=owners, lacks=_lacks(wanted, owners, machines, options, self._withheld(record)),
-            cost=_cost(estimate(work, machines, cores, wanted)) if known else None,
-            single=_cost(estimate(work, machines, cores, 1)) if known and wanted > 1 else None,
+            params=block.params, block_s=measured.block_s, start_s=measured.start_s, wavers=measured.wavers, lax=measured.lax, blocks=blocks,
+            replicas=wanted, economy=economy, owners=owners, lacks="" if own else _lacks(runs, owners, machines, options, self._withheld(record), economy, len(there) - len(machines), manifest.price_max),
+            audited=is_audited(manifest) and wanted > 1,
+            cost=_cost(estimate(work, machines, cores, min(runs, owners) if own else runs)) if known else None,
+            single=_cost(estimate(work, machines, cores, 1)) if known and wanted > 1 and not (own and owners < 2) else None,
         )  # fmt: skip
         if measured.failure is not None:
             failure = measured.failure
@@ -97,20 +103,24 @@ class Rehearsals:
         if self._world.sandbox.level is Isolation.NONE:
             return Measured("skipped", self._world.sandbox.gaps[0])
         try:
-            outcomes = await self._selfrun.rehearse(record, LIMIT_S)
+            outcomes, other = await self._selfrun.rehearse(record, LIMIT_S)
         except LocalError as error:
             return Measured("skipped", " ".join([error.message.rstrip(".") + ".", *notes(manifest)]))
         failure = next((outcome.failure for outcome in outcomes if outcome.failure is not None), None)
         if failure is None:
-            return _timed(outcomes, self._differ(record, outcomes))
+            wide = await lax(self._selfrun, record, outcomes[0], other) if other is not None else ""
+            return _timed(outcomes, self._differ(record, outcomes), wide)
         if failure.kind is FailureKind.TIME and manifest.limits.block_s > LIMIT_S:
             return Measured("long", f"its block takes more than {LIMIT_S:g} s", block_s=LIMIT_S, log=outcomes[0].log)
         return Measured("failed", failure=failure, log=outcomes[-1].log)
 
     def _differ(self, record: JobRecord, outcomes: Sequence[Outcome]) -> str:
-        """How two runs of one block differ, in words; "" where they do not."""
+        """How two runs of one block differ, in words; "" where they do not, or where only the job's own script could tell."""
+        verify = record.job.manifest.verify
+        if verify.equal not in SUPPORTED:
+            return ""
         for other in outcomes[1:]:
-            found = same(outcomes[0].output(), other.output(), record.job.manifest.verify)
+            found = same(outcomes[0].output(), other.output(), verify)
             if isinstance(found, Different):
                 return found.words
         return ""
@@ -152,22 +162,28 @@ class Rehearsals:
                 continue
             owner = known.owner if known is not None and known.owner else f"net_{network_of(world, contact.node)}"
             near = contact.seen_at.startswith("127.") or contact.seen_at == "::1" or contact.seen_at in here
-            price = 0.0 if friend else float(offer.get("price") or Prices().core_hour)
+            asked = offer.get("price", Prices().core_hour)
+            price = 0.0 if friend or not isinstance(asked, int | float) else float(asked)
             gflops = _number(offer, "gflops_per_slot")
             speed = gflops / self._share.speed_gflops if gflops and self._share.speed_gflops else 1.0
             found.append(Machine(owner, _slots(offer, record), max(0.01, speed), price, gflops, near))
         return found
 
 
-def _lacks(wanted: int, owners: int, machines: Sequence[Machine], options: dict[str, Any], withheld: tuple[str, ...]) -> str:
-    """For whom the job will wait; "" where enough are here. withheld: programs that this machine has and does not offer."""
+def _lacks(wanted: int, owners: int, machines: Sequence[Machine], options: dict[str, Any], withheld: tuple[str, ...], economy: bool, dear: int = 0, pays: float = 0.0) -> str:
+    """For whom the job will wait; "" where enough are here. withheld: programs that this machine has and does not offer.
+
+    dear, pays: as of `lacking`
+    """
     if owners >= wanted:
         return ""
     allow = " ".join(f"--allow-program {name}" for name in withheld)
     offer = f"your node has {', '.join(withheld)} and does not offer {'it' if len(withheld) == 1 else 'them'}: ctorrent stop, then ctorrent node {allow}"
     if owners:
-        return lacking(wanted, owners, machines[0].here) + (f"; {offer}" if withheld else "")
+        return lacking(wanted, owners, machines[0].here, economy, dear, pays) + (f"; {offer}" if withheld else "")
     whom = "an owner" if wanted == 1 else f"{wanted} owners"
+    if dear:
+        return f"waits for {whom}: {too_dear(dear, pays)}"
     if options.get("work") is False:
         return f"waits for {whom}: nobody else is here, and --no-work leaves the blocks to others. Invite one (ctorrent invite), or leave --no-work out"
     if withheld:
@@ -178,16 +194,16 @@ def _lacks(wanted: int, owners: int, machines: Sequence[Machine], options: dict[
 def _again(before: dict[str, Any]) -> Measured:
     """What an earlier call said; its words come from this person's own program."""
     return Measured(
-        str(before.get("state")), str(before.get("why")), log=str(before.get("log")).encode(), wavers=str(before.get("wavers")),
+        str(before.get("state")), str(before.get("why")), log=str(before.get("log")).encode(), wavers=str(before.get("wavers")), lax=str(before.get("lax") or ""),
         block_s=_number(before, "block_s"), start_s=_number(before, "start_s"),
     )  # fmt: skip
 
 
-def _timed(outcomes: Sequence[Outcome], wavers: str) -> Measured:
+def _timed(outcomes: Sequence[Outcome], wavers: str, wide: str) -> Measured:
     """The last run of a process had its imports done; where there was one run, nothing tells them apart."""
     times = [outcome.usage.wall_s for outcome in outcomes]
     start_s = max(0.0, times[1] - times[-1]) if len(times) > 2 else 0.0
-    return Measured("ran", block_s=max(1e-5, times[-1]), start_s=start_s, wavers=wavers, log=outcomes[0].log)
+    return Measured("ran", block_s=max(1e-5, times[-1]), start_s=start_s, wavers=wavers, lax=wide, log=outcomes[0].log)
 
 
 def _number(offer: dict[str, Any], name: str) -> float:

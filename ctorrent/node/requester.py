@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,45 @@ import trio
 from ctorrent.errors import CTorrentError, JournalError, LocalError, PeerError, Unavailable
 from ctorrent.model.block import Block
 from ctorrent.model.ids import Digest, JobId, NodeId
-from ctorrent.model.session import Declined, HandBack, Interest, Message, NoThanks, Offered, Progress, Returned
+from ctorrent.model.session import (
+    Countersigned,
+    Declined,
+    HandBack,
+    Interest,
+    Message,
+    NoThanks,
+    Offered,
+    Progress,
+    Returned,
+)
 from ctorrent.model.status import BlockRow, JobStatus, Timeline, WhyReport
 from ctorrent.model.trade import No, NoReason
 from ctorrent.node import plain, seen
+from ctorrent.node.about import about
 from ctorrent.node.admission import Admission, Guest
 from ctorrent.node.answer import ANSWER_BYTES_MAX, reduce_answer
+from ctorrent.node.billing import Bills
 from ctorrent.node.coordinate import Coordination
 from ctorrent.node.experience import Experience
+from ctorrent.node.growth import closed, parts_of, stored
 from ctorrent.node.items import Lost, Order, Said
-from ctorrent.node.jobbook import End, JobRecord, ended_blobs, find, load_blocks, load_end, load_jobs
+from ctorrent.node.jobbook import (
+    End,
+    JobRecord,
+    KeptReport,
+    ended_blobs,
+    find,
+    listed_blobs,
+    load_blocks,
+    load_end,
+    load_jobs,
+    put_blobs,
+)
+from ctorrent.node.joblist import JobList
 from ctorrent.node.logbook import Piece
+from ctorrent.node.memory import Memory
+from ctorrent.node.memory_voices import Voices
+from ctorrent.node.outcomes import outcomes
 from ctorrent.node.packing import named
 from ctorrent.node.people import People
 from ctorrent.node.pinning import notes
@@ -35,7 +64,7 @@ from ctorrent.node.session import Session, hang_up, introduce
 from ctorrent.node.settings import Settings
 from ctorrent.node.submission import Submission
 from ctorrent.node.world import World
-from ctorrent.ports import Channel
+from ctorrent.ports import Channel, Write
 from ctorrent.wire import codec
 
 log = logging.getLogger(__name__)
@@ -43,7 +72,9 @@ log = logging.getLogger(__name__)
 OUTPUT_BYTES_MAX = 1 << 30  # of one block, when a person asks for results
 WATCH_S = 1.0  # a status at least so often, so that clocks and ETAs move
 WATCH_MIN_S = 0.1  # and not oftener than this
-NOT_HERE = No(NoReason.FULL, "no such open job here")
+NOT_HERE = No(NoReason.FULL, "no such open job here")  # who worked for it takes that as its end, for good
+NOT_YET = No(NoReason.BUSY, "the job is being taken up again")
+NOT_YET_S = 2.0  # until it may be asked for again: a coordination begins within one turn of the loop
 
 
 class Requester:
@@ -51,38 +82,50 @@ class Requester:
 
     def __init__(
         self, settings: Settings, world: World, people: People, seeder: Seeder, scribe: Scribe, selfrun: SelfRun,
-        rng: random.Random, hear_own: Callable[[bytes], None],
+        rng: random.Random, hear_own: Callable[[bytes], None], bills: Bills,
     ) -> None:  # fmt: skip
         self._settings, self._world, self._people = settings, world, people
         self._seeder, self._scribe, self.selfrun, self._rng, self._hear_own = seeder, scribe, selfrun, rng, hear_own
-        self._experience = Experience(world.journal)
-        self.submission = Submission(settings, world, people)
+        self._experience, self._bills = Experience(world.journal), bills
+        self.submission, self.memory = Submission(settings, world, people), Memory(world, Voices(scribe.trust, people))
         self._records: dict[JobId, JobRecord] = {}
+        self._list = JobList(self._records)
         self._open: dict[JobId, Coordination] = {}
         self._guests = Admission(world, people, settings.sessions_max, self._busy)
         self._nursery: trio.Nursery | None = None
+        self._read = trio.Event()  # the journal's jobs are known: before that nobody may hear that one is not here
 
     async def run(self) -> None:
         """Go on with jobs that were open at the last stop, and run new ones, for as long as the node runs."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            self.memory.open()
+            listed: list[Write] = []  # blobs of jobs that ended since the last start: the next one need not look for them
             for record in load_jobs(self._world.journal):
                 self._records[record.id] = record
                 record.files = await named(self._world.blobs, record.job.manifest.program)
-                self._pin(record)
+                blobs = listed_blobs(self._world.journal, record.id)
+                if blobs is None:
+                    blobs = ended_blobs(self._world.journal, record.id)
+                    listed += [] if record.open else [put_blobs(record.id, blobs)]
+                self._pin(record, blobs)
                 if record.open and self._lacks_blobs(record):
                     record.state, record.reason = "failed", "its inputs were lost when the machine lost power: submit it again"
                     await self._world.journal.commit([record.put()])
                 if record.open:
                     nursery.start_soon(self._coordinate, record)
+            self._read.set()
+            if listed:
+                await self._world.journal.commit(listed, durable=False)
             await trio.sleep_forever()
 
-    def _pin(self, record: JobRecord) -> None:
+    def _pin(self, record: JobRecord, outputs: Sequence[bytes]) -> None:
         """Blobs of a job must outlive the store's tidying; pins do not outlive a restart."""
         why = f"job {record.name}"
-        blobs = [record.answer, *ended_blobs(self._world.journal, record.id)]
+        program = [record.job.manifest.program.code, record.job.manifest.lock, *record.files]  # a receipt holds it
+        blobs = [record.answer, *program, *outputs]
         if record.open:
-            blobs += [record.job.manifest.program.code, record.job.manifest.lock, *record.files, *_blobs_read(record)]
+            blobs += _blobs_read(record)
         for blob in blobs:
             if blob and self._world.blobs.size(Digest(blob)) is not None:
                 self._world.blobs.pin(Digest(blob), why)
@@ -99,11 +142,25 @@ class Requester:
     def open_count(self) -> int:
         return len(self._open)
 
+    def open_jobs(self) -> list[tuple[JobRecord, Coordination]]:
+        """Those that have not ended."""
+        return [(one.record, one) for one in self._open.values() if not one.done.is_set()]
+
+    async def retry(self, prefix: str) -> str:
+        """The same job once more. -> its name. Raises LocalError."""
+        old = self.find(prefix)
+        if old.growing:
+            raise LocalError(f"job {old.name} is open: more blocks may come", "Seal or cancel it first.")
+        blocks = old.blocks or self._blocks_of(old)
+        return self._begin(await self.submission.again(old, blocks))
+
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
     async def submit(self, path: Path, text: str, options: dict[str, Any]) -> str:
         """Plan, sign, journal, and start. Raises JobFileError before anything is announced."""
-        record = await self.submission.make(path, text, options)
+        return self._begin(await self.submission.make(path, text, options))
+
+    def _begin(self, record: JobRecord) -> str:
         self._records[record.id] = record
         assert self._nursery is not None
         self._nursery.start_soon(self._coordinate, record)
@@ -112,11 +169,19 @@ class Requester:
         return record.name
 
     async def _coordinate(self, record: JobRecord) -> None:
+        with about(record.name):
+            log.info("job %s begins: %d blocks", record.name, len(record.blocks))
+            await self._take_through(record)
+            log.info("job %s is %s", record.name, record.state)
+
+    async def _take_through(self, record: JobRecord) -> None:
+        await self.memory.recall(record)
         coordination = Coordination(
-            self._world, self._people, self._scribe, self._seeder, record, self.selfrun, self._experience, self._rng
+            self._world, self._people, self._scribe, self._seeder, record, self.selfrun, self._experience, self._rng, self._bills
         )
+        coordination.memory = self.memory
         if record.own_work:
-            coordination.tender.hear_own = self._hear_own
+            coordination.tender.hear_own, coordination.tender.lent = self._hear_own, self.selfrun.lent
         self._open[record.id] = coordination
         try:
             await coordination.run(self._conclude)
@@ -126,7 +191,9 @@ class Requester:
         finally:
             coordination.logs.close()
             self._open.pop(record.id, None)
+            self._bills.closed(record.id)
         record.digests = []
+        await self.memory.remember(record, coordination.ends.kept)
 
     async def _give_up(self, record: JobRecord, error: Exception) -> None:
         while isinstance(error, ExceptionGroup):
@@ -168,35 +235,65 @@ class Requester:
 
     def find(self, word: str) -> JobRecord:
         """As jobbook.find: the newest of several that have this name. Raises LocalError."""
-        return find(self._records.values(), word)
+        return self._list.find(word)
 
-    def _live(self, record: JobRecord) -> Coordination | None:
+    def live(self, record: JobRecord) -> Coordination | None:
         """The coordination of a job that has not ended, its last records included."""
         coordination = self._open.get(record.id)
         return None if coordination is None or coordination.done.is_set() else coordination
 
+    def replica(self, job: JobId, index: int, worker: NodeId) -> Digest | None:
+        """The assignment that a worker answered about a block of an open job, as far as this life of the node saw it."""
+        coordination = self._open.get(job)
+        kept = None if coordination is None else coordination.ends.kept(index, worker)
+        return None if kept is None else kept.assignment
+
     async def order(self, prefix: str, what: str, why: str) -> None:
         """Pause, resume or cancel. Raises LocalError when the job has ended, or when it is not clear which is meant."""
         record = find(self._records.values(), prefix, one=True)
-        coordination = self._live(record)
+        coordination = await self._taken_up(record)
         if coordination is None:
             raise LocalError(f"job {record.name} has ended: it is {record.state}")
         await coordination.tell(Order(what, why))
 
+    async def _taken_up(self, record: JobRecord) -> Coordination | None:
+        """The coordination of an open job, which begins a moment after it was submitted; None: it has ended."""
+        while (coordination := self.live(record)) is None and record.open:  # noqa: ASYNC110 - it takes one turn of the loop
+            await trio.sleep(WATCH_MIN_S)
+        return coordination
+
+    async def append(self, prefix: str, params: list[bytes], inputs: list[Any], first: int) -> int:
+        """Add blocks to a job that was submitted open. -> the first one's index. Raises LocalError, JobClosed."""
+        record = find(self._records.values(), prefix, one=True)
+        parts = parts_of(params, await stored(inputs, self._world.blobs), self._world.blobs.size)
+        read = list(dict.fromkeys(ref.digest for _, refs in parts for ref in refs))
+        for blob in read:
+            self._world.blobs.pin(blob, "input")
+        await self._world.blobs.flush(read)
+        coordination = await self._taken_up(record)
+        if coordination is None:
+            raise closed(record)
+        return await coordination.growth.append(parts, first)
+
+    async def seal(self, prefix: str) -> None:
+        """No more blocks come. Of a job that was sealed before, or has ended, nothing."""
+        coordination = await self._taken_up(find(self._records.values(), prefix, one=True))
+        if coordination is not None:
+            await coordination.tell(Order("seal"))
+
     # -- what people see ----------------------------------------------------------------------------------------------
 
-    def statuses(self) -> list[JobStatus]:
-        newest = sorted(self._records.values(), key=lambda record: (-record.submitted_unix, record.name))
-        return [self._status(record) for record in newest]
+    def statuses(self, after: str = "", limit: int = 0) -> list[JobStatus]:
+        return [self.status_of(record) for record in self._list.page(after, limit)]
 
     def status(self, prefix: str) -> JobStatus:
-        return self._status(self.find(prefix))
+        return self.status_of(self.find(prefix))
 
-    def _status(self, record: JobRecord) -> JobStatus:
-        coordination = self._live(record)
+    def status_of(self, record: JobRecord) -> JobStatus:
+        coordination = self.live(record)
         if coordination is not None:
             return coordination.status()
-        report = dict(record.report)
+        report = record.report.read() if isinstance(record.report, KeptReport) else dict(record.report)
         status: JobStatus = report.pop("status", None) or _bare_status(record)
         status["state"], status["reason"] = record.state, record.reason
         if report:
@@ -207,8 +304,8 @@ class Requester:
         """Statuses as they change; the last one is of the ended job."""
         record = self.find(prefix)
         while True:
-            coordination = self._live(record)
-            yield self._status(record)
+            coordination = self.live(record)
+            yield self.status_of(record)
             if coordination is None:
                 if record.open:  # between submit and the first step of its coordination
                     await trio.sleep(WATCH_MIN_S)
@@ -223,14 +320,21 @@ class Requester:
         """Rows after an index, in order; blocks that have not ended are shown as waiting."""
         record = self.find(prefix)
         blocks = record.blocks or self._blocks_of(record)
-        rows = []
-        for block in blocks[max(0, after + 1) : max(0, after + 1) + limit]:
-            end = load_end(self._world.journal, record.id, block.index)
-            if end is None and not record.open:
-                end = End("cancelled")
-            value = await self._output(end) if end and end.state == "settled" else None
-            rows.append(plain.row(block, end, value, record.job.manifest.program.outputs))
-        return rows
+        return [await self._row(record, block) for block in blocks[max(0, after + 1) : max(0, after + 1) + limit]]
+
+    async def _row(self, record: JobRecord, block: Block) -> BlockRow:
+        end = load_end(self._world.journal, record.id, block.index)
+        if end is None and not record.open:
+            end = End("cancelled")
+        value = await self._output(end) if end and end.state in ("settled", "provisional") else None
+        return plain.row(block, end, value, record.job.manifest.program.outputs)
+
+    async def outcomes(self, prefix: str) -> AsyncGenerator[dict[str, Any], None]:
+        """Rows of blocks as they end, in that order, until the job does."""
+        record = self.find(prefix)
+        async with aclosing(outcomes(record, self._taken_up, self._row, lambda: record.blocks or self._blocks_of(record))) as pages:
+            async for item in pages:
+                yield item
 
     def _blocks_of(self, record: JobRecord) -> list[Block]:
         load_blocks(self._world.journal, record)
@@ -248,7 +352,7 @@ class Requester:
     def timeline(self, prefix: str) -> Timeline:
         """What the plots of a report are drawn from; of an ended job, as the journal keeps it."""
         record = self.find(prefix)
-        coordination = self._live(record)
+        coordination = self.live(record)
         if coordination is not None:
             return seen.shown(coordination.board)
         board = Board(record, 0.0)
@@ -257,7 +361,7 @@ class Requester:
 
     async def logs(self, prefix: str, follow: bool) -> AsyncIterator[Piece]:
         record = self.find(prefix)
-        coordination = self._live(record)
+        coordination = await self._taken_up(record) if follow else self.live(record)
         if coordination is not None:
             async for piece in coordination.logs.follow(follow):
                 yield piece
@@ -269,12 +373,14 @@ class Requester:
 
     def why(self, prefix: str) -> WhyReport:
         record = self.find(prefix)
-        coordination = self._live(record)
+        coordination = self.live(record)
         if coordination is not None:
             return coordination.tender.why()
-        return record.report.get("why") or WhyReport(
-            job=record.name, state=record.state, waits_for="nothing: it has ended", saw=0, reasons={}, engaged=0
-        )
+        over = "nothing: it has ended"
+        kept: WhyReport | None = record.report.get("why")
+        if kept is None:
+            return WhyReport(job=record.name, state=record.state, waits_for=over, saw=0, reasons={}, engaged=0)
+        return {**kept, "state": record.state, "waits_for": over} if record.state == "settled" else kept
 
     # -- workers come -------------------------------------------------------------------------------------------------
 
@@ -293,7 +399,8 @@ class Requester:
             await hang_up(channel)
 
     @property
-    def _sessions(self) -> int:
+    def sessions(self) -> int:
+        """Workers that are connected to it."""
         return len(self._guests)
 
     def _busy(self, peer: NodeId) -> bool:
@@ -305,6 +412,8 @@ class Requester:
         guest.trusted = guest.trusted or self._people.is_friend(session.identity.owner)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.pump)
+            for bill in self._bills.waiting(session.identity.node):
+                session.post(bill)
             await self._converse(session, guest)
             nursery.cancel_scope.cancel()
 
@@ -330,10 +439,16 @@ class Requester:
         """Hand a message to the job it concerns."""
         if not isinstance(message, (Returned, HandBack, Progress)):
             session.idle_talk()
+        if isinstance(message, Countersigned):
+            await self._bills.countersigned(session.identity.node, message)
+            return
         if isinstance(message, Interest):
+            if not self._read.is_set():
+                await self._read.wait()
             coordination = self._open.get(message.job)
             if coordination is None:
-                session.post(Declined(message.job, NOT_HERE, 0.0))
+                begins = message.job in self._records and self._records[message.job].open
+                session.post(Declined(message.job, NOT_YET, NOT_YET_S) if begins else Declined(message.job, NOT_HERE, 0.0))
                 return
             if not self._people.may_enter(session.identity, coordination.record.job.manifest.ring):
                 session.post(Declined(message.job, No(NoReason.RING), 0.0))

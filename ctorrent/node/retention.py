@@ -16,6 +16,7 @@ from ctorrent.door import Plain
 from ctorrent.model.ids import Digest, JobId
 from ctorrent.node import jobbook
 from ctorrent.node.jobbook import JobRecord
+from ctorrent.node.memory import Memory
 from ctorrent.node.settings import Settings
 from ctorrent.node.world import World
 from ctorrent.ports import Delete
@@ -28,11 +29,11 @@ LOOK_S = 3600.0
 QUOTA_LOOK_S = 30.0  # environments are made in minutes
 DELETES_A_COMMIT = 1000  # a job of 100,000 blocks must not hold up the writer for seconds
 CELL_BYTES = 1 << 20  # a cell's code and socket; what it writes is in memory, within its job's limits
-_SPACES = ("given", "seen", "round", "block", "amendment", "settled", "job")  # of one job; the job itself last
+_SPACES = ("no-memory", "own-only", "given", "dossier", "seen", "learned", "round", "outputs", "block", "amendment", "settled", "voice", "final", "job")  # of one job; the job itself last
 
 
 class Retention:
-    """Of one node. records: its jobs by id, from which what is forgotten is taken.
+    """Of one node. records: its jobs by id, from which what is forgotten is taken. memory: what they computed.
 
     in_use: environments of running jobs. cells: how many are open here.
     owes: are there results that their requesters do not have yet? Large ones are blobs.
@@ -40,8 +41,9 @@ class Retention:
 
     def __init__(
         self, settings: Settings, world: World, records: dict[JobId, JobRecord], in_use: Callable[[], Collection[str]],
-        cells: Callable[[], int], owes: Callable[[], bool],
+        cells: Callable[[], int], owes: Callable[[], bool], memory: Memory,
     ) -> None:  # fmt: skip
+        self._memory = memory
         self._settings, self._world, self._records = settings, world, records
         self._in_use, self._cells, self._owes = in_use, cells, owes
 
@@ -53,7 +55,7 @@ class Retention:
             while True:
                 for record in self.old():
                     size = await self.forget(record)
-                    log.info("job %s ended more than %g days ago: forgotten, %d bytes", record.name, self._settings.keep_days, size)
+                    log.info("job %s ended more than %g days ago: forgotten, %d bytes", record.name, self._settings.keep_days, size, extra={"job": record.name})
                 await trio.sleep(LOOK_S)
 
     # -- the quota ----------------------------------------------------------------------------------------------------
@@ -77,7 +79,7 @@ class Retention:
         """Jobs that ended more than `keep_days` ago."""
         days = self._settings.keep_days
         before = self._world.clock.unix() - days * DAY_S
-        return [record for record in self._records.values() if days and not record.open and ended_unix(record) < before]
+        return [record for record in self._records.values() if days and not record.open and record.submitted_unix < before and ended_unix(record) < before]
 
     async def forget(self, record: JobRecord) -> int:
         """Remove a job's rows and its blobs that nothing else needs. -> bytes of both."""
@@ -115,7 +117,7 @@ class Retention:
 
     async def collect(self, dry_run: bool) -> list[Plain]:
         """Remove, or only count, all that nothing needs: rows of what, how many, bytes, names."""
-        rows = [await self._jobs(dry_run), self._environments(dry_run)]
+        rows = [await self._jobs(dry_run), await self._remembered(dry_run), self._environments(dry_run)]
         if self._cells() or self._owes():
             words = "kept: jobs run here now, or results are still to be delivered"
             rows.append({"what": "blobs nobody keeps", "count": 0, "bytes": 0, "names": [], "note": words})
@@ -131,6 +133,12 @@ class Retention:
             await self.forget(record)
         note = f"ended more than {self._settings.keep_days:g} days ago" if self._settings.keep_days else "kept for ever: keep_days is 0"
         return {"what": "old jobs", "count": len(old), "bytes": size, "names": [record.name for record in old], "note": note}
+
+    async def _remembered(self, dry_run: bool) -> Plain:
+        count, size = self._memory.entries, self._memory.bytes
+        if not dry_run:
+            await self._memory.forget_all()
+        return {"what": "remembered results", "count": count, "bytes": size, "names": [], "note": "computed again when a job asks for them"}
 
     def _environments(self, dry_run: bool) -> Plain:
         kept = set(self._in_use())

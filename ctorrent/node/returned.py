@@ -17,6 +17,7 @@ from ctorrent.node.advice import explained
 from ctorrent.node.jobbook import End, JobRecord
 from ctorrent.node.world import World
 from ctorrent.ports import Journal, Put
+from ctorrent.seal import Sealed
 from ctorrent.wire import codec
 from ctorrent.wire.names import INLINE_BYTES_MAX
 
@@ -42,10 +43,15 @@ class Given:
     result: Result | None = None
     outputs: list[Output] = field(default_factory=list)
     fetching: bool = False
+    terms: tuple[bytes, bytes, float, bytes] | None = None  # amendment head, nonce, lease_s, signature: see node/dossier.py
+    signed: Sealed | None = None  # the result, as it travelled
+    inside: tuple[Digest, ...] = ()  # digest of each output, once every commitment was found to hold
+    claim: tuple[float, ...] = ()  # what its worker asks for it: see Billing.claim
 
     def put(self, job: JobId) -> Put:
         """So that a result that comes after a restart is still understood."""
-        return Put("given", job + self.id, encode([self.number, self.worker, self.owner, list(self.indices), self.alone]))
+        terms = list(self.terms) if self.terms else []
+        return Put("given", job + self.id, encode([self.number, self.worker, self.owner, list(self.indices), self.alone, terms]))
 
     def held_bytes(self) -> int:
         """Outputs of it that are in memory."""
@@ -61,7 +67,7 @@ class Given:
             return False  # sent again after a reconnection: already here
         if message.first > len(self.outputs) or message.first + len(message.outputs) > len(self.digests):
             raise Malformed("outputs out of order")
-        self.result = result
+        self.result, self.signed = result, message.result
         self.outputs += [_fitting(output, output_bytes + OUTPUT_FRAME_BYTES) for output in message.outputs]
         if self.held_bytes() > UNIT_BYTES_MAX:
             raise LimitExceeded(f"a unit of more than {UNIT_BYTES_MAX >> 20} MiB that should have come in blobs")
@@ -85,6 +91,7 @@ class Given:
             if commitment(self.id, line.block, self.worker, output.nonce, inside) != line.commitment:
                 raise Malformed("an output that is not the one committed to")
             found.append(inside)
+        self.inside = tuple(found)
         return found
 
     def wall_s(self) -> float:
@@ -104,9 +111,10 @@ def load_given(journal: Journal, record: JobRecord) -> list[Given]:
     """Assignments that were under way at the last stop."""
     found = []
     for key, value in journal.scan("given", record.id):
-        number, worker, owner, indices, alone = records.load(value)
+        number, worker, owner, indices, alone, *rest = records.load(value)  # rest: not in a journal of before 0.2
         digests = tuple(record.digests[index] for index in indices)
-        found.append(Given(number, Digest(key[len(record.id) :]), worker, owner, indices, digests, alone))
+        terms = tuple(rest[0]) if rest and rest[0] else None
+        found.append(Given(number, Digest(key[len(record.id) :]), worker, owner, indices, digests, alone, terms=terms))
     return found
 
 
@@ -118,6 +126,7 @@ def hand_out(world: World, record: JobRecord, effect: words.Assign, owner: str) 
     assignment = Assignment(record.id, 1, record.head(), effect.worker, nonce, effect.lease_s, digests)
     sealed = codec.seal_assignment(assignment, world.keys.node)
     given = Given(effect.unit, codec.assignment_id(sealed), effect.worker, owner, indices, digests, effect.alone, world.clock.now())
+    given.terms = (bytes(assignment.amendment_head), nonce, assignment.lease_s, sealed.signature)
     return given, Assign(sealed, tuple(record.blocks[index] for index in indices))
 
 
@@ -159,6 +168,12 @@ class Replica:
     failure_text: str
     log: bytes
     blob: Digest | None
+    owner: str
+    fingerprint: Digest
+    order: int = 0  # among its worker's answers
+    alone: bool = False  # its unit had no other block
+    same_always: bool = False  # any seed gives it, as its worker says
+    clock: bool = False  # another day may give something else, as its worker says
 
     def end(self, state: str, output: bytes | None, workers: tuple[NodeId, ...]) -> End:
         """The block's end when this replica's bytes are the ones kept."""
@@ -172,7 +187,8 @@ def replicas(given: Given) -> list[Replica]:
     return [
         Replica(
             given.id, line.commitment, output.usage.wall_s, explained(output.failure.text) if output.failure else "",
-            output.log, output.blob,
+            output.log, output.blob, given.owner, given.result.fingerprint, given.number + 1, given.alone,
+            output.usage.same_always, output.usage.clock,
         )
         for line, output in zip(given.result.blocks, given.outputs, strict=True)
     ]  # fmt: skip

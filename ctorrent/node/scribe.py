@@ -1,101 +1,148 @@
-"""The scribe: writes this node's votes, takes in everyone's, and says what it thinks of whom.
+"""The scribe: writes this node's entries, hears everyone's, and says what it thinks of whom.
 
-Own entries are journalled durably, then gossiped in batches on their ring's topic. What gossip lost is found when two
-nodes meet: each pair of connected peers compares its logs now and then (ledger/sync.py).
+Own entries are journalled durably, then gossiped in batches on their ring's topic (ledgerbook.py holds them, and calls
+who learns from which kind). What gossip lost is found when two nodes meet (meetings.py).
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
-from ctorrent.canon import CanonError, decode, encode
-from ctorrent.errors import CTorrentError, LimitExceeded, Malformed, PeerError, Unsupported
-from ctorrent.ledger.chain import Accept, Chain, ForkProof, Ignored, Refuse, Request
-from ctorrent.ledger.chain import Effect as ChainEffect
+from ctorrent.canon import encode
+from ctorrent.errors import PeerError
+from ctorrent.ledger.checkpoint import Summed, due, parts_of
 from ctorrent.ledger.own import OwnLogs
-from ctorrent.ledger.reputation import Record, Reputation, Snapshot, Testimony
-from ctorrent.ledger.sync import Charge, End, Give, Given, Heard, Send, Serve, Sync, SyncMessage, Took, Want, parcels
-from ctorrent.ledger.sync import Effect as SyncEffect
-from ctorrent.ledger.sync import Tick as SyncTick
-from ctorrent.ledger.tally import Counts, DueTally, Observation, Tallies
-from ctorrent.ledger.words import from_words, to_words
+from ctorrent.ledger.reputation import Snapshot
+from ctorrent.ledger.tally import DueTally, Observation, Tallies
 from ctorrent.model.entry import Entry, EntryKind, SignedEntry
 from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, node_id, node_public
-from ctorrent.node import records
+from ctorrent.node import records, summing
+from ctorrent.node.evidence import Backed, backless
+from ctorrent.node.ledgerbook import Ledgerbook
 from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
-from ctorrent.node.session import hang_up, introduce
+from ctorrent.node.trust import Trust
 from ctorrent.node.world import World
-from ctorrent.ports import Channel, Delete, Put
+from ctorrent.ports import Delete, Put
 from ctorrent.seal import Sealed
 from ctorrent.wire import codec, names
 
-log = logging.getLogger(__name__)
-
-MEET_EVERY_S = 120.0  # a meeting with nothing new costs ~10 ms: 8 peers are 0.1 % of a core
-FRIEND_TRUST = 0.5  # a friend's vote weighs half of one's own experience
-RETRY_S = 10.0  # a peer that never introduced itself may be another program: it is asked this seldom
-MEETING_S = 900.0  # of one meeting: a peer that trickles or reads nothing holds its channel no longer
-USELESS_MAX = 4096  # entries of one meeting that were here already or fit nowhere; each costs a signature's check
 AUTHOR_BURST, AUTHOR_PER_S = 1024, 8.0  # gossiped entries: a requester with 200 workers writes that many in 30 s
 GOSSIP_BURST, GOSSIP_PER_S = 8192, 400.0  # of all authors together: 3 % of a core; what is not heard is synced later
 CHECKED_MAX = 64  # messages between their check and their hearing
-STORE_BYTES_MAX = 1 << 30  # of entries, but for this owner's and friends': keys are free, a disk is not
-TRIED_MAX = 4096  # as many as the directory's contacts
 TICK_S = 1.0  # tallies are due by the half minute; a second late is nothing
 
 
 class Scribe:
-    """One per node."""
+    """One per node. Who learns from entries says so by `book.on(kind, …)` before `load()`."""
 
     def __init__(self, world: World, people: People, rings: tuple[Ring, ...]) -> None:
         self._world, self._people = world, people
         self.rings = rings
-        self.chain = Chain()
-        self._own = OwnLogs(world.node, self.chain)
+        self.book = Ledgerbook(world, people)
+        self._own = OwnLogs(world.node, self.book.chain)
         self._tallies = Tallies()
-        self.reputation = Reputation(world.node)
-        self.forks: list[tuple[NodeId, int, int]] = []
+        self.trust = Trust(world, people, self.book)
+        self.book.owner_of = self.trust.reputation.owner_of
+        self.book.heeds = self.trust.reputation.heeds
+        self.trust.pending, self.trust.pending_of = self._tallies.pending, self._tallies.pending_of
+        self.back: Callable[[DueTally], Awaitable[Backed]] = backless  # nothing bad is said of anybody without what it stands on
+        self.preface: tuple[tuple[EntryKind, bytes], ...] = ()  # entries that follow the opening of each log, and each checkpoint
+        self._voting = trio.Lock()
         self.written: dict[JobId, int] = {}
-        self._meet: set[NodeId] = set()
-        self._tried: dict[NodeId, float] = {}
         self._tallied: dict[JobId, dict[NodeId, int]] = {}  # verdicts of open jobs that are in tallies
-        self._wake = trio.Event()
         self._authors = Patience(AUTHOR_BURST, AUTHOR_PER_S)
         self._gossiped = Patience(GOSSIP_BURST, GOSSIP_PER_S, kept=1)
         self._checked: dict[bytes, list[SignedEntry]] = {}
-        self._stored_bytes = 0
-        self._load()
+        self.book.on(EntryKind.TALLY, self.trust.learn)
+        self.book.on_sums(self._learn_sums)
 
-    def _load(self) -> None:
-        """Chain what the journal holds. Entries were checked before they were stored; only decoding is repeated."""
-        for _, value in self._world.journal.scan("entry"):
-            self._stored_bytes += len(value)
-            self._chained(codec.open_entry(records.unpack_sealed(records.load(value))))
-        for _, value in self._world.journal.scan("fork"):
-            self.chain_fork(codec.open_entry(records.unpack_sealed(records.load(value))))
+    def load(self) -> None:
+        """Take in what the journal holds: once, when all who learn from it are told. See Ledgerbook.load."""
+        self.book.load()
 
-    def chain_fork(self, signed: SignedEntry) -> None:
-        for effect in self.chain.add(signed):
-            if isinstance(effect, ForkProof):
-                self._forked(effect)
+    def _learn_sums(self, summed: Summed, entry: Digest) -> None:
+        self.trust.reputation.learn_sums(summed.head, entry, summed.sums)
 
-    def _chained(self, signed: SignedEntry) -> None:
-        for effect in self.chain.add(signed):
-            if isinstance(effect, Accept):
-                self._learn(effect.entry)
+    # -- own entries --------------------------------------------------------------------------------------------------
 
-    def _learn(self, signed: SignedEntry) -> None:
-        if signed.entry.kind != EntryKind.TALLY:
-            return
-        try:
-            self.reputation.learn(signed, codec.decode_tally(signed.entry.body))
-        except PeerError as error:
-            log.info("a tally of %s says nothing: %s", signed.entry.author, error.message)
+    async def write(self, ring: Ring, kind: EntryKind, body: bytes) -> SignedEntry:
+        """Publish an entry of this node: signed, chained, durable before it is gossiped. Raises JournalError."""
+        fresh = self._entries(ring, kind, body)
+        await self._publish(fresh)
+        return fresh[-1]
+
+    async def open_log(self, ring: Ring) -> None:
+        """Begin this run's log of a ring, if it has not: its opening says whose node this is."""
+        fresh = self._opening(ring)
+        if fresh:
+            await self._publish(fresh)
+
+    async def _publish(self, fresh: list[SignedEntry], beside: list[Put] | None = None) -> None:
+        await self.book.store(fresh, durable=True, beside=beside or ())
+        for ring in sorted({signed.entry.ring for signed in fresh}, key=str):
+            await self._gossip(ring, [signed.sealed for signed in fresh if signed.entry.ring == ring])
+
+    def _entries(self, ring: Ring, kind: EntryKind, body: bytes) -> list[SignedEntry]:
+        """Sign and chain the next entry of a ring, after the opening of a log where a new one begins."""
+        return [*self._opening(ring), self._next(ring, kind, body)]
+
+    def _opening(self, ring: Ring) -> list[SignedEntry]:
+        """The first entries of this run's log of a ring; none where it is open."""
+        place = self._own.next(ring, self._world.clock.random_bytes(8))
+        if not place.opens:
+            return []
+        opening = Entry(
+            self._world.node, place.incarnation, place.seq, place.prev, EntryKind.INCARNATION, ring,
+            codec.encode_incarnation(place.names), self._world.clock.unix(),
+        )  # fmt: skip
+        return [self._sign(opening), *(self._next(ring, kind, body) for kind, body in self.preface)]
+
+    def _next(self, ring: Ring, kind: EntryKind, body: bytes) -> SignedEntry:
+        place = self._own.next(ring, self._world.clock.random_bytes(8))
+        return self._sign(Entry(self._world.node, place.incarnation, place.seq, place.prev, kind, ring, body, self._world.clock.unix()))
+
+    def _sign(self, entry: Entry) -> SignedEntry:
+        signed = codec.seal_entry(entry, self._world.keys.node)
+        self.book.chained(signed)
+        return signed
+
+    async def _sum_up(self) -> None:
+        """A checkpoint in each ring in which enough was written since the last."""
+        for ring in self._own.rings():
+            if due(*self.book.chain.unsummed(self._world.node, ring), self.book.rules):
+                await self.checkpoint(ring)
+
+    async def checkpoint(self, ring: Ring) -> list[SignedEntry]:
+        """Sum up this node's logs of a ring. -> the entries; none where something that they stand for is missing here."""
+        place = self._own.next(ring, self._world.clock.random_bytes(8))
+        head = None if place.opens else self.book.chain.head(self._world.node, place.incarnation)
+        found = None if head is None else await summing.history(self._world.journal, head)
+        if head is None or found is None or not found.whole:
+            return []
+        now = self.book.chain.head(self._world.node, place.incarnation) or head  # more may have been written meanwhile
+        later = [summing.entry_at(self._world.journal, now.author, now.incarnation, seq) for seq in range(head.seq + 1, now.seq + 1)]
+        if None in later:
+            return []  # not in the journal yet: at the next look
+        summing.count(found.totals, [one for one in later if one is not None])
+        bodies = [(EntryKind.CHECKPOINT, codec.encode_checkpoint(part)) for part in parts_of(now, found.totals, self.book.rules)]
+        fresh = [one for kind, body in (*bodies, *self.preface) for one in self._entries(ring, kind, body)]
+        await self._publish(fresh)
+        return fresh
+
+    async def _gossip(self, ring: Ring, entries: list[Sealed]) -> None:
+        batch: list[Sealed] = []
+        size = 0
+        for sealed in entries:
+            cost = len(sealed.body) + 128
+            if batch and size + cost > names.GOSSIP_BYTES_MAX:
+                await self._world.gossip.publish(names.ledger_topic(ring), codec.encode_entries(batch))
+                batch, size = [], 0
+            batch.append(sealed)
+            size += cost
+        await self._world.gossip.publish(names.ledger_topic(ring), codec.encode_entries(batch))
 
     # -- own votes ----------------------------------------------------------------------------------------------------
 
@@ -111,7 +158,7 @@ class Scribe:
 
     async def close_job(self, job: JobId) -> int:
         """Write what is left. -> entries written for this job in all."""
-        await self._write(self._tallies.close(job, self._world.clock.now()))
+        await self._vote(self._tallies.close(job, self._world.clock.now()))
         gone = [Delete(space, key) for space in ("verdict", "tallied") for key, _ in self._world.journal.scan(space, job)]
         if gone:
             await self._world.journal.commit(gone, durable=False)
@@ -123,71 +170,39 @@ class Scribe:
         return self._tallied.get(job, {}).get(worker, 0)
 
     async def run(self) -> None:
-        """Write tallies when they are due."""
+        """Write tallies and checkpoints when they are due; delete what is summed up."""
         while True:
             await trio.sleep(TICK_S)
+            await self._sum_up()
+            await self.book.tidy()
             wake = self._tallies.wake_at
             if wake is not None and wake <= self._world.clock.now():
-                await self._write(self._tallies.due(self._world.clock.now()))
+                await self._vote(self._tallies.due(self._world.clock.now()))
+            if cases := self.trust.due():
+                await self._world.journal.commit(cases)
 
-    async def _write(self, due: list[DueTally]) -> None:
+    async def _vote(self, due: list[DueTally]) -> None:
+        async with self._voting:  # one after the other: what stands behind a vote may take a moment to write
+            backed = [await self.back(vote) for vote in due]
+            await self._cast(due, backed)
+
+    async def _cast(self, due: list[DueTally], standing: list[Backed]) -> None:
         fresh: list[SignedEntry] = []
         counts: list[Put] = []
-        for vote in due:
+        for vote, backed in zip(due, standing, strict=True):
             tallied, worker = self._tallied.setdefault(vote.job, {}), vote.tally.worker
             tallied[worker] = tallied.get(worker, 0) + len(vote.leaves)
             counts.append(Put("tallied", vote.job + node_public(worker), encode(tallied[worker])))
-            fresh += self._entries(vote.ring, EntryKind.TALLY, codec.encode_tally(vote.tally))
+            counts += backed.writes
+            if backed.vote is None:
+                continue
+            fresh += self._entries(vote.ring, EntryKind.TALLY, codec.encode_tally(backed.vote.tally))
+            counts += self.trust.voted(backed.vote.tally)
             self.written[vote.job] = self.written.get(vote.job, 0) + 1
-        if not fresh:
-            return
-        await self._store(fresh, durable=True, beside=counts)
-        for ring in sorted({signed.entry.ring for signed in fresh}, key=str):
-            await self._gossip(ring, [signed.sealed for signed in fresh if signed.entry.ring == ring])
+        if fresh:
+            await self._publish(fresh, counts)
 
-    def _entries(self, ring: Ring, kind: EntryKind, body: bytes) -> list[SignedEntry]:
-        """Sign and chain the next entry of a ring, after an INCARNATION where a new log begins."""
-        made: list[SignedEntry] = []
-        place = self._own.next(ring, self._world.clock.random_bytes(8))
-        if place.opens:
-            opening = codec.encode_incarnation(place.names)
-            made.append(self._sign(Entry(
-                self._world.node, place.incarnation, place.seq, place.prev, EntryKind.INCARNATION, ring, opening,
-                self._world.clock.unix(),
-            )))  # fmt: skip
-            place = self._own.next(ring, self._world.clock.random_bytes(8))
-        entry = Entry(
-            self._world.node, place.incarnation, place.seq, place.prev, kind, ring, body, self._world.clock.unix()
-        )
-        return [*made, self._sign(entry)]
-
-    def _sign(self, entry: Entry) -> SignedEntry:
-        signed = codec.seal_entry(entry, self._world.keys.node)
-        self._chained(signed)
-        return signed
-
-    async def _store(self, fresh: list[SignedEntry], durable: bool, beside: Sequence[Put] = ()) -> None:
-        puts = [
-            Put("entry", records.entry_key(s.entry.author, s.entry.incarnation, s.entry.seq), encode(records.pack_sealed(s.sealed)))
-            for s in fresh
-        ]  # fmt: skip
-        if puts:
-            self._stored_bytes += sum(len(put.value) for put in puts)
-            await self._world.journal.commit([*puts, *beside], durable)
-
-    async def _gossip(self, ring: Ring, entries: list[Sealed]) -> None:
-        batch: list[Sealed] = []
-        size = 0
-        for sealed in entries:
-            cost = len(sealed.body) + 128
-            if batch and size + cost > names.GOSSIP_BYTES_MAX:
-                await self._world.gossip.publish(names.ledger_topic(ring), codec.encode_entries(batch))
-                batch, size = [], 0
-            batch.append(sealed)
-            size += cost
-        await self._world.gossip.publish(names.ledger_topic(ring), codec.encode_entries(batch))
-
-    # -- others' votes ------------------------------------------------------------------------------------------------
+    # -- others' entries ----------------------------------------------------------------------------------------------
 
     def check(self, ring: Ring, author: NodeId, message: bytes) -> bool:
         """Worth relaying: entries of this ring whose signatures hold."""
@@ -211,192 +226,11 @@ class Scribe:
         """Entries that passed check()."""
         entries = self._checked.pop(message, None)
         for signed in entries if entries is not None else map(codec.open_entry, codec.decode_entries(message)):
-            if self._welcome(signed):
-                await self._take(self.chain.add(signed, author))
-
-    def _welcome(self, signed: SignedEntry) -> bool:
-        """Is there room for entries of this author?"""
-        if self._stored_bytes < STORE_BYTES_MAX or signed.entry.author == self._world.node:
-            return True
-        known = self._people.known.get(signed.entry.author)
-        return known is not None and self._people.is_friend(known.owner)
-
-    async def _take(self, effects: list[ChainEffect]) -> None:
-        for effect in effects:
-            match effect:
-                case Accept(entry=signed):
-                    self._learn(signed)
-                    await self._store([signed], durable=False)
-                case Request(peer=peer):
-                    if peer is not None:
-                        self._meet.add(peer)
-                        self._wake.set()
-                case ForkProof():
-                    self._forked(effect)
-                    await self._keep_proof(effect)
-                case Refuse(peer=peer, why=why):
-                    if peer is not None:
-                        self._world.directory.charge(peer, 10, why)
-                case Ignored(why=why):
-                    log.debug("an entry was ignored: %s", why)
-                case _:
-                    pass
-
-    def _forked(self, proof: ForkProof) -> None:
-        self.forks.append((proof.author, proof.incarnation, proof.seq))
-        self.reputation.forked(proof.author, proof.incarnation, proof.seq)
-
-    async def _keep_proof(self, proof: ForkProof) -> None:
-        """Both entries, so that whoever asks gets the whole proof."""
-        both = [encode(records.pack_sealed(s.sealed)) for s in (proof.held_entry, proof.other) if s is not None]
-        names = [s.id for s in (proof.held_entry, proof.other) if s is not None]
-        if proof.held_entry is None:
-            held = self._world.journal.get("entry", records.entry_key(proof.author, proof.incarnation, proof.seq))
-            if held is not None:
-                both.append(held)
-                names.append(proof.held)
-        puts = [Put("fork", node_public(proof.author) + name, sealed) for name, sealed in zip(names, both, strict=True)]
-        await self._world.journal.commit(puts)
-
-    # -- meetings -----------------------------------------------------------------------------------------------------
-
-    async def meetings(self) -> None:
-        """Meet every connected peer now and then, and at once those that hold what is missing here."""
-        async with trio.open_nursery() as nursery:
-            while True:
-                self._wake = trio.Event()
-                wanted, self._meet = self._meet, set()
-                for contact in self._world.directory.contacts():
-                    if not contact.connected:
-                        self._tried.pop(contact.node, None)  # met at once when it is back: it may have lost its own log
-                    elif self._is_due(contact.node, wanted):
-                        self._tried.pop(contact.node, None)
-                        self._tried[contact.node] = self._world.clock.now()
-                        while len(self._tried) > TRIED_MAX:
-                            del self._tried[next(iter(self._tried))]
-                        nursery.start_soon(self._open, contact.node)
-                with trio.move_on_after(TICK_S):
-                    await self._wake.wait()
-                await trio.sleep(TICK_S / 4)
-
-    def _is_due(self, peer: NodeId, wanted: set[NodeId]) -> bool:
-        """The lower id opens, so that a pair meets once; who misses something opens whatever its id."""
-        since = self._world.clock.now() - self._tried.get(peer, -MEET_EVERY_S)
-        if peer in wanted:
-            return since > TICK_S
-        if self._world.node > peer:
-            return False
-        return since > (RETRY_S if peer not in self._people.known else MEET_EVERY_S)
-
-    async def _open(self, peer: NodeId) -> None:
-        try:
-            with trio.move_on_after(MEET_EVERY_S):
-                await self.meet(await self._world.streams.open(peer, names.LEDGER))
-        except CTorrentError as error:
-            if isinstance(error, PeerError) and not isinstance(error, Unsupported):
-                self._world.directory.charge(peer, 20, error.message)
-            log.info("meeting with %s: %s", peer, error.message)
-        except Exception:  # the outermost edge of one meeting: the node goes on
-            log.exception("the meeting with %s failed", peer)
-
-    async def meet(self, channel: Channel) -> None:
-        """Introduce, agree on rings, reconcile. Handler of the ledger protocol, too."""
-        try:
-            session = await introduce(channel, self._people)
-            mine = [str(ring) for ring in self.rings if self._people.both_in(session.identity, ring)]
-            with trio.move_on_after(MEETING_S):
-                await channel.send(encode(mine))
-                theirs = _texts(await channel.receive())
-                rings = [Ring.parse(text) for text in mine if text in theirs]
-                sync = Sync(self.chain, channel.peer, rings, channel.dialled, self._world.clock.now())
-                await self._reconcile(channel, sync)
-        finally:
-            await hang_up(channel)
-
-    async def _reconcile(self, channel: Channel, sync: Sync) -> None:
-        await self._perform(channel, sync.start())
-        given = 0
-        while not sync.ended:
-            event: Heard | Given | SyncTick | None = SyncTick()
-            with trio.move_on_after(max(0.0, sync.deadline - self._world.clock.now())):
-                event = _sync_event(await channel.receive())
-            if isinstance(event, Given):
-                given += len(event.entries)
-                event = replace(event, entries=tuple(filter(self._welcome, event.entries)))
-            if event is not None:
-                await self._perform(channel, sync.handle(event, self._world.clock.now()))
-            if given - sync.received > USELESS_MAX:
-                raise LimitExceeded(f"{channel.peer} gives entries that were here already, again and again")
-
-    async def _perform(self, channel: Channel, effects: list[SyncEffect]) -> None:
-        for effect in effects:
-            match effect:
-                case Send(message=message):
-                    await channel.send(encode(to_words(message)))
-                case Serve(want=want, answers=answers):
-                    for give in parcels(self._held(want), answers):
-                        await channel.send(encode(to_words(give)))
-                case Took(effect=taken):
-                    await self._take([taken])
-                case Charge(peer=peer, why=why):
-                    self._world.directory.charge(peer, 10, why)
-                case End(why=why):
-                    if why:
-                        log.info("meeting with %s: %s", channel.peer, why)
-
-    def _held(self, want: Want) -> list[Sealed]:
-        """Entries of a want that are here, in order; with the two of a fork where asked."""
-        found = []
-        for seq in range(want.from_seq, want.to_seq + 1):
-            record = self._world.journal.get("entry", records.entry_key(want.author, want.incarnation, seq))
-            if record is None:
-                break
-            found.append(records.unpack_sealed(records.load(record)))
-        if want.proof:
-            for _, value in self._world.journal.scan("fork", node_public(want.author)):
-                found.append(records.unpack_sealed(records.load(value)))
-        return found
+            if self.book.welcome(signed):
+                await self.book.take(self.book.chain.add(signed, author))
 
     # -- what this node thinks ----------------------------------------------------------------------------------------
 
-    def _trust(self) -> None:
-        friends = self._people.known.items()
-        self.reputation.trust({n: FRIEND_TRUST for n, who in friends if self._people.is_friend(who.owner) and n != self._world.node})
-
-    def snapshot(self) -> Snapshot:
-        """Everyone's standing, frozen: for rank."""
-        self._trust()
-        return self.reputation.snapshot(self._tallies.pending())
-
-    def standing(self, node: NodeId) -> tuple[Record, list[Testimony]]:
-        self._trust()
-        pending: Counts | None = self._tallies.pending().get(node)
-        return self.reputation.record(node, pending), self.reputation.why(node, pending)
-
-
-def _texts(frame: bytes) -> list[str]:
-    try:
-        value = decode(frame)
-    except CanonError as error:
-        raise Malformed(str(error)) from None
-    if not isinstance(value, list) or len(value) > 4096 or not all(isinstance(item, str) for item in value):
-        raise Malformed("a list of rings was expected")
-    return value
-
-
-def _sync_event(frame: bytes) -> Heard | Given | None:
-    try:
-        message: SyncMessage | None = from_words(decode(frame))
-    except CanonError as error:
-        raise Malformed(str(error)) from None
-    if message is None:
-        return None
-    if not isinstance(message, Give):
-        return Heard(message)
-    opened, bad = [], 0
-    for sealed in message.entries:
-        try:
-            opened.append(codec.open_entry(sealed))
-        except PeerError:
-            bad += 1
-    return Given(tuple(opened), message.answers, bad)
+    def snapshot(self, nodes: Iterable[NodeId] | None = None) -> Snapshot:
+        """Records, frozen: everyone's, or those of `nodes`."""
+        return self.trust.snapshot(nodes)

@@ -3,7 +3,7 @@
     space `seen`, beside what timeline.py keeps there:
     job ‖ 01 ‖ u32     a worker's line, by its number
     job ‖ 03           [replicas, assignments, leases that ran out, coalesce, disputes_total]
-    job ‖ 04           [disputes, failures], as many as a report shows
+    job ‖ 04           [disputes, failures, notes], as many as a report shows
 
 Written with the blocks they led to, in one commit: after a kill, verdicts and settled blocks tell the same story.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from ctorrent.canon import encode
 from ctorrent.model.ids import JobId
-from ctorrent.model.job import Isolation, Manifest
+from ctorrent.model.job import Assurance, Isolation, Manifest, Verify
 from ctorrent.model.result import Verdict
 from ctorrent.model.status import Timeline as TimelineMap
 from ctorrent.model.status import TimelineWorker
@@ -40,10 +40,23 @@ def puts(job: JobId, board: Progress) -> Iterator[Put]:
     board.changed.clear()
     counts = [board.replicas, board.assignments, board.expired, board.coalesce, board.disputes_total]
     yield Put(SPACE, job + _COUNTS, encode(counts))
-    notes = len(board.disputes) + len(board.failures)
-    if notes != board.noted:
+    if (notes := _notes(board)) != board.noted:
         board.noted = notes
-        yield Put(SPACE, job + _NOTES, encode([[dict(one) for one in board.disputes], board.failures]))
+        yield Put(SPACE, job + _NOTES, encode([[dict(one) for one in board.disputes], board.failures, board.said]))
+
+
+def first_note(job: JobId, words: str) -> Put:
+    """What its person should know of a job that is only about to begin."""
+    return Put(SPACE, job + _NOTES, encode([[], [], [words]]))
+
+
+def has_notes(board: Progress) -> bool:
+    """Is there anything for its person that the journal does not hold?"""
+    return _notes(board) != board.noted
+
+
+def _notes(board: Progress) -> int:
+    return len(board.disputes) + len(board.failures) + len(board.said)
 
 
 def _pack(line: WorkerLine, board: Progress) -> list[Any]:
@@ -71,9 +84,17 @@ def load(journal: Journal, job: JobId, board: Progress) -> None:
     if (counts := journal.get(SPACE, job + _COUNTS)) is not None:
         board.replicas, board.assignments, board.expired, board.coalesce, board.disputes_total = records.load(counts)
     if (notes := journal.get(SPACE, job + _NOTES)) is not None:
-        disputes, failures = records.load(notes)
+        disputes, failures, *said = records.load(notes)  # said: not in one of an older version
+        board.said = said[0] if said else []
         board.disputes, board.failures = disputes, [(index, why) for index, why in failures]
-        board.noted = len(disputes) + len(failures)
+        board.noted = _notes(board)
+
+
+def _verified(verify: Verify) -> str:
+    if verify.replicas < 2:
+        return f"its check {verify.check} alone: one replica" if verify.check else "nobody: one replica"
+    who = "2 owners, or one known for its work" if verify.assurance is Assurance.ECONOMY else f"{verify.replicas} owners"
+    return f"{who}, {verify.equal.name.lower()} comparison" + (f", and its check {verify.check}" if verify.check else "")
 
 
 def _about(manifest: Manifest) -> list[list[str]]:
@@ -84,7 +105,7 @@ def _about(manifest: Manifest) -> list[list[str]]:
         ["python", where.python], ["packages", ", ".join(where.packages)], ["programs", ", ".join(where.programs)], ["image", where.image],
         ["each block may use", f"{_cores(needs.cpu)}, {needs.memory_bytes >> 20} MiB, {manifest.limits.block_s:g} s" + (f", {needs.gpu} GPUs" if needs.gpu else "")],
         ["isolation at least", needs.isolation.name.lower()], ["ring", manifest.ring.kind.name.lower()],
-        ["verified by", f"{verify.replicas} owners, {verify.equal.name.lower()} comparison" if verify.replicas > 1 else "nobody: one replica"],
+        ["verified by", _verified(verify)],
     ]  # fmt: skip
     return [[name, words[:ABOUT_CHARS]] for name, words in found if words]
 

@@ -16,9 +16,11 @@ import platformdirs
 
 from ctorrent.errors import LocalError
 from ctorrent.node import choices
+from ctorrent.store.folder import replace as replace_file
 
 PORT = 4270
 FILE_NAME = "settings.toml"
+OWNER_NAME = "owner.folder"  # in the data folder: where its node's owner key was at the last start, when not in the usual place
 GB = 10**9
 PROGRAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")  # a name on PATH, never a path
 
@@ -49,7 +51,12 @@ class Settings:
     memory_bytes: int = 0  # 0: half of what the machine has
     disk_bytes: int = 20 * GB  # for what others' jobs, and answers to one's own, put into the data folder
     gpus: bool = False  # lend them; one's own jobs may use them either way
-    price: float = 0.0  # credits per reference core-hour asked of others than friends
+    price: float = 1.0  # credits per reference core-hour asked of others than friends; 0: nothing, and they owe nothing
+    price_gpu: float = 10.0  # credits per reference GPU-hour, likewise
+    price_friends: float = 0.0  # credits per reference core-hour asked of friends; a GPU-hour counts as ten
+    credit_strangers: float = 10.0  # credits that a stranger may owe before it gave anything back; all of them ten times that
+    credit_friends: float = 1000.0  # credits that a friend may owe, if friends pay at all
+    prefer_givers: bool = True  # work of those who took and gave nothing back waits for a core while others' is there
     isolation: str = _one_of("auto", "docker", "podman", "jail")
     runtime: str = ""  # another OCI runtime, such as runsc
     strangers_in_jail: bool = False  # the owner's word that strangers' jobs may run below docker
@@ -60,7 +67,11 @@ class Settings:
     dht: bool = True
     keep_days: float = 30.0  # a finished job and its answer; 0: until it is removed by hand
     drain_s: float = 120.0  # `ctorrent stop` lets what runs go on for so long
+    http: str = "127.0.0.1:8420"  # HOST:PORT of the page and the API, or off
+    http_upload_bytes: int = 100 * GB  # of one upload to it
+    metrics_open: bool = False  # /metrics without the token, to whoever reaches that address
     log_bytes: int = 10_000_000  # of one node log; five are kept
+    log_format: str = _one_of("text", "json")  # json: a map a line, with the job that it is about
     testing: bool = False  # CTORRENT_TESTING=1
     testing_lie: float = 0.0  # fraction of blocks this node answers wrongly
     sessions_max: int = 64  # channels a requester serves at once: ~100 KB each, and more would only queue
@@ -74,7 +85,7 @@ def cores_lent(settings: Settings, cores: int) -> int:
 NOT_IN_FILE = ("data_dir", "testing", "testing_lie")  # the file lies in the first; the others are for tests
 _PATHS = ("data_dir", "owner_dir", "environments_dir")
 _OTHER_VARIABLES = {"data_dir": "CTORRENT_DATA", "environments_dir": "CTORRENT_ENVIRONMENTS"}
-_RANGED = ("port", "slots", "memory_bytes", "disk_bytes", "install_bytes", "price", "sessions_max", "keep_days", "drain_s", "log_bytes")
+_RANGED = ("port", "slots", "memory_bytes", "disk_bytes", "install_bytes", "price", "price_gpu", "price_friends", "credit_strangers", "credit_friends", "sessions_max", "keep_days", "drain_s", "log_bytes", "http_upload_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +132,8 @@ def gather(flags: Mapping[str, Any]) -> dict[str, Chosen]:
     """Every setting with its source, checked one by one. Raises LocalError as load() does."""
     path = settings_file(flags)
     found = {one.name: Chosen(getattr(Settings(), one.name), "default") for one in fields(Settings)}
+    if (owner := _last_owner(path.with_name(OWNER_NAME))) is not None:
+        found["owner_dir"] = Chosen(owner, str(path.with_name(OWNER_NAME)))
     for name, value in read_file(path).items():
         found[name] = Chosen(checked(name, value, f"in {path}"), str(path))
     for name in names():
@@ -132,6 +145,28 @@ def gather(flags: Mapping[str, Any]) -> dict[str, Chosen]:
             found[name] = Chosen(checked(name, value, "of a flag"), "flag")
     found["data_dir"] = Chosen(path.parent, found["data_dir"].source)
     return found
+
+
+def _last_owner(path: Path) -> Path | None:
+    """A node belongs to whom it was started for, though the next command does not say it. Raises LocalError."""
+    try:
+        text = path.read_text().strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise LocalError(f"{path} cannot be read: {error}.", "Move it away, and name the folder of the owner key: --owner-dir.") from None
+    return checked("owner_dir", text, f"in {path}") if text else None
+
+
+def remember_owner(settings: Settings) -> None:
+    """For commands to come, which read this data folder and are not told whose it is. Raises LocalError."""
+    path, text = settings.data_dir / OWNER_NAME, "" if settings.owner_dir is None else f"{settings.owner_dir}\n"
+    if (path.read_text() if path.exists() else "") == text:
+        return
+    try:
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise LocalError(f"{path} cannot be written: {error.strerror}.", "Make room on the disk.") from None
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ctorrent.store.folder import private_folder, replace
 _HEAD = "# Settings of `ctorrent node`. Every key: ctorrent config show\n"
 _MEANS = {  # what a default means that is no figure by itself
     "slots": "half the cores", "memory_bytes": "half of the memory", "listen": "every interface", "owner_dir": "your own folder",
-    "environments_dir": "in the data folder", "name": "from the node's id", "runtime": "the engine's own", "price": "the usual",
+    "environments_dir": "in the data folder", "name": "from the node's id", "runtime": "the engine's own",
 }  # fmt: skip
 
 

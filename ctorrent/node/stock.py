@@ -89,6 +89,11 @@ class Stock:
         if delivery is not None and delivery.job.manifest.requester == requester:
             delivery.scope.cancel()
 
+    def stop(self) -> None:
+        """Fetch nothing more; what came stays on the disk for a while, and is found there when it is wanted again."""
+        for delivery in self._deliveries.values():
+            delivery.scope.cancel()
+
     async def _run(self, delivery: _Delivery) -> None:
         job = delivery.job
         reason = f"files of {show_job(job.id)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from ctorrent.model.block import Block, InputRef
 from ctorrent.model.ids import Digest, JobId, Ring, RingKind
 from ctorrent.model.job import Amendment, AmendmentKind, Manifest, SignedManifest
 from ctorrent.node.diskfolder import DiskFolder
-from ctorrent.node.jobbook import JobRecord, expected
+from ctorrent.node.jobbook import JobRecord, expected, noted
+from ctorrent.node.laxness import worth_asking
 from ctorrent.node.packing import Packer
 from ctorrent.node.people import People
 from ctorrent.node.pinning import Pinning
@@ -28,10 +29,12 @@ from ctorrent.plan.codemap import CodeMap
 from ctorrent.plan.jobfile import JobFile, override, parse_jobfile
 from ctorrent.plan.manifest import Circumstances, draft_manifest
 from ctorrent.plan.outputs import OutputNames
+from ctorrent.ports import Put
 from ctorrent.seal import digest, merkle_root
 from ctorrent.wire import codec
 
-PARSE_INLINE = 16 << 10  # characters: 0.1 s
+PARSE_INLINE, BRACKETS_INLINE = 16 << 10, 400  # characters, brackets that open (each is held against all others): 0.1 s
+SECOND_BYTES_MAX = 64 << 20  # of a second block's inputs, stored for a rehearsal only
 BREATHE_EVERY = 256  # blocks planned before other tasks run: ~10 ms
 
 
@@ -58,7 +61,7 @@ class Submission:
         plan = await self._plan(path, text, options)
         record = plan.record
         record.blocks = await self._blocks(plan.job, plan.folder, record.job.manifest)
-        record.expected = expected(options)
+        record.expected, record.lax = expected(options), noted(options)
         record.digest_blocks()
         record.files = [*plan.files.large()]
         code = record.job.manifest.program.code
@@ -70,24 +73,55 @@ class Submission:
             await self._keep(record)
         return record
 
+    async def again(self, old: JobRecord, blocks: Sequence[Block]) -> JobRecord:
+        """The same program, blocks, seed and rules as another job, signed anew. Raises LocalError where its files are gone."""
+        manifest, blobs = old.job.manifest, self._world.blobs
+        wanted = [manifest.program.code, *old.files, *(ref.digest for block in blocks for ref in block.inputs)]
+        gone = sum(blobs.size(blob) is None for blob in dict.fromkeys(wanted))
+        if gone:
+            raise LocalError(f"{gone} of the files of job {old.name} are not kept any more", "Submit its job file again.")
+        secret, clock = self._world.clock.random_bytes(32), self._world.clock
+        fresh = replace(manifest, nonce=clock.random_bytes(16), draw_hash=_draw_hash(secret), issued_unix_s=clock.unix())
+        record = replace(
+            old, job=self._sign(fresh), draw_secret=secret, job_secret=clock.random_bytes(32), submitted_unix=clock.unix(), state="waiting",
+            reason="", amendments=[], blocks=list(blocks), digests=[], report={}, answer=b"", answer_error="", files=list(old.files),
+            growth="",
+        )  # fmt: skip
+        record.digest_blocks()
+        for blob in (manifest.program.code, *([Digest(manifest.lock)] if manifest.lock else []), *old.files):
+            blobs.pin(blob, f"job {record.name}")
+        for blob in dict.fromkeys(ref.digest for block in blocks for ref in block.inputs):
+            blobs.pin(blob, "input")
+        with trio.CancelScope(shield=True):
+            await self._keep(record)
+        return record
+
     async def sample(self, path: Path, text: str, options: dict[str, Any]) -> tuple[JobRecord, int]:
-        """The job with its smallest block alone, never journalled: to be rehearsed. -> that, and how many blocks it has."""
+        """The job with its smallest block alone, never journalled: to be rehearsed. -> that, and how many blocks it has.
+
+        The next smallest, of several the last, comes with it where their results may show that the job's comparison is too wide.
+        """
         plan = await self._plan(path, text, options)
-        smallest: Draft | None = None
-        count, least = 0, (0, 0)
+        found: list[tuple[tuple[int, int], Draft]] = []  # the smallest and the next
+        count = 0
         names = OutputNames(plan.job)
         for draft in draft_blocks(plan.job, plan.folder):
             names.add_draft(draft, plan.record.job.manifest.seed)
             size = (sum(len(piece.head) + piece.size_bytes for piece in draft.pieces), len(draft.params))
-            if smallest is None or size < least:
-                smallest, least = draft, size
+            if not found or size < found[0][0]:
+                found = [(size, draft), *found[:1]]
+            elif len(found) < 2 or size <= found[1][0]:
+                found[1:] = [(size, draft)]
             count += 1
             if count % BREATHE_EVERY == 0:
                 await trio.lowlevel.checkpoint()
-        if smallest is None:
+        if not found:
             raise _no_blocks()
-        inputs = tuple([await self._input(plan.folder, piece) for piece in smallest.pieces])
-        plan.record.blocks = [smallest.block(plan.record.job.manifest.seed, inputs)]
+        if not worth_asking(plan.record.job.manifest.verify) or found[-1][0][0] > SECOND_BYTES_MAX:
+            del found[1:]
+        for _, draft in found:
+            inputs = tuple([await self._input(plan.folder, piece) for piece in draft.pieces])
+            plan.record.blocks.append(draft.block(plan.record.job.manifest.seed, inputs))
         return plan.record, count
 
     async def _plan(self, path: Path, text: str, options: dict[str, Any]) -> _Plan:
@@ -108,14 +142,15 @@ class Submission:
         signed = self._sign(replace(manifest, lock=await self._pinning.lock_for(manifest.environment)))
         record = JobRecord(
             signed, draw_secret, self._world.clock.random_bytes(32), self._world.clock.unix(),
-            own_work=options.get("work") is not False,
+            own_work=options.get("work") is not False, growth="open" if options.get("open") is True else "", memo=job.memo,
+            own_only=options.get("own_only") is True,
         )  # fmt: skip
         return _Plan(job, folder, files, record)
 
     @staticmethod
     async def _parsed(text: str, name: str) -> JobFile:
-        """A job file of megabytes takes the parser seconds: those are not the event loop's."""
-        if len(text) <= PARSE_INLINE:
+        """A job file of megabytes, or of brackets alone, takes the parser seconds: those are not the event loop's."""
+        if len(text) <= PARSE_INLINE and text.count("[") + text.count("{") <= BRACKETS_INLINE:
             return parse_jobfile(text, name)
         return await trio.to_thread.run_sync(parse_jobfile, text, name)
 
@@ -133,7 +168,9 @@ class Submission:
             record.id, 1, record.head(), AmendmentKind.BLOCKS, 0, len(record.blocks), merkle_root(list(record.digests))
         )
         amended = record.amend(first, self._world.keys.node)
-        await self._world.journal.commit([record.put(), amended, *block_puts(record.id, record.blocks)])
+        memory = [] if record.memo else [Put("no-memory", record.id, b"")]
+        own = [Put("own-only", record.id, b"")] if record.own_only else []
+        await self._world.journal.commit([record.put(), amended, *block_puts(record.id, record.blocks), *memory, *own])
 
     async def _blocks(self, job: JobFile, folder: DiskFolder, manifest: Manifest) -> list[Block]:
         blocks: list[Block] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ctorrent.canon import encode
@@ -14,10 +14,10 @@ from ctorrent.market import words as m
 from ctorrent.market.auction import Auction
 from ctorrent.model.identity import PeerIdentity
 from ctorrent.model.ids import NodeId, OwnerId, RingKind
-from ctorrent.model.job import Isolation
+from ctorrent.model.job import Assurance, Isolation, Verify
 from ctorrent.model.session import Declined, Describe, Engaged, Message
 from ctorrent.model.status import WhyReport
-from ctorrent.model.trade import Announcement, Bid, No
+from ctorrent.model.trade import Announcement, Bid, No, NoReason
 from ctorrent.node import records
 from ctorrent.node.admission import network_of
 from ctorrent.node.experience import Experience
@@ -29,6 +29,7 @@ from ctorrent.node.scribe import Scribe
 from ctorrent.node.session import Session
 from ctorrent.node.world import World
 from ctorrent.ports import Put
+from ctorrent.verify.audit import AuditRules
 from ctorrent.wire import codec, names
 
 SLOTS_WANTED_MAX = 256  # more workers than this a single coordinator hardly feeds
@@ -36,8 +37,11 @@ CREDIT_PER_SLOT_MAX = 4  # units under way: one runs, one has its inputs, one tr
 PARTIES_MAX = 4096  # peers that asked about one job
 REASONS_KEPT, DETAIL_CHARS = 4, 300  # of a no, for `why`
 LEVELS = frozenset(level.value for level in Isolation)
+SLOTS_AHEAD = 64  # wanted while more blocks may come: a few machines
 SNAPSHOT_S = 5.0  # how often standings and speeds are looked at again
+ESTABLISHED = AuditRules().established_after  # whose answers stand alone where the job says economy
 LOOKING_S = 3.0  # a first round's window and a slow dial: before that nobody can have answered
+CLASSES_SHOWN, CLASS_CHARS = 4, 80  # of hardware, in one sentence
 ALONE_S = 5.0  # with peers known: how long one more owner than the policy asks for is waited for; then it is said, too
 RETURN_S = 30.0  # the same where another was there before: a node restarts in seconds, a worker dials again within 20
 
@@ -59,7 +63,9 @@ class Tender:
         self, world: World, people: People, scribe: Scribe, experience: Experience, record: JobRecord, rng: random.Random
     ) -> None:
         self.hear_own: Callable[[bytes], None] = lambda message: None
+        self.lent: Callable[[], bool] = lambda: True  # is this machine? Said where nobody takes the job, and nothing else
         self.out: list[tuple[NodeId, Message]] = []
+        self.owners: dict[NodeId, str] = {}  # of workers of a life before a restart
         self.announcing: list[m.Announce] = []
         self._world, self._people, self._scribe, self._experience = world, people, scribe, experience
         self._record = record
@@ -73,7 +79,9 @@ class Tender:
         self._alone_since = self._looking_since = world.clock.now()
         self._rounds = int(records.load(world.journal.get("round", record.id) or encode(0)))
         self._snapshot_at = 0.0
+        self.fallen: list[tuple[NodeId, str]] = []  # engaged, and since then proven wrong elsewhere; taken by the coordination
         self._unsellable = ""
+        self._outside_class: dict[NodeId, WorkerJoined] = {}  # of a homogeneous job: too few owners of their class are here
         self._fewer_since: float | None = None  # fewer owners take part than must agree
 
     # -- events -------------------------------------------------------------------------------------------------------
@@ -85,12 +93,13 @@ class Tender:
         joined += self._perform(self._auction.handle(m.Want(self._slots_wanted()), now))
         return joined + self._perform(self._auction.handle(m.Begin(), now))
 
-    def tick(self, now: float, board: Progress, measured: dict[NodeId, tuple[int, float]]) -> list[WorkerJoined]:
-        """Time passed, work was done. measured: blocks and seconds of each worker, by this node's clock."""
+    def tick(self, now: float, board: Progress, measured: Callable[[], dict[NodeId, tuple[int, float]]]) -> list[WorkerJoined]:
+        """Time passed, work was done. measured: asked for blocks and seconds of each worker, by this node's clock."""
         joined: list[WorkerJoined] = []
         if now >= self._snapshot_at:
             self._snapshot_at = now + SNAPSHOT_S
-            joined += self._perform(self._auction.handle(self._snapshot(now, measured), now))
+            self.fallen = [(node, why) for node in self._auction.engaged if (why := self._scribe.trust.held(node)) and node != self._world.node]
+            joined += self._perform(self._auction.handle(self._snapshot(now, measured()), now))
         wanted = 0 if self._record.state == "paused" else self._slots_wanted(sum(board.ended.values()))
         joined += self._perform(self._auction.handle(m.Want(wanted), now))
         return joined
@@ -98,13 +107,16 @@ class Tender:
     def interest(self, session: Session, now: float) -> list[WorkerJoined]:
         """A peer asks. It is described the job, or declined."""
         identity = session.identity
+        if self._record.own_only and identity.owner != self._world.owner:
+            self.out.append((identity.node, Declined(self._record.id, No(NoReason.RING, "only its owner's own machines run it"), 0.0)))
+            return []
         trusted = identity.node == self._world.node or self._people.is_friend(identity.owner)
         if self._auction.holds(identity.node) and identity.node not in self._auction.reserve:
             return []  # described or engaged: a new nonce would make the bid under way a forgery
         self._forget_parties()
         self._parties.pop(identity.node, None)
         self._parties[identity.node] = _Party(identity, self._owner(identity), self._world.clock.random_bytes(16))
-        arrived = m.InterestArrived(identity.node, self._owner(identity), trusted)
+        arrived = m.InterestArrived(identity.node, self._owner(identity), trusted, self._standings([identity.node])[identity.node])
         return self._perform(self._auction.handle(arrived, now))
 
     def _forget_parties(self) -> None:
@@ -158,11 +170,24 @@ class Tender:
                     if not effect.again:
                         self.out.append((effect.node, Engaged(self._record.id, effect.credit)))
                     joined.append(WorkerJoined(
-                        effect.node, effect.owner, effect.credit, effect.slots, effect.weight, effect.newcomer
+                        effect.node, self.owners.get(effect.node, effect.owner), effect.credit, effect.slots, effect.weight, effect.newcomer,
+                        self.class_of(effect.node), self._kin(effect.node),
                     ))  # fmt: skip
                 case m.Unsellable(words=text):
                     self._unsellable = text
-        return joined
+        return self._of_a_class(joined) if self._record.job.manifest.verify.homogeneous else joined
+
+    def _of_a_class(self, joined: list[WorkerJoined]) -> list[WorkerJoined]:
+        """Of a homogeneous job: who gets blocks. Those begun in a class of too few owners would wait for ever for one more of it."""
+        economy, wanted = asked_of(self._record.job.manifest.verify)
+        self._outside_class |= {event.worker: event for event in joined}
+        owners = self._classes()
+        ready = {
+            node: event for node, event in self._outside_class.items()
+            if len(owners.get(event.hardware_class, ())) >= wanted or (economy and (node == self._world.node or self.valid_of(node) >= ESTABLISHED))
+        }  # fmt: skip
+        self._outside_class = {node: event for node, event in self._outside_class.items() if node not in ready and node in self._auction.engaged}
+        return list(ready.values())
 
     def _description(self, nonce: bytes) -> Describe:
         record = self._record
@@ -193,16 +218,31 @@ class Tender:
         return self._auction.holds(node)
 
     def owner_of(self, node: NodeId) -> str:
-        return self._parties[node].owner if node in self._parties else self._world.owner
+        return self._parties[node].owner if node in self._parties else self.owners.get(node, self._world.owner)
 
     def certified_owner(self, node: NodeId) -> OwnerId:
         """For the ledger: "" for a worker that showed no certificate, whatever it counts as here."""
         owner = self.owner_of(node)
         return OwnerId(owner if owner.startswith("own_") else "")
 
+    def bid_of(self, node: NodeId) -> Bid | None:
+        """The last that it made."""
+        return self._parties[node].bid if node in self._parties else None
+
     def class_of(self, node: NodeId) -> str:
         party = self._parties.get(node)
         return party.bid.hardware_class if party and party.bid else ""
+
+    def _kin(self, node: NodeId) -> tuple[str, ...]:
+        """What it shares with those who may be in league with it: its network, and whom its swarm's root invited."""
+        if node == self._world.node:
+            return ()
+        branches = self._parties[node].identity.branches if node in self._parties else ()
+        return (f"network {network_of(self._world, node)}", *(f"branch {branch}" for branch in branches))
+
+    def valid_of(self, node: NodeId) -> int:
+        """Checks that it passed in a row for this node's jobs, as the ledger has them; 0 for a newcomer."""
+        return self._scribe.trust.established(node)
 
     def show(self, node: NodeId, board: Progress) -> None:
         """Put an engaged worker on the board."""
@@ -221,8 +261,7 @@ class Tender:
 
     def reach(self, now: float) -> Reach | None:
         """Is there more than one owner, or may there be soon? None while that has not changed."""
-        owners = {self._parties[node].owner for node in self._auction.engaged if node in self._parties}
-        if len(owners) > 1:
+        if len(self._owners(2)) > 1:
             self._alone_since, self._patience_s = now, RETURN_S
             found = Reach(True)
         else:
@@ -240,10 +279,13 @@ class Tender:
         answered = self._auction.reasons() or self._parties
         if not (self._unsellable or answered) and self._world.clock.now() - self._looking_since < LOOKING_S:
             return "looking for workers"
+        here = "" if answered or self.lent() else "; sharing is off here, so this machine does not run it either: ctorrent share on"
+        if self._record.own_only and not answered:
+            return f"waits for a machine of your own: this job is for those alone{here}"
         if outside := self._outside():
-            return outside
+            return outside + here
         why = self._auction.why()  # as it is now, which an earlier refusal is not
-        return why if self._unsellable else f"waiting for workers: {why}"
+        return (why if self._unsellable else f"waiting for workers: {why}") + here
 
     def _outside(self) -> str:
         """Who is connected, said who it is, and may not see this job; empty: nobody is, or somebody else may."""
@@ -259,14 +301,55 @@ class Tender:
 
     def _owners_lack(self) -> str:
         """For whom the job waits where fewer owners take part than its policy asks for: that number is never lowered."""
-        wanted = self._record.job.manifest.verify.replicas
-        owners = {self._parties[node].owner for node in self._auction.engaged if node in self._parties}
-        if len(owners) >= wanted:
+        economy, wanted = asked_of(self._record.job.manifest.verify)
+        owners = self._owners(wanted)
+        enough = len(owners) >= wanted
+        known = economy and (self._world.owner in owners or self._known_takes_part())
+        apart = self._classes_lack(wanted) if enough and not known and self._record.job.manifest.verify.homogeneous else ""
+        if known or (enough and not apart):
             self._fewer_since = None
             return ""
         now = self._world.clock.now()
         self._fewer_since = now if self._fewer_since is None else self._fewer_since
-        return lacking(wanted, len(owners), self._world.owner in owners) if now - self._fewer_since >= ALONE_S else ""
+        if now - self._fewer_since < ALONE_S:
+            return ""
+        dear = sum(n for (reason, _), n in self._auction.reasons().items() if reason is NoReason.PRICE)
+        return apart or lacking(wanted, len(owners), self._world.owner in owners, economy, dear, self._record.job.manifest.price_max)
+
+    def _classes_lack(self, wanted: int) -> str:
+        """For whom a homogeneous job waits where enough owners take part, and too few of any one class of hardware."""
+        classes = self._classes()
+        most = max(map(len, classes.values()), default=0)
+        if most >= wanted:
+            return ""
+        named = sorted(classes, key=lambda name: (-len(classes[name]), name))[:CLASSES_SHOWN]
+        here = ", ".join(f"{len(classes[name])} with {printable(name, CLASS_CHARS) or 'an unnamed one'}" for name in named)
+        whom = "one more owner" if wanted - most == 1 else f"{wanted - most} more owners"
+        return (
+            f"waits for {whom} with the same class of hardware as one that is here: {wanted} must agree on each block, homogeneous: true "
+            f"keeps it in one class, and here are {here}. Invite one (ctorrent invite), or submit it without homogeneous"
+        )
+
+    def _classes(self) -> dict[str, set[str]]:
+        """Owners that take part, by class of hardware."""
+        owners: dict[str, set[str]] = {}
+        for node in self._auction.engaged:
+            if node in self._parties:
+                owners.setdefault(self.class_of(node), set()).add(self._parties[node].owner)
+        return owners
+
+    def _known_takes_part(self) -> bool:
+        return any(self.valid_of(node) >= ESTABLISHED for node in self._auction.engaged)
+
+    def _owners(self, enough: int) -> set[str]:
+        """Who takes part; no more are looked for once there are enough: this is asked each turn, of hundreds."""
+        owners: set[str] = set()
+        for node in self._auction.engaged:
+            if len(owners) >= enough:
+                break
+            if node in self._parties:
+                owners.add(self._parties[node].owner)
+        return owners
 
     def why(self) -> WhyReport:
         """Who saw the job and why they do not take it."""
@@ -285,25 +368,45 @@ class Tender:
 
     def _slots_wanted(self, ended: int = 0) -> int:
         left = len(self._record.blocks) - ended
+        if self._record.growing:  # machines are engaged before a burst of blocks, not after it
+            left = max(left, SLOTS_AHEAD)
         return min(SLOTS_WANTED_MAX, max(0, left) * self._record.job.manifest.verify.replicas)
 
-    def _snapshot(self, now: float, measured: Mapping[NodeId, tuple[int, float]]) -> m.Snapshot:
-        standings = {
-            node: rank.Standing(said.agreed, said.disputed, *self._experience.of(node))
-            for node, said in self._scribe.snapshot().items()
+    def _standings(self, nodes: Iterable[NodeId]) -> dict[NodeId, rank.Standing]:
+        """What is thought of some peers, each with why it is refused, if it is. Own machines are mended, not refused."""
+        return {
+            node: rank.Standing(
+                said.agreed, said.disputed, *self._experience.of(node), said.lower_bound, said.newcomer, self._scribe.trust.held(node)
+            )
+            for node, said in self._scribe.snapshot(nodes).items()
         }
-        for node in self._parties:
-            if node not in standings:
-                standings[node] = rank.Standing(0.0, 0.0, *self._experience.of(node))
+
+    def _snapshot(self, now: float, measured: Mapping[NodeId, tuple[int, float]]) -> m.Snapshot:
         claimed = {node: party.bid.speed_gflops for node, party in self._parties.items() if party.bid}
-        return m.Snapshot(standings, rank.observed_speeds(measured, claimed, rank.Rules()))
+        return m.Snapshot(self._standings(self._parties), rank.observed_speeds(measured, claimed, rank.Rules()))
 
 
-def lacking(wanted: int, owners: int, own: bool) -> str:
-    """What a job says while fewer owners take part than must agree on each block. own: this person is one of them."""
+def asked_of(verify: Verify) -> tuple[bool, int]:
+    """-> does economy hold, how many owners a block needs while nobody is known for its work (Audit.needed)."""
+    economy = verify.assurance is Assurance.ECONOMY and verify.replicas > 1
+    return economy, min(2, verify.replicas) if economy else verify.replicas
+
+
+def lacking(wanted: int, owners: int, own: bool, economy: bool = False, dear: int = 0, pays: float = 0.0) -> str:
+    """What a job says while fewer owners take part than must agree on each block.
+
+    own: this person is one of them. dear: peers that ask more than it pays; pays: its price, credits per core-hour
+    """
     whom = "a second owner" if wanted == 2 else "one more owner" if wanted - owners == 1 else f"{wanted - owners} more owners"
     here = "only yours is here" if own and owners == 1 else f"{owners} {'is' if owners == 1 else 'are'} here"
-    return (
-        f"waits for {whom}: every block is to be run by {wanted} owners and {here}. "
-        "Invite one (ctorrent invite), or submit it with --replicas 1"
-    )
+    which = "newcomers' blocks are" if economy else "every block is"
+    waits = f"waits for {whom}: {which} to be run by {wanted} owners and {here}."
+    if dear:  # an invite would bring another who asks as much
+        return f"{waits} {too_dear(dear, pays)}"
+    return f"{waits} Invite one (ctorrent invite), or submit it with --replicas 1"
+
+
+def too_dear(peers: int, pays: float) -> str:
+    """Of peers that ask more than a job pays, in credits per core-hour: how they are had."""
+    others = "1 other asks" if peers == 1 else f"{peers} others ask"
+    return f"{others} for more than its price, {pays:g}: submit it with a higher one (price: {max(1.0, 2 * pays):g})"

@@ -38,6 +38,7 @@ class Timeline:
         self.column_s = FIRST_COLUMN_S
         self.busy: list[list[float]] = []  # worker's number -> busy seconds of each column
         self.spans: list[list[Any]] = []
+        self._spans_of: dict[int, list[tuple[int, list[Any]]]] = {}  # worker's number -> its own of those, each with its place
         self.complete = True  # no unit is missing from `spans`
         self.times = [0] * BUCKETS
         self.shortest_s, self.longest_s = math.inf, 0.0
@@ -57,13 +58,16 @@ class Timeline:
             self.complete = False
             return
         self._chunks[len(self.spans) // SPANS_A_RECORD] = None
-        self.spans.append([worker, indices[0], len(indices), began_s, ended_s, 0])
+        self._append([worker, indices[0], len(indices), began_s, ended_s, 0])
+
+    def _append(self, span: list[Any]) -> None:
+        self._spans_of.setdefault(span[0], []).append((len(self.spans), span))
+        self.spans.append(span)
 
     def disputed(self, worker: int, index: int) -> None:
         """A replica turned out to be wrong: the unit it came in says so."""
-        for place in range(len(self.spans) - 1, -1, -1):
-            span = self.spans[place]
-            if span[0] == worker and span[1] <= index < span[1] + span[2]:
+        for place, span in reversed(self._spans_of.get(worker, ())):
+            if span[1] <= index < span[1] + span[2]:
                 span[5] += 1
                 self._chunks[place // SPANS_A_RECORD] = None
                 return
@@ -100,7 +104,8 @@ class Timeline:
             self.column_s, times, self.shortest_s, self.longest_s, self.complete = records.load(gauge)
             self.times = times if len(times) == BUCKETS else self.times  # written by a version with other buckets
         for _, rows in journal.scan(SPACE, job + _SPANS):
-            self.spans += records.load(rows)
+            for span in records.load(rows):
+                self._append(span)
 
 
 def bucket(seconds: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ctorrent.model.ids import NodeId
+from ctorrent.node import dossier
 from ctorrent.node.jobbook import JobRecord
 from ctorrent.node.returned import Given, load_given
 from ctorrent.ports import Delete, Journal, Write
@@ -32,6 +33,8 @@ class UnderWay:
     def drop(self, given: Given) -> None:
         self.by_id.pop(given.id, None)
         self.by_number.pop(given.number, None)
+        if given.inside:  # it came back whole and held: kept in the commit that forgets it was out
+            self.soft.append(dossier.put(self._job, given))
         self.soft.append(Delete("given", self._job + given.id))
 
     def of(self, worker: NodeId) -> list[Given]:

@@ -1,9 +1,9 @@
 """Verdicts of one job that no tally may hold yet: on the disk with the blocks they are about.
 
-    verdict   job id ‖ worker public ‖ first u32   [owner, class, verdict, [[block, assignment, commitment] …]]
+    verdict   job id ‖ worker public ‖ first u32   [owner, class, verdict, [[block, assignment, commitment, against …] …]]
     tallied   job id ‖ worker public               how many of that worker's verdicts are in tallies
 
-Verdicts on a worker are numbered from 0. A tally and its `tallied` are one commit, so after a restart each verdict is
+against: assignments whose answers it lost to, if whoever saw it said so. Verdicts on a worker are numbered from 0. A tally and its `tallied` are one commit, so after a restart each verdict is
 counted once, whichever of the two commits the machine still made.
 """
 
@@ -34,7 +34,7 @@ class Verdicts:
         self._next[worker] = first + len(seen)
         for one in seen:
             self._scribe.record(one, owner, hardware_class)
-        rows = [[one.block, one.assignment, one.commitment] for one in seen]
+        rows = [[one.block, one.assignment, one.commitment, *one.against] for one in seen]
         value = [owner, hardware_class, seen[0].verdict.value, rows]
         return Put("verdict", self._job + node_public(worker) + u32(first), encode(value))
 
@@ -44,9 +44,10 @@ class Verdicts:
             worker, first = node_id(key[32:64]), int.from_bytes(key[64:], "big")
             owner, hardware_class, verdict, rows = records.load(value)
             written = self._scribe.tallied(self._job, worker)
-            for block, assignment, commitment in rows[max(0, written - first) :]:
+            for block, assignment, commitment, *against in rows[max(0, written - first) :]:
                 seen = Observation(
-                    self._job, worker, Digest(block), Digest(assignment), Digest(commitment), Verdict(verdict)
-                )
+                    self._job, worker, Digest(block), Digest(assignment), Digest(commitment), Verdict(verdict),
+                    tuple(map(Digest, against)),
+                )  # fmt: skip
                 self._scribe.record(seen, OwnerId(owner), hardware_class)
             self._next[worker] = max(written, first + len(rows), self._next.get(worker, 0))

@@ -9,34 +9,29 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
+from functools import partial
 from weakref import WeakValueDictionary
 
 import trio
 
 from ctorrent.errors import CTorrentError, DiskFull, PeerError, Unavailable, Unsupported, leaves
 from ctorrent.market.answer import dial_after
-from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, show_job
+from ctorrent.model.ids import Digest, JobId, NodeId, Ring, show_job
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.session import (
-    Acknowledged,
-    Amended,
-    Assign,
-    Declined,
     Describe,
-    Engaged,
-    Finished,
-    Interest,
     Message,
     NoThanks,
     Offered,
-    Revoke,
 )
 from ctorrent.model.trade import Announcement, Bid, No, NoReason
 from ctorrent.node import loopback
+from ctorrent.node.about import about
 from ctorrent.node.cells import Cells
 from ctorrent.node.engagement import CREDIT_PER_SLOT, Engagement
 from ctorrent.node.installs import Installs
 from ctorrent.node.lie import Liar
+from ctorrent.node.line import OFFERED_MAX, Line
 from ctorrent.node.owed import Owed
 from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
@@ -59,8 +54,9 @@ ANSWERS_MAX, ANSWERS_A_REQUESTER = 512, 32  # announcements being answered at on
 RECORD_BURST, RECORD_PER_S = 16, 0.5  # dials at addresses that an announcement names: nobody is to aim this node
 STRANGERS_MAX, STRANGER_MAX = 12, 6  # jobs of strangers, and of one: of share.JOBS_MAX, the rest waits for friends
 IDLE_S = 600.0  # then a stranger's job without work gives up its place
-OFFERED_MAX = 256  # jobs of one requester that were asked about or bid for
 LEAVING = "its owner is stopping it"
+NOT_LENT = "its owner needs the machine now"
+ASKED_AGAIN_MAX = 64  # announcements, when the machine is lent again: others are announced anew
 RETRY_MAX_S = 120.0  # a requester may ask for patience, not for ever
 
 
@@ -71,7 +67,7 @@ class Worker:
         self, world: World, people: People, seeder: Seeder, cells: Cells, share: Share, installs: Installs,
         own: Handler, lie: float, rng: random.Random,
     ) -> None:  # fmt: skip
-        self._world, self._people, self._seeder, self._cells, self._share = world, people, seeder, cells, share
+        self.world, self._people, self._seeder, self._cells, self.share = world, people, seeder, cells, share
         self._own, self._rng, self._installs = own, rng, installs
         installs.ask_again, installs.say = self._ask_again, self._say
         installs.in_use = lambda: [engagement.environment.name for engagement in self.engagements.values()]
@@ -79,7 +75,7 @@ class Worker:
         self._stock = Stock(world, cells, self._say, self._ask_again)
         self._heard: dict[JobId, Announcement] = {}
         self._cannot: dict[JobId, No] = {}  # jobs whose cell could not be made here
-        self._lines: dict[NodeId, _Line] = {}
+        self._lines: dict[NodeId, Line] = {}
         self._dials: WeakValueDictionary[NodeId, trio.Lock] = WeakValueDictionary()  # one session a requester
         self._announced = Patience(ANNOUNCED_BURST, ANNOUNCED_PER_S)
         self._records = Patience(RECORD_BURST, RECORD_PER_S, kept=1)
@@ -106,6 +102,8 @@ class Worker:
     def _end_idle(self) -> None:
         """A stranger may not keep a warm cell for work that never comes."""
         for engagement in list(self.engagements.values()):
+            if owes := self.share.credit.refuses(self._people.known.get(engagement.job.manifest.requester), engagement.rate.price):
+                engagement.withdraw(owes)
             if self._is_stranger(engagement.job.manifest.requester) and engagement.idle_s() > IDLE_S:
                 if engagement.session is not None:
                     engagement.session.post(NoThanks(engagement.id, (No(NoReason.BUSY, "there was no work"),)))
@@ -118,6 +116,20 @@ class Worker:
         self._leaving = True
         for engagement in self.engagements.values():
             engagement.leave(LEAVING)
+
+    def lay_down(self) -> None:
+        """The owner wants the machine back: all that runs goes back to its requesters now."""
+        for engagement in list(self.engagements.values()):
+            for assignment in engagement.lay_down(No(NoReason.ABSTAINS, NOT_LENT)):
+                self._handed[assignment] = engagement.id  # who has it will say so, and there is no engagement to hear it
+        self._stock.stop()
+        self._installs.stop()
+
+    def look_again(self) -> None:
+        """The machine is lent again: ask about what was announced meanwhile and before, the newest first."""
+        for announcement in list(self._heard.values())[: -ASKED_AGAIN_MAX - 1 : -1]:
+            if self._nursery is not None and announcement.job not in self.engagements:
+                self._nursery.start_soon(self._answer, announcement)
 
     def owes(self) -> dict[NodeId, int]:
         """Results that their requesters do not have, by requester."""
@@ -134,11 +146,11 @@ class Worker:
         try:
             announcement = codec.open_announcement(codec.decode_sealed(message, names.ANNOUNCEMENT_BYTES_MAX))
         except PeerError as error:
-            self._world.directory.charge(author, 10, error.message)
+            self.world.directory.charge(author, 10, error.message)
             return False
         if announcement.ring != ring or announcement.requester != author:
             return False
-        return self._announced.take(author, self._world.clock.now())
+        return self._announced.take(author, self.world.clock.now())
 
     def hear(self, message: bytes) -> None:
         """An announcement that passed check()."""
@@ -152,13 +164,14 @@ class Worker:
             del self._heard[next(iter(self._heard))]
         engagement = self.engagements.get(announcement.job)
         busy = self._answering.total() >= ANSWERS_MAX or self._answering[announcement.requester] >= ANSWERS_A_REQUESTER
-        if (engagement is None or not engagement.engaged) and self._nursery is not None and not busy:
+        wanted = self.share.on and (engagement is None or not engagement.engaged)
+        if wanted and self._nursery is not None and not busy:
             self._nursery.start_soon(self._answer, announcement)
 
     async def _answer(self, announcement: Announcement) -> None:
         requester, pause = announcement.requester, 0.0
-        if requester != self._world.node:
-            audience = len(self._world.directory.contacts())  # the unconnected hear it too, from others
+        if requester != self.world.node:
+            audience = len(self.world.directory.contacts())  # the unconnected hear it too, from others
             wait = dial_after(min(BIDS_BELIEVED, announcement.bids_wanted), audience, self._rng)
             if wait is None:
                 return
@@ -169,8 +182,8 @@ class Worker:
             (await self._line(requester, announcement.peer_record)).ask(announcement.job, announcement.round)
         except CTorrentError as error:
             if isinstance(error, PeerError) and not isinstance(error, Unsupported):
-                self._world.directory.charge(requester, 20, error.message)
-            log.info("job %s: %s", show_job(announcement.job), error.message)
+                self.world.directory.charge(requester, 20, error.message)
+            log.info("job %s: %s", name := show_job(announcement.job), error.message, extra={"job": name})
         finally:
             self._answering[requester] -= 1
             if not self._answering[requester]:
@@ -182,14 +195,14 @@ class Worker:
         try:
             (await self._line(requester, heard.peer_record if heard else b"")).ask(job, heard.round if heard else 0)
         except CTorrentError as error:
-            log.info("job %s: %s", show_job(job), error.message)
+            log.info("job %s: %s", name := show_job(job), error.message, extra={"job": name})
 
     def _say(self, requester: NodeId, job: JobId, no: No) -> None:
         """Tell a requester how a refusal stands now, if it is there to hear it."""
         if requester in self._lines:
             self._lines[requester].session.post(NoThanks(job, (no,)))
 
-    async def _line(self, requester: NodeId, record: bytes) -> _Line:
+    async def _line(self, requester: NodeId, record: bytes) -> Line:
         """The session with a requester, made when there is none."""
         async with self._dials.setdefault(requester, trio.Lock()):
             line = self._lines.get(requester)
@@ -197,16 +210,16 @@ class Worker:
                 line = await self._dial(requester, record)
             return line
 
-    async def _dial(self, requester: NodeId, record: bytes) -> _Line:
+    async def _dial(self, requester: NodeId, record: bytes) -> Line:
         assert self._nursery is not None
-        if requester == self._world.node:
+        if requester == self.world.node:
             mine, served = loopback.pair(requester)
             self._nursery.start_soon(self._own, served)
             channel: Channel = mine
         else:
             channel = await self._open(requester, record)
         session = await introduce(channel, self._people)
-        line = _Line(self, session, record)
+        line = Line(self, session, record)
         self._lines[requester] = line
         self._hand_all(line, requester)  # before anything is bid for: what is done already must not be given out again
         self._nursery.start_soon(line.run)
@@ -214,16 +227,16 @@ class Worker:
 
     async def _open(self, requester: NodeId, record: bytes) -> Channel:
         try:
-            return await self._world.streams.open(requester, names.SESSION)
+            return await self.world.streams.open(requester, names.SESSION)
         except Unavailable:
-            if not record or not self._records.take("", self._world.clock.now()):
+            if not record or not self._records.take("", self.world.clock.now()):
                 raise
-            await self._world.directory.connect_record(record, requester)
-            return await self._world.streams.open(requester, names.SESSION)
+            await self.world.directory.connect_record(record, requester)
+            return await self.world.streams.open(requester, names.SESSION)
 
     # -- one job ------------------------------------------------------------------------------------------------------
 
-    def described(self, line: _Line, message: Describe) -> Message:
+    def described(self, line: Line, message: Describe) -> Message:
         """Look at a job closely: a bid, or the typed reasons for none. Raises PeerError when it is not what it says."""
         job = codec.open_manifest(message.manifest)
         if job.id != message.job or job.manifest.requester != line.session.identity.node:
@@ -238,57 +251,56 @@ class Worker:
         if engagement is None and self._is_stranger(job.manifest.requester) and self._strangers_fill(job.manifest.requester):
             return NoThanks(job.id, (No(NoReason.BUSY, "places are kept for friends"),))
         if engagement is None:
-            found = self._share.judge(job.manifest, line.session.identity)
+            found = self.share.judge(job.manifest, line.session.identity)
             if not isinstance(found, EnvironmentInfo):
                 return NoThanks(job.id, self._installs.consider(job, line.session.identity, found))
             assert self._nursery is not None
             waits = self._stock.no(job, self._is_stranger(job.manifest.requester), self._nursery)
             if waits is not None:
                 return NoThanks(job.id, (waits,))
-            engagement = Engagement(self._world, self._seeder, self._cells, job, found, self._share, self._liar)
+            engagement = Engagement(self.world, self._seeder, self._cells, job, found, self.share, self._liar)
+        engagement.rate = self.share.rate(job, line.session.identity, message.job_secret)
+        engagement.waits = partial(self.share.credit.waits, line.session.identity)
         for amendment in message.amendments:
             engagement.amended(amendment)
         line.offered[job.id] = engagement
         while len(line.offered) > OFFERED_MAX:
             del line.offered[next(iter(line.offered))]
-        return Offered(codec.seal_bid(self._bid(engagement, message.nonce), self._world.keys.node))
+        return Offered(codec.seal_bid(self._bid(engagement, message.nonce), self.world.keys.node))
 
     def _bid(self, engagement: Engagement, nonce: bytes) -> Bid:
-        slots = self._share.slots_for(engagement.job.manifest.needs)
+        slots = self.share.slots_for(engagement.job.manifest.needs)
         engagement.slots = slots
         return Bid(
-            job=engagement.id, worker=self._world.node, session_nonce=nonce, slots=slots,
+            job=engagement.id, worker=self.world.node, session_nonce=nonce, slots=slots,
             credit=slots * CREDIT_PER_SLOT, fingerprint=engagement.environment.fingerprint,
-            isolation=self._world.sandbox.level.value, hardware_class=self._world.hardware_class,
-            speed_gflops=self._share.speed_gflops, price=self._share.price_for(self._owner_of(engagement)),
+            isolation=self.world.sandbox.level.value, hardware_class=self.world.hardware_class,
+            speed_gflops=engagement.rate.gflops, price=engagement.rate.price,
             amendment_head=engagement.head,
         )  # fmt: skip
 
     def _is_stranger(self, requester: NodeId) -> bool:
         known = self._people.known.get(requester)
-        return requester != self._world.node and not self._people.is_friend(known.owner if known else None)
+        return requester != self.world.node and not self._people.is_friend(known.owner if known else None)
 
     def _strangers_fill(self, requester: NodeId) -> bool:
         """Do strangers, or this one, have all the places that strangers may have?"""
         theirs = [one.job.manifest.requester for one in self.engagements.values()]
         return theirs.count(requester) >= STRANGER_MAX or sum(map(self._is_stranger, theirs)) >= STRANGERS_MAX
 
-    def _owner_of(self, engagement: Engagement) -> OwnerId | None:
-        known = self._people.known.get(engagement.job.manifest.requester)
-        return known.owner if known else None
-
-    def engage(self, line: _Line, job: JobId) -> None:
+    def engage(self, line: Line, job: JobId) -> None:
         """The coordinator took the bid."""
         engagement = line.offered.pop(job, None)
         if engagement is None:
             return
         requester = engagement.job.manifest.requester
         if job not in self.engagements:
-            if self._leaving:
-                line.session.post(NoThanks(job, (No(NoReason.BUSY, LEAVING),)))
+            if self._leaving or not self.share.on:
+                no = No(NoReason.BUSY, LEAVING) if self._leaving else No(NoReason.ABSTAINS, NOT_LENT)
+                line.session.post(NoThanks(job, (no,)))
                 return
             full = self._is_stranger(requester) and self._strangers_fill(requester)
-            taken = None if full else self._share.take(job, engagement.job.manifest.needs, engagement.slots)
+            taken = None if full else self.share.take(job, engagement.job.manifest.needs, engagement.slots)
             if taken is None:
                 line.session.post(NoThanks(job, (No(NoReason.BUSY),)))
                 return
@@ -299,16 +311,18 @@ class Worker:
         self.engagements[job].reengaged(line.session)
 
     async def _work(self, engagement: Engagement) -> None:
-        try:
-            await engagement.run()
-        except* CTorrentError as group:
-            self._withdraw(engagement, leaves(group))
-        except* Exception:  # the outermost edge of one job: what it met must not end the others
-            log.exception("job %s ended by an error of ours", show_job(engagement.id))
-            self._cannot[engagement.id] = No(NoReason.OTHER, "an error inside ctorrent")
-        finally:
-            self._share.release(engagement.id)
-            self.engagements.pop(engagement.id, None)
+        with about(show_job(engagement.id)):
+            log.info("job %s: works for %s", show_job(engagement.id), engagement.job.manifest.requester)
+            try:
+                await engagement.run()
+            except* CTorrentError as group:
+                self._withdraw(engagement, leaves(group))
+            except* Exception:  # the outermost edge of one job: what it met must not end the others
+                log.exception("job %s ended by an error of ours", show_job(engagement.id))
+                self._cannot[engagement.id] = No(NoReason.OTHER, "an error inside ctorrent")
+            finally:
+                self.share.release(engagement.id)
+                self.engagements.pop(engagement.id, None)
 
     def _withdraw(self, engagement: Engagement, errors: list[CTorrentError]) -> None:
         """There is no cell. What may be otherwise in a moment is not held against the job."""
@@ -317,7 +331,7 @@ class Worker:
         no = No(NoReason.ISOLATION, reason)
         if any(isinstance(error, PeerError) for error in errors):
             no = No(NoReason.OTHER, reason)
-            self._world.directory.charge(engagement.job.manifest.requester, 20, reason)
+            self.world.directory.charge(engagement.job.manifest.requester, 20, reason)
         elif all(isinstance(error, Unavailable) for error in errors):
             no = No(NoReason.BUSY, reason)
         elif any(isinstance(error, DiskFull) for error in errors):
@@ -329,7 +343,7 @@ class Worker:
         if engagement.session is not None:
             engagement.session.post(NoThanks(engagement.id, (no,)))
 
-    async def lost(self, line: _Line) -> None:
+    async def lost(self, line: Line) -> None:
         """A session ended. Dial again while it has jobs here; give them up after the last try."""
         if self._lines.get(line.session.identity.node) is line:
             del self._lines[line.session.identity.node]
@@ -368,7 +382,7 @@ class Worker:
             await line.session.lost.wait()
         del self._handing[requester]
 
-    def _hand_all(self, line: _Line, requester: NodeId) -> None:
+    def _hand_all(self, line: Line, requester: NodeId) -> None:
         """What comes of it: an acknowledgement of each, or word that the job is over."""
         for job, results in self._owed.requesters().get(requester, {}).items():
             line.ask(job, 0)
@@ -392,6 +406,7 @@ class Worker:
         self._stock.forget(job, requester)
         if engagement is not None and engagement.job.manifest.requester == requester:
             engagement.over.set()
+        await self.share.credit.earnings.closed(job, requester)
         if self._owed.requester_of(job) == requester:
             await self._owed.closed(job)
 
@@ -408,81 +423,3 @@ class Worker:
         heard = self._heard.get(job)
         if heard is not None and job not in self.engagements:
             await self._answer(heard)
-
-
-class _Line:
-    """The worker's end of one session: messages in, actions out."""
-
-    def __init__(self, worker: Worker, session: Session, record: bytes) -> None:
-        self.session, self.record = session, record
-        self.offered: dict[JobId, Engagement] = {}
-        self._asked: dict[JobId, None] = {}
-        self._worker = worker
-
-    def ask(self, job: JobId, number: int) -> None:
-        """Say that a job is of interest; only such jobs may be described."""
-        self._asked[job] = None
-        while len(self._asked) > OFFERED_MAX:
-            del self._asked[next(iter(self._asked))]
-        self.session.post(Interest(job, number))
-
-    async def run(self) -> None:
-        peer = self.session.identity.node
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.session.pump)
-            try:
-                while not self.session.lost.is_set():
-                    await self._on(await self.session.receive(), nursery)
-            except Unavailable:
-                pass
-            except PeerError as error:
-                log.warning("requester %s: %s", peer, error.message)
-                self._worker._world.directory.charge(peer, 20, error.message)
-            except Exception:  # the outermost edge of one session: the others go on
-                log.exception("the session with requester %s failed", peer)
-            self.session.lost.set()
-            nursery.cancel_scope.cancel()
-        await self._worker.lost(self)
-
-    async def _on(self, message: Message, nursery: trio.Nursery) -> None:
-        worker, peer = self._worker, self.session.identity.node
-        if not isinstance(message, (Assign, Acknowledged, Revoke)):
-            self.session.idle_talk()
-        match message:
-            case Describe(job=job) if job in self._asked:
-                del self._asked[job]
-                self.session.post(worker.described(self, message))
-            case Engaged(job=job):
-                worker.engage(self, job)
-            case Declined(job=job, no=no, retry_s=retry_s):
-                self.offered.pop(job, None)
-                if retry_s > 0:
-                    worker.again(peer, job, retry_s)
-                elif no.reason is NoReason.FULL:  # it has no such open job
-                    await worker.over(peer, job)
-            case Assign():
-                await self._assigned(message)
-            case Acknowledged(assignment=assignment):
-                await worker.acknowledged(peer, assignment)
-            case Revoke(assignment=assignment):
-                for engagement in list(worker.engagements.values()):
-                    if engagement.session is self.session:
-                        engagement.revoke(assignment)
-            case Amended(amendment=sealed):
-                job = codec.open_amendment(sealed, peer).job
-                if job in worker.engagements:
-                    worker.engagements[job].amended(sealed)
-            case Finished(job=job):
-                await worker.over(peer, job)
-            case _:
-                pass
-
-    async def _assigned(self, message: Assign) -> None:
-        assignment, _ = codec.open_assignment(message.assignment)
-        engagement = self._worker.engagements.get(assignment.job)
-        if engagement is None:
-            self.session.idle_talk()
-        elif engagement.job.manifest.requester != self.session.identity.node:
-            raise PeerError("an assignment in another requester's job")
-        else:
-            await engagement.assign(message)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ctorrent.model.hardware_class import gpu_class
+from ctorrent.model.hardware_class import hardware_class as class_of
 from ctorrent.model.ids import NodeId, OwnerId
 from ctorrent.model.offer import Hardware
 from ctorrent.node.nopackages import NoPackages
@@ -27,13 +29,13 @@ class World:
     clock: Clock
     hardware: Hardware
     packages: Packages = field(default_factory=NoPackages)
+    rotations: tuple[bytes, ...] = ()  # of the owner's key, oldest first: see node/kin.py
+    notes: tuple[str, ...] = ()  # what a person should know of this start: see node/mending.py
 
     @property
     def hardware_class(self) -> str:
-        """What floating-point results may depend on: processor, and GPU with its driver."""
-        return ";".join(part for part in (self.hardware.arch, gpu_class(self.hardware)) if part)
+        """What floating-point results may depend on: processor, GPU with its driver, and how that is made deterministic."""
+        return class_of(self.hardware)
 
 
-def gpu_class(hardware: Hardware) -> str:
-    """Models, compute capabilities and drivers of the GPUs here; empty without any."""
-    return ";".join(sorted({f"{gpu.model}/{gpu.compute_capability}/{gpu.driver}" for gpu in hardware.gpus}))
+__all__ = ["World", "gpu_class"]

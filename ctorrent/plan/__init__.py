@@ -8,6 +8,7 @@
     fields    the table of all fields
     jobfile   the table of fields -> JobFile
     blocks    JobFile -> drafts of blocks, lazily, in order
+    recorded  a file of blocks that the library wrote
     code      which files travel with the job: the program's, what it imports beside it, and `files`
     codemap   their list, whose digest is signed: small ones inside, large ones by digest and size
     outputs   every block's file has a name, and no two the same

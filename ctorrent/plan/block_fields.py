@@ -19,7 +19,7 @@ from ctorrent.plan.kinds import (
     whole,
 )
 from ctorrent.plan.ranges import spread
-from ctorrent.plan.source import Count, Globs, Grid, Items, Source, Split
+from ctorrent.plan.source import Count, Globs, Grid, Items, Records, Source, Split
 from ctorrent.plan.tree import Spot
 from ctorrent.plan.values import PARAMS_SCHEMA, read_params, read_value
 
@@ -132,7 +132,13 @@ def _split(spot: Spot, python: bool) -> tuple[Source, int]:
     return Split(got["file"], by, part, as_params), 1
 
 
-_SOURCES = {"count": _count, "items": _items, "grid": _grid, "files": _files, "split": _split}
+def _records(spot: Spot, python: bool) -> tuple[Source, int]:
+    if not python:
+        raise spot.wrong("is for python programs: their arguments, as the library writes them")
+    return Records(text(1000, such_as="calls.records").read(spot)), 1
+
+
+_SOURCES = {"count": _count, "items": _items, "grid": _grid, "files": _files, "split": _split, "records": _records}
 SOURCES = tuple(_SOURCES)
 
 
@@ -204,6 +210,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         "examples": ["data/*.txt", ["a/*.csv", "b/**/*.csv"]],
     },
     "split": {**section(SPLIT_FIELDS, need=("file", "by")).schema, "description": "one block per part of a file"},
+    "records": {**text(1000).schema, "description": "one block per record of a file that the library wrote", "examples": ["calls.records"]},
 }
 _SHORT_SPLIT = section({"split" if name == "by" else name: each for name, each in SPLIT_FIELDS.items()}, need=("file", "split")).schema
 BLOCKS_SCHEMA: dict[str, Any] = {

@@ -16,10 +16,12 @@ from typing import Any
 from ctorrent import canon
 from ctorrent.errors import LocalError
 from ctorrent.model.block import Block, InputRef, block_seed
+from ctorrent.model.call_record import PAYLOAD_NAME
 from ctorrent.plan.block_fields import BLOCKS_MAX, REPEAT
 from ctorrent.plan.folder import Folder, size_of
 from ctorrent.plan.jobfile import JobFile
-from ctorrent.plan.source import Count, Globs, Grid, Items, Split
+from ctorrent.plan.recorded import read_records
+from ctorrent.plan.source import Count, Globs, Grid, Items, Records, Split
 
 PARAMS_BYTES_MAX = 64 << 10  # sixteen blocks of the largest fit one frame; more belongs into an input
 _WINDOW_BYTES = 1 << 20  # read at a time when a file is cut by lines
@@ -74,6 +76,11 @@ def draft_blocks(job: JobFile, folder: Folder) -> Iterator[Draft]:
             parts = _globbed(job, folder, patterns)
         case Split() as split:
             parts = _split(job, folder, split)
+        case Records(file):
+            parts = _recorded(job, folder, file)
+    if isinstance(job.source, Records) and not job.params and not job.repeat:
+        yield from _ready(job, folder, job.source.file)
+        return
     for index, (params, pieces) in enumerate(_repeated(parts, job.repeat)):
         if index >= BLOCKS_MAX:
             raise job.wrong("blocks", f"makes more than {BLOCKS_MAX} blocks", "Let each block do more.")
@@ -111,6 +118,19 @@ def _globbed(job: JobFile, folder: Folder, patterns: tuple[str, ...]) -> Iterato
     for path in sorted(found):
         _check_inside(job, folder, path)
         yield {"file": path}, (Piece(_base(path), path, 0, found[path], whole=True),)
+
+
+def _recorded(job: JobFile, folder: Folder, file: str) -> Iterator[Part]:
+    for record in read_records(job, folder, file):
+        yield record.params, (Piece(PAYLOAD_NAME, file, record.at, record.size),) if record.size else ()
+
+
+def _ready(job: JobFile, folder: Folder, file: str) -> Iterator[Draft]:
+    """Params that were canonical already, and get none of the job's own."""
+    for index, record in enumerate(read_records(job, folder, file)):
+        if index >= BLOCKS_MAX:
+            raise job.wrong("blocks", f"makes more than {BLOCKS_MAX} blocks", "Let each block do more.")
+        yield Draft(index, record.raw, (Piece(PAYLOAD_NAME, file, record.at, record.size),) if record.size else ())
 
 
 def _check_inside(job: JobFile, folder: Folder, path: str) -> None:

@@ -17,12 +17,13 @@ from ctorrent.plan.block_fields import REPEAT
 from ctorrent.plan.fields import ENTRY, GIVEN
 from ctorrent.plan.folder import Folder, is_inside, is_pattern, size_of
 from ctorrent.plan.jobfile import JobFile
-from ctorrent.plan.source import Globs, Grid, Items, Split
+from ctorrent.plan.source import Globs, Grid, Items, Records, Split
 from ctorrent.plan.tree import nearest
 
 SKIPPED = ("__pycache__", ".git", ".venv", ".mypy_cache", ".ipynb_checkpoints")  # in folders that `files` names
 _PARSE_BYTES_MAX = 4 << 20  # of one .py file: a larger one is data, and its imports are not followed
 COMMAND_NAMES_MAX = 1000  # each is a link in the work folder of every block of a command
+OUTPUT, DRAW = "output", "draw"  # what a check is given beside what the block got
 _OUTPUT = "output"  # where {output} of a command leads, unless `outputs` names it
 
 
@@ -36,6 +37,9 @@ def listed(job: JobFile, folder: Folder) -> dict[str, int]:
             _add_program_file(job, folder, files, word)
     if job.reduce.startswith("python "):
         _add_python(job, folder, files, "reduce", job.reduce.removeprefix("python "))
+    for name, entry in (("check", job.verify.check), ("script", job.verify.script)):
+        if entry:
+            _add_python(job, folder, files, name, entry)
     for path in job.files:
         _add_listed(job, folder, files, path)
     _check(job, files)
@@ -196,24 +200,42 @@ def _check_function(job: JobFile, tree: ast.Module, name: str, path: str, functi
     found = bound[function]
     if isinstance(found, ast.AsyncFunctionDef):
         raise job.wrong(name, f"{path}: {function} is async; a block is a plain function ({ENTRY})")
-    if name == "python" and isinstance(found, ast.FunctionDef) and not found.decorator_list:
-        _check_arguments(job, path, found)
+    if isinstance(found, ast.FunctionDef) and not found.decorator_list:
+        if name in ("python", "check"):
+            _check_arguments(job, path, found, name)
+        elif name == "script":
+            _check_two(job, path, found)
 
 
-def _check_arguments(job: JobFile, path: str, function: ast.FunctionDef) -> None:
+def _check_arguments(job: JobFile, path: str, function: ast.FunctionDef, name: str) -> None:
+    """Of the program, or of a check, which is given the same and the output."""
+    asked = function.args
+    if asked.posonlyargs:
+        raise job.wrong(name, f"{path}: {function.name} takes arguments by position only; they are given by name")
+    if name == "check" and asked.kwarg is None and OUTPUT not in [a.arg for a in (*asked.args, *asked.kwonlyargs)]:
+        raise job.wrong(
+            name, f"{path}: {function.name} does not ask for {OUTPUT}, which it is to judge", f"Such as def {function.name}({OUTPUT}, …): give it what the block got, by name."
+        )
     known = _param_names(job)
     if known is None:
         return
-    asked = function.args
-    if asked.posonlyargs:
-        raise job.wrong("python", f"{path}: {function.name} takes arguments by position only; they are given by name")
+    if name == "check":
+        known += [OUTPUT, DRAW]
     needed = [a.arg for a in asked.args[: len(asked.args) - len(asked.defaults)]]
     needed += [a.arg for a, default in zip(asked.kwonlyargs, asked.kw_defaults, strict=True) if default is None]
     for word in needed:
         if word not in known:
-            raise job.wrong(
-                "python", f"{path}: {function.name} asks for {word}, which no block gives; {nearest(word, known)}"
-            )
+            raise job.wrong(name, f"{path}: {function.name} asks for {word}, which no block gives; {nearest(word, known)}")
+
+
+def _check_two(job: JobFile, path: str, function: ast.FunctionDef) -> None:
+    """A comparator takes two outputs, by position."""
+    asked = function.args
+    places = [*asked.posonlyargs, *asked.args]
+    most = len(places) if asked.vararg is None else 2 + len(places)
+    keyword = [a.arg for a, default in zip(asked.kwonlyargs, asked.kw_defaults, strict=True) if default is None]
+    if keyword or not len(places) - len(asked.defaults) <= 2 <= most:
+        raise job.wrong("script", f"{path}: {function.name} is given two outputs, and nothing else", f"Such as def {function.name}(one, other).")
 
 
 def _param_names(job: JobFile) -> list[str] | None:
@@ -226,6 +248,8 @@ def _param_names(job: JobFile) -> list[str] | None:
             if any(isinstance(item, dict) for item in items):
                 return None
             names.append("item")
+        case Records():
+            return None
         case Globs():
             names.append("file")
         case Split(as_params=True, by=by):

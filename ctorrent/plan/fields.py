@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ctorrent.model.job import Equality, Isolation
+from ctorrent.model.job import Isolation
 from ctorrent.model.output_name import TEMPLATE_CHARS_MAX, check_name, split_template
 from ctorrent.plan.block_fields import BLOCKS_MAX, BLOCKS_SCHEMA, SOURCES
+from ctorrent.plan.entry import ENTRY, ENTRY_PATTERN, FUNCTION, read_entry
 from ctorrent.plan.kinds import (
     Field,
     Kind,
     choice,
     entries_of,
+    flag,
     number,
     one_or_more,
     section,
@@ -24,25 +26,17 @@ from ctorrent.plan.kinds import (
 )
 from ctorrent.plan.tree import Spot, nearest
 from ctorrent.plan.values import GIVEN, PARAMS_SCHEMA, read_params
+from ctorrent.plan.verify_fields import VERIFY, read_verify
 
-ENTRY = '"file.py:function"'
 RINGS = ("friends", "swarm", "public")
 BUILT_IN = ("sum", "mean", "concat", "table", "best-by FIELD")
 WORDS_MAX, WORD_CHARS_MAX = 256, 4096  # of a command: a script in a word is no file
-_ENTRY = r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*"
 _REQUIREMENT = r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*((?:(?:==|>=|<=|~=|!=|<|>)\s*[\w.*+!-]+\s*,?\s*)*)"
 _PYTHON = r"(?:3\.\d{1,2}(?:\.\d{1,3})?|(?:(?:>=|<=|==|<|>)\s*3(?:\.\d{1,3}){0,2}\s*,?\s*)+)"
 _EMPTY_BRACES = 'a word in braces must be quoted: "{input}"'
 _PACKAGE = text(200, _REQUIREMENT, "a package such as scikit-learn or numpy>=1.26")
 _PROGRAM = text(100, r"[A-Za-z0-9_.+-]+", "awk")
 _NAMES_MAX = 256  # packages and programs; an announcement holds fewer still
-
-
-def _entry(spot: Spot) -> str:
-    value: str = text(200, _ENTRY, ENTRY).read(spot)
-    if ".." in value.partition(":")[0].split("/"):
-        raise spot.wrong("must be a file beside the job file or below it")
-    return value
 
 
 def _requirements(spot: Spot) -> tuple[str, ...]:
@@ -108,18 +102,6 @@ NEEDS = {
     "python": Field("python", text(60, _PYTHON, '"3.11" or ">=3.11,<3.13"', numbers=True), "Python version or range", ("3.11", ">=3.11,<3.13")),
     "arch": Field("arch", choice({"x86_64": "x86_64", "aarch64": "aarch64"}), "processor"),
 }
-VERIFY = {
-    "replicas": Field("replicas", whole(1, 64), "how many owners must agree on each block; 2 unless said", (1, 2, 3)),
-    "replicas_max": Field("replicas_max", whole(1, 64), "with no majority by then a block is reported disputed; 5 unless said", (5,)),
-    "equal": Field(
-        "equal",
-        choice({e.name.lower(): e for e in (Equality.AUTO, Equality.EXACT, Equality.NUMERIC)}),
-        "what agreeing means; auto: floats within rtol and atol, everything else exactly",
-    ),
-    "rtol": Field("rtol", number(0, 1), "relative tolerance of floats; 1e-6 unless said", (1e-6,)),
-    "atol": Field("atol", number(), "absolute tolerance of floats; 1e-9 unless said", (1e-9,)),
-    "nan": Field("nan_equal", choice({"equal": True, "different": False}), "whether NaN agrees with NaN; equal unless said"),
-}
 LIMITS = {
     "seconds": Field("block_s", span(), "wall clock of one block; 300 unless said", (60, "5 min")),
     "output": Field("output_bytes", size(1 << 40), "output of one block; 64 MiB unless said", ("64 MiB",)),
@@ -133,11 +115,11 @@ LIMITS = {
 def read_reduce(spot: Spot) -> str:
     """How values become the answer, in the manifest's words."""
     if isinstance(spot.value, dict):
-        return "python " + str(_entry(entries_of(spot, {"python": 0}).get("python", spot)))
+        return "python " + str(read_entry(entries_of(spot, {"python": 0}).get("python", spot)))
     value: str = text(200, such_as=", ".join(BUILT_IN)).read(spot)
     word, _, rest = value.partition(" ")
     if word == "python":
-        return "python " + _entry(Spot(spot.file, spot.line, spot.field, rest.strip(), rest.strip()))
+        return "python " + read_entry(Spot(spot.file, spot.line, spot.field, rest.strip(), rest.strip()))
     if word == "best-by":
         if not rest.strip():
             raise spot.wrong("best-by needs a field: best-by accuracy, or best-by -loss for the least")
@@ -153,8 +135,8 @@ def read_reduce(spot: Spot) -> str:
 _REDUCE_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"enum": ["sum", "mean", "concat", "table"]},
-        {"type": "string", "maxLength": 200, "pattern": rf"^\s*(sum|mean|concat|table|best-by\s+\S.*|python\s+{_ENTRY})\s*$"},
-        {"type": "object", "properties": {"python": {**text(200, _ENTRY).schema, "description": "a function that gets the list of all values"}}, "required": ["python"], "additionalProperties": False},
+        {"type": "string", "maxLength": 200, "pattern": rf"^\s*(sum|mean|concat|table|best-by\s+\S.*|python\s+{ENTRY_PATTERN})\s*$"},
+        {"type": "object", "properties": {"python": {**FUNCTION.schema, "description": "a function that gets the list of all values"}}, "required": ["python"], "additionalProperties": False},
     ]
 }
 
@@ -167,7 +149,7 @@ _WORD = {"type": ["string", "number", "boolean"], "maxLength": WORD_CHARS_MAX}
 _ARGV_SCHEMA = {"type": "array", "minItems": 1, "maxItems": WORDS_MAX, "items": _WORD}
 _OUTPUTS_SCHEMA = {"type": "string", "maxLength": TEMPLATE_CHARS_MAX, "pattern": r"^\s*[^\s./\\]"}
 FIELDS = {
-    "python": Field("entry", Kind(_entry, text(200, _ENTRY).schema), f"the program, as {ENTRY}; its function gets what it asks for by name", ("search.py:score",)),
+    "python": Field("entry", FUNCTION, f"the program, as {ENTRY}; its function gets what it asks for by name", ("search.py:score",)),
     "command": Field(
         "argv", Kind(_argv, _ARGV_SCHEMA), 'the program, word by word; "{input}", "{output}", "{index}", "{seed}" and "{any param}" are filled in',
         (["wc", "-w", "{input}"], ["ffmpeg", "-i", "{input}", "{output}"]),
@@ -183,7 +165,7 @@ FIELDS = {
         "what a block's file is called in the results; {stem}, {name} and {ext} are of its input, {index:04} fills up with zeros, any param has its field",
         ("small/{stem}.mp4", "frame{index:04}.png"),
     ),
-    "verify": Field("verify", section(VERIFY), "how many must agree, and what agreeing means", ({"replicas": 1},)),
+    "verify": Field("verify", Kind(read_verify, section(VERIFY).schema), "how many must agree, and what agreeing means", ({"replicas": 1},)),
     "needs": Field("needs", section(NEEDS), "what a machine must have", ({"packages": ["scikit-learn"]},)),
     "limits": Field("limits", section(LIMITS), "what a block and the job may use", ({"seconds": 60},)),
     "ring": Field("ring", choice({word: word for word in RINGS}), "who may see and run it; friends unless said"),
@@ -191,7 +173,9 @@ FIELDS = {
     "name": Field("name", text(), "for people; never announced; the folder's name unless said"),
     "on_error": Field("keep_errors", choice({"keep": True, "stop": False}), "what one failed block means for the others; keep unless said"),
     "coalesce": Field("coalesce", choice({"auto": True, "off": False}), "whether blocks may share a process; auto unless said"),
+    "memo": Field("memo", flag(), "whether blocks that an earlier job of this node settled are taken from it, and these are kept for later ones; true unless said", (False,)),
     "price": Field("price_max", number(), "most credits per reference core-hour", (0.5,)),
+    "price_gpu": Field("price_gpu", number(), "most credits per reference GPU-hour, of a job that holds one; its core-hours cost a tenth of that each", (5,)),
     "files": Field("files", several(text(1000, such_as="model.json"), 1000, one_too=True), "files and folders the program reads or imports", (["model/", "contacts.csv"],)),
 }  # fmt: skip
 # Where a field belongs that is often put at the top.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 from ctorrent.errors import JobFileError
@@ -21,9 +22,11 @@ from ctorrent.plan.fields import ENTRY, FIELDS, HOMES, RINGS, read_reduce
 from ctorrent.plan.kinds import entries_of
 from ctorrent.plan.source import Grid, Items, Source
 from ctorrent.plan.tree import Spot, parse
+from ctorrent.plan.verify_fields import verify_spots
 
 LEAST = '{python: "file.py:function", blocks: {count: 10}}'
 _PACKAGES_CHARS_MAX = 1000  # they ride in an announcement of 2 KiB
+OPTIONS = ("replicas", "ring", "name", "seed", "price", "memo", "work", "open", "expected", "rehearsal", "nodes", "own_only")
 _ENVIRONMENT = ("python", "arch", "packages", "programs", "image")
 
 
@@ -47,11 +50,13 @@ class JobFile:
     name: str = ""
     keep_errors: bool = True
     coalesce: bool = True
+    memo: bool = True
     price_max: float = 0.0
+    price_gpu: float | None = None  # credits per reference GPU-hour; then price_max counts for nothing
     files: tuple[str, ...] = ()  # beside the job file, for every block to read
     repeat: int = 0  # how often each part is run, told apart by the param `repeat`; 0: once, and without it
     outputs: str = ""  # template of what a block's file is called (model/output_name.py)
-    spots: Mapping[str, Spot] = field(default_factory=dict)  # top-level fields, for errors found later
+    spots: Mapping[str, Spot] = field(default_factory=dict)  # top-level fields, and functions, for errors found later
 
     def wrong(self, name: str, what: str, hint: str = "") -> JobFileError:
         """An error at a top-level field, for what only the files beside the job file can tell."""
@@ -82,9 +87,9 @@ def parse_jobfile(text: str, file: str = "job.yaml") -> JobFile:
         reduce=read_reduce(spots["reduce"]) if "reduce" in spots else "table",
         environment=environment,
         needs=Needs(**wanted),
-        verify=Verify(**read.pop("verify", {})),
+        verify=read.pop("verify", Verify()),
         limits=Limits(**read.pop("limits", {})),
-        spots=spots,
+        spots=spots | (verify_spots(spots["verify"]) if "verify" in spots else {}),
         **read,
     )
     return _checked(job)
@@ -101,14 +106,12 @@ def _program_kind(root: Spot, spots: Mapping[str, Spot]) -> ProgramKind:
 
 def _checked(job: JobFile) -> JobFile:
     """Rules that need more than one field."""
-    if job.verify.replicas_max < job.verify.replicas:
-        if "replicas_max" in (job.spots["verify"].value or {}):
-            raise job.wrong("verify", "replicas_max must not be below replicas")
-        job = replace(job, verify=replace(job.verify, replicas_max=2 * job.verify.replicas + 1))
     if sum(map(len, (*job.environment.packages, *job.environment.programs))) > _PACKAGES_CHARS_MAX:
         raise job.wrong("needs", "names more packages and programs than an announcement can carry", "Use an image.")
     if job.needs.gpu == 0 and (job.needs.gpu_memory_bytes or job.needs.compute_capability):
         raise job.wrong("needs", "gpu_memory and compute_capability ask for a device: add gpu: 1")
+    if job.price_gpu is not None and job.needs.gpu == 0:
+        raise job.wrong("price_gpu", "is for jobs that hold a GPU", "Write price, or add needs: {gpu: 1}.")
     if job.repeat and REPEAT in _names_given(job):
         raise job.wrong("blocks", "repeat gives every block a param of that name, and there is one already", "Take another name for that one.")
     if job.outputs and job.argv and not any("{output}" in word for word in job.argv):
@@ -126,19 +129,25 @@ def _names_given(job: JobFile) -> set[str]:
 
 
 def override(job: JobFile, options: Mapping[str, Any]) -> JobFile:
-    """A job with what the command line says instead: replicas, ring, name, seed, price. Others are not ours, and ignored.
+    """A job with what its submission says instead: replicas, ring, name, seed, price, memo.
 
-    Raises JobFileError that names the option.
+    Raises JobFileError that names the option; for a name that is none too, which else would change nothing in silence.
     """
+    for name in options:
+        if name not in OPTIONS:
+            near = get_close_matches(name, OPTIONS, 1)
+            raise JobFileError(f"there is no option {name!r:.60}", f"Did you mean {near[0]}?" if near else f"There are {', '.join(OPTIONS)}; fields go into the job file.")
     changed = job
-    for name in ("ring", "name", "seed", "price"):
+    for name in ("ring", "name", "seed", "price", "memo"):
         if options.get(name) is not None:
             spot = Spot("", 0, f"--{name}", options[name], str(options[name]))
             changed = replace(changed, **{FIELDS[name].to: FIELDS[name].kind.read(spot)})
+    if options.get("price") is not None:
+        changed = replace(changed, price_gpu=None)
     replicas = options.get("replicas")
     if replicas is not None:
         spot = Spot("", 0, "--replicas", replicas, str(replicas))
-        count = FIELDS["verify"].kind.read(Spot("", 0, "", {"replicas": spot}))["replicas"]
+        count = FIELDS["verify"].kind.read(Spot("", 0, "", {"replicas": spot})).replicas
         most = max(changed.verify.replicas_max, 2 * count + 1 if count > 2 else count)
         changed = replace(changed, verify=replace(changed.verify, replicas=count, replicas_max=most))
     return changed

@@ -137,6 +137,17 @@ def choice(options: Mapping[str, Any]) -> Kind:
     return Kind(read, {"enum": list(options)})
 
 
+def flag() -> Kind:
+    """true or false."""
+
+    def read(spot: Spot) -> bool:
+        if not isinstance(spot.value, bool):
+            raise spot.wrong(f"must be true or false, not {spot.shown()}")
+        return spot.value
+
+    return Kind(read, {"type": "boolean"})
+
+
 def several(each: Kind, limit: int, one_too: bool = False, least: int = 0) -> Kind:
     """A list; with `one_too`, a single value stands for a list of it."""
 

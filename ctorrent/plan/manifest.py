@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ctorrent.model.ids import Digest, NodeId, Ring
 from ctorrent.model.job import Manifest, Program
+from ctorrent.model.trade import GPU_CORES
 from ctorrent.plan.jobfile import JobFile
 
 VALID_SLACK_S = 86_400  # results may be fetched and audited for a day after the job's own time is up
@@ -40,7 +41,7 @@ def draft_manifest(job: JobFile, given: Circumstances) -> Manifest:
         needs=job.needs,
         verify=job.verify,
         limits=job.limits,
-        price_max=job.price_max,
+        price_max=job.price_max if job.price_gpu is None else job.price_gpu / GPU_CORES,
         coalesce=job.coalesce,
         keep_errors=job.keep_errors,
         name=job.name,

@@ -48,4 +48,11 @@ class Split:
     as_params: bool
 
 
-Source = Count | Items | Grid | Globs | Split
+@dataclass(frozen=True, slots=True)
+class Records:
+    """One block per record of a file that the library wrote (recorded.py)."""
+
+    file: str
+
+
+Source = Count | Items | Grid | Globs | Split | Records

@@ -93,7 +93,15 @@ class SocketCell:
 
     async def reduce(self, entry: str, values: Sequence[bytes]) -> Outcome:
         """ports.Cell.reduce: one block, whose files are the values."""
-        return (await self._run([BlockInput(0, 0, b"")], None, Play(frames.REDUCE, entry, values)))[0]
+        return (await self._run([BlockInput(0, 0, b"", values=tuple(values))], None, Play(frames.REDUCE, entry)))[0]
+
+    async def check(self, entry: str, cases: Sequence[BlockInput]) -> list[Outcome]:
+        """ports.Cell.check."""
+        return await self._run(cases, None, Play(frames.CHECK, entry))
+
+    async def compare(self, entry: str, cases: Sequence[BlockInput]) -> list[Outcome]:
+        """ports.Cell.compare."""
+        return await self._run(cases, None, Play(frames.COMPARE, entry))
 
     async def _run(self, unit: Sequence[BlockInput], log: Callable[[int, bytes], None] | None, play: Play) -> list[Outcome]:
         outcomes: list[Outcome] = []

@@ -15,7 +15,10 @@ from ctorrent.model.job import ProgramKind
 from ctorrent.ports import CellSpec
 from ctorrent.sandbox.limits import SandboxRules
 
+# Part of what model/hardware_class.DETERMINISM names; torch's own switches are in inside/seeds.py.
+DETERMINISTIC_GPU = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "NVIDIA_TF32_OVERRIDE": "0"}
 _PACKAGE = "ctinside"  # the name of sandbox/inside/ inside
+_SHARED = ("canon.py", "model/output_name.py", "verify/freivalds.py")  # the last for programs (inside/offered.py)
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _OTHERS = ("site-packages", "dist-packages")
 _MACHINE = ("/dev/null", "/dev/urandom", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu")
@@ -83,6 +86,7 @@ def surroundings(spec: CellSpec) -> dict[str, str]:
         "PATH": "/ct-bin:/usr/local/bin:/usr/bin:/bin",
         "HOME": "/nonexistent",
         **dict.fromkeys(counts, threads),
+        **(DETERMINISTIC_GPU if spec.gpus else {}),
     }
 
 
@@ -94,7 +98,7 @@ def system_paths() -> list[str]:
 def install_inside(data_dir: Path) -> Path:
     """Copy sandbox/inside/ and what it shares with us where a sandbox may read it. -> the folder that holds the package."""
     here = Path(__file__).parent
-    files = [*sorted((here / "inside").glob("*.py")), here.parent / "canon.py", here.parent / "model" / "output_name.py"]
+    files = [*sorted((here / "inside").glob("*.py")), *(here.parent / shared for shared in _SHARED)]
     contents = {file.name: file.read_bytes() for file in files}
     mark = hashlib.sha256(b"".join(name.encode() + b"\0" + data for name, data in contents.items())).hexdigest()[:16]
     target = data_dir / "inside" / mark

@@ -8,6 +8,8 @@ of its connection.
 
 from __future__ import annotations
 
+import os
+import socket
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +35,7 @@ from ctorrent.sandbox.room import LABEL, Room, is_alive
 T = TypeVar("T")
 _USER = "65534:65534"
 _MIB = 1 << 20
+_KNOCK_S = 5.0  # the kernel answers, unless the daemon has not accepted anybody for long
 _BASE_MEMORY = 96 * _MIB  # the supervisor and its spares, on top of what the slots may use
 _OWN_CPU = 0.5  # forks of the next children, or the running one would be held back for them
 GAPS = (
@@ -144,6 +147,7 @@ class Daemon:
     def __init__(self, rules: SandboxRules) -> None:
         """Blocking. Raises LocalError when none answers."""
         self._limiter = trio.CapacityLimiter(rules.docker_calls)
+        knock()
         try:
             self.api = docker.from_env(timeout=int(rules.docker_s)).api
             version = self.api.version()
@@ -162,6 +166,19 @@ class Daemon:
             return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise LocalError(f"Docker: {_words(error)}") from None
+
+
+def knock() -> None:
+    """Is anybody at the daemon's socket? Docker's library, where nobody is, leaves its own end open. Raises LocalError."""
+    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if not host.startswith("unix://"):
+        return
+    try:
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.settimeout(_KNOCK_S)
+            caller.connect(host.removeprefix("unix://"))
+    except OSError as error:
+        raise LocalError(f"no Docker daemon answers: {error.strerror or error}", "Is it running, and may this user use it?") from None
 
 
 def _words(error: Exception) -> str:

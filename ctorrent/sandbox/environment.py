@@ -87,7 +87,7 @@ class Environments:
         return info
 
     async def _install(self, site: Path, packages: list[str]) -> None:
-        argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--only-binary", ":all:", "--target", str(site), "--", *packages]
+        argv = [sys.executable, "-P", "-m", "pip", "install", "--quiet", "--no-input", "--only-binary", ":all:", "--target", str(site), "--", *packages]
         try:
             with trio.fail_after(self._rules.pip_s):
                 done = await trio.run_process(argv, capture_stdout=True, capture_stderr=True, check=False)

@@ -30,11 +30,11 @@ class Programs:
 
     def offered(self) -> tuple[str, ...]:
         """Of the text tools and of what is allowed, those that are here."""
-        return tuple(name for name in self._names if name in _OURS or find(name))
+        return _offered(self._names, tuple(_changed(folder) for folder in PATH))
 
     def withheld(self) -> frozenset[str]:
         """All that is here and not offered."""
-        return _names(tuple(_changed(folder) for folder in PATH)) - frozenset(self._names)
+        return _withheld(self._names, tuple(_changed(folder) for folder in PATH))
 
 
 def find(name: str) -> str | None:
@@ -49,7 +49,14 @@ def _changed(folder: str) -> int:
         return 0
 
 
-@lru_cache(maxsize=2)
-def _names(changed: tuple[int, ...]) -> frozenset[str]:
-    """Names of all files on the path; read again when one of its folders changed."""
-    return frozenset(path.name for folder in PATH for path in Path(folder).glob("*"))
+# An offer says both several times a second: the path is read again when one of its folders changed.
+
+
+@lru_cache(maxsize=4)
+def _offered(names: tuple[str, ...], changed: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in _OURS or find(name))
+
+
+@lru_cache(maxsize=4)
+def _withheld(names: tuple[str, ...], changed: tuple[int, ...]) -> frozenset[str]:
+    return frozenset(path.name for folder in PATH for path in Path(folder).glob("*")) - frozenset(names)

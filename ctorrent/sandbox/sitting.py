@@ -38,11 +38,10 @@ class _Stop(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """What to call: the program once a block, or a reduce function once with all values."""
+    """What to call: the program once a block, or another function of the job's files with each block's values."""
 
     mode: int
     entry: str
-    values: Sequence[bytes] = ()
 
 
 class Sitting:
@@ -76,9 +75,9 @@ class Sitting:
         self._unit = unit
         entry = what.entry.encode()
         head = frames.UNIT.pack(what.mode, careful, len(unit), self._limits.block_s, len(entry)) + entry
-        sender = _Sender(self._sock, unit, head, what.values)
+        sender = _Sender(self._sock, unit, head)
         self._deadline = trio.current_time() + self._limits.block_s
-        if not what.values and not any(block.files for block in unit) and sender.size() <= self._rules.unit_bytes_inline:
+        if not any(block.files or block.values for block in unit) and sender.size() <= self._rules.unit_bytes_inline:
             await sender.send()
             return await self._collect()
         cut = Cut.EOF
@@ -119,16 +118,18 @@ class Sitting:
         if kind == frames.LOG:
             self._add_log(body)
             return
-        usage = _usage(cpu, wall, peak, self._gpus)
+        usage = _usage(cpu, wall, peak, self._gpus, kind)
         self.outcomes.append(await self._outcome(kind, body, usage))
         self._logs.clear()
         self._deadline = trio.current_time() + self._limits.block_s
-        if kind == frames.VALUE and self.outcomes[-1].failure is not None:
+        if kind != frames.FAILURE and self.outcomes[-1].failure is not None:
             raise _Stop(Cut.SPENT)
 
     def _check(self, kind: int, position: int, size: int) -> None:
         limit = {
             frames.VALUE: self._limits.output_bytes,
+            frames.SAME_ALWAYS: self._limits.output_bytes,
+            frames.CLOCK: self._limits.output_bytes,
             frames.FAILURE: _FAILURE_BYTES_MAX,
             frames.LOG: max(self._limits.log_bytes, frames.TEXT_BYTES_MAX),
         }.get(kind)
@@ -198,9 +199,8 @@ class Sitting:
 class _Sender:
     """Writes a unit to the child, files straight from disk."""
 
-    def __init__(self, sock: socket.socket, unit: Sequence[BlockInput], head: bytes, values: Sequence[bytes]) -> None:
+    def __init__(self, sock: socket.socket, unit: Sequence[BlockInput], head: bytes) -> None:
         self._sock = sock
-        self._values = values
         self._unit = unit
         self._head = head
         self.error: LocalError | None = None
@@ -222,11 +222,11 @@ class _Sender:
         gathered = 0
         try:
             for block in self._unit:
-                count = len(block.files) + len(self._values)
+                count = len(block.files) + len(block.values)
                 parts += (frames.BLOCK.pack(block.index, block.seed, len(block.params), count), block.params)
                 gathered += len(block.params)
-                for number, value in enumerate(self._values):
-                    label = b"%d" % number
+                for number, value in enumerate(block.values):
+                    label = b"%s%d" % (frames.VALUE_NAME.encode(), number)
                     parts += (frames.FILE.pack(len(label), len(value)), label, value)
                     gathered += len(value)
                     if gathered > _CHUNK:
@@ -279,10 +279,10 @@ async def _file_parts(name: str, path: str) -> AsyncIterator[bytes]:
         raise LocalError(f"the input {name} cannot be read: {error.strerror}") from None
 
 
-def _usage(cpu: float, wall: float, peak: int, gpus: int) -> Usage:
+def _usage(cpu: float, wall: float, peak: int, gpus: int, kind: int) -> Usage:
     """What the child says it used: not numbers, negative or endless ones count as nothing."""
     cpu, wall = (value if 0 <= value < 1e9 else 0.0 for value in (cpu, wall))
-    return Usage(cpu, wall * gpus, wall, min(peak, 1 << 50))
+    return Usage(cpu, wall * gpus, wall, min(peak, 1 << 50), kind == frames.SAME_ALWAYS, kind == frames.CLOCK)
 
 
 def _failure(body: bytes) -> Failure:

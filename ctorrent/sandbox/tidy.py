@@ -120,13 +120,16 @@ def _docker() -> Iterator[Any]:
     try:
         import docker
         import requests
+
+        from ctorrent.sandbox.docker import knock
     except ImportError:
         yield None
         return
     try:
+        knock()
         client = docker.from_env(timeout=DOCKER_S)
         client.api.version()
-    except (docker.errors.DockerException, requests.RequestException):
+    except (LocalError, docker.errors.DockerException, requests.RequestException):
         yield None
         return
     try:

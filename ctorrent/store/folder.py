@@ -88,7 +88,7 @@ class FolderLock:
                 raise _without_locks(path, error) from None
             holder = self._holder()
             if time.monotonic() - began > (_HOLDER_WAIT_S if _lives(holder) else _LEFTOVER_WAIT_S):
-                raise _in_use(path, holder or "unknown")
+                raise _in_use(path, holder)
             time.sleep(0.01)
 
     def _holder(self) -> str:
@@ -111,8 +111,8 @@ def _without_locks(path: Path, error: OSError) -> LocalError:
 
 def _in_use(path: Path, holder: str) -> LocalError:
     return LocalError(
-        f"The data folder {path.parent} is in use by another node (pid {holder}).",
-        "Stop that node, or give this one its own folder with --data-dir.",
+        f"A node runs with the data folder {path.parent} already{f': process {holder}' if holder else ''}.",
+        "See it: ctorrent status. Stop it: ctorrent stop. Another node beside it has a folder of its own: --data-dir",
     )
 
 

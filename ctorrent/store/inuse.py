@@ -12,6 +12,7 @@ LOCKS = ("control.lock", "journal.sqlite.lock")  # held from a node's first step
 
 def holder(data_dir: Path) -> str:
     """The pid of the node that holds the folder, as far as it tells; "unknown"; empty: nobody does."""
+    found = ""
     for name in LOCKS:
         try:
             handle = os.open(data_dir / name, os.O_RDWR | CLOSE_ON_EXEC)
@@ -20,7 +21,9 @@ def holder(data_dir: Path) -> str:
         try:
             if not try_lock(handle):
                 told = os.pread(handle, 32, 0).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
-                return told if told.isdigit() else "unknown"
+                if told.isdigit():
+                    return told
+                found = "unknown"
         finally:
             os.close(handle)
-    return ""
+    return found

@@ -25,6 +25,7 @@ from ctorrent.ports import Put, Write
 from ctorrent.store import schema
 from ctorrent.store.batches import Batches, BatchRules, Failure, Ticket, encode, start_writer
 from ctorrent.store.folder import FolderLock, private_folder
+from ctorrent.store.salvage import Loss, salvage
 from ctorrent.store.writer import connect, unpack
 
 
@@ -37,23 +38,30 @@ class JournalRules:
     batches: BatchRules = field(default_factory=BatchRules)
 
 
-async def open_journal(path: Path | str, rules: JournalRules | None = None) -> Journal:
+async def open_journal(path: Path | str, rules: JournalRules | None = None, repair: bool = False) -> Journal:
     """Open or make the journal file at `path` (its folder is made, 0700, and locked through `path`.lock).
 
     Checks the whole file, in a thread: about 1 s per GB. Raises LocalError when another node holds it, JournalError
-    when it is damaged, foreign or newer than this program.
+    when it is foreign or newer than this program, or damaged. repair: a damaged one is put aside and what reads of it is
+    kept; `loss` of the journal says what is missing.
     """
     rules = rules or JournalRules()
-    lock, door, process = await trio.to_thread.run_sync(_open, Path(path))
-    return Journal(Path(path), lock, Batches(door, process, rules.batches), rules)
+    lock, door, process, loss = await trio.to_thread.run_sync(_open, Path(path), repair)
+    return Journal(Path(path), lock, Batches(door, process, rules.batches), rules, loss)
 
 
-def _open(path: Path) -> tuple[FolderLock, socket.socket, subprocess.Popen[bytes]]:
+def _open(path: Path, repair: bool) -> tuple[FolderLock, socket.socket, subprocess.Popen[bytes], Loss | None]:
     private_folder(path.parent)
     lock = FolderLock(path.with_name(path.name + ".lock"))
+    loss: Loss | None = None
     try:
-        schema.prepare(path)
-        return lock, *start_writer(path, lock.handle)
+        try:
+            schema.prepare(path)
+        except schema.Damaged as damage:
+            if not repair:
+                raise
+            loss = salvage(path, damage.finding)
+        return lock, *start_writer(path, lock.handle), loss
     except BaseException:
         lock.release()
         raise
@@ -62,8 +70,9 @@ def _open(path: Path) -> tuple[FolderLock, socket.socket, subprocess.Popen[bytes
 class Journal:
     """Use `open_journal`. Every method is for the event loop that opened it."""
 
-    def __init__(self, path: Path, lock: FolderLock, batches: Batches, rules: JournalRules) -> None:
+    def __init__(self, path: Path, lock: FolderLock, batches: Batches, rules: JournalRules, loss: Loss | None = None) -> None:
         self.path = path
+        self.loss = loss  # what was not to be repaired when it was opened
         self._lock = lock
         self._rules = rules
         self._reader = connect(str(path))
@@ -102,10 +111,12 @@ class Journal:
         rows = self._select("SELECT key, value FROM records WHERE space=? AND key=?", (space, key))
         return self._checked(space, rows[0]) if rows else None
 
-    def scan(self, space: str, prefix: bytes = b"", limit: int = 1 << 30) -> list[tuple[bytes, bytes]]:
-        """Records whose key starts with `prefix`, in key order, at most `limit` of them."""
-        unwritten = {key: value for key, (_, value) in self._unwritten.get(space, {}).items() if key.startswith(prefix)}
-        rows = self._range(space, prefix, limit + len(unwritten))
+    def scan(self, space: str, prefix: bytes = b"", limit: int = 1 << 30, after: bytes = b"") -> list[tuple[bytes, bytes]]:
+        """Records whose key starts with `prefix`, in key order, at most `limit` of them; only those above `after`."""
+        unwritten = {
+            key: value for key, (_, value) in self._unwritten.get(space, {}).items() if key.startswith(prefix) and (not after or key > after)
+        }
+        rows = self._range(space, prefix, limit + len(unwritten), after)
         found = [(key, self._checked(space, (key, value))) for key, value in rows if key not in unwritten]
         if unwritten:
             found += [(key, value) for key, value in unwritten.items() if value is not None]
@@ -195,13 +206,13 @@ class Journal:
         except sqlite3.DatabaseError as error:
             raise schema.damaged(self.path, str(error)) from error
 
-    def _range(self, space: str, prefix: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        end = _after(prefix)
+    def _range(self, space: str, prefix: bytes, limit: int, after: bytes) -> list[tuple[bytes, bytes]]:
+        start, end = max(prefix, after + b"\0" if after else b""), _after(prefix)  # the next key after `after`
         if end is None:
             statement = "SELECT key, value FROM records WHERE space=? AND key>=? ORDER BY key LIMIT ?"
-            return self._select(statement, (space, prefix, limit))
+            return self._select(statement, (space, start, limit))
         statement = "SELECT key, value FROM records WHERE space=? AND key>=? AND key<? ORDER BY key LIMIT ?"
-        return self._select(statement, (space, prefix, end, limit))
+        return self._select(statement, (space, start, end, limit))
 
     def _checked(self, space: str, row: tuple[bytes, bytes]) -> bytes:
         value = unpack(space, row[0], row[1])

@@ -12,15 +12,18 @@ from pathlib import Path
 
 from nacl import exceptions, pwhash, secret
 
-from ctorrent.errors import KeyFileError
+from ctorrent.errors import KeyFileError, PeerError
+from ctorrent.model.entry import Rotation
 from ctorrent.model.ids import OwnerId, node_id, owner_id
 from ctorrent.seal import KEY_BYTES, Signer
 from ctorrent.store import keyfile
 from ctorrent.store.folder import private_folder, replace, write_new
 from ctorrent.store.keyfile import KeyFile
+from ctorrent.wire.codec import open_rotation, seal_rotation
 
 NODE_KEY_NAME = "node.key"
 OWNER_KEY_NAME = "owner.key"
+ROTATIONS_NAME = "owner.rotations"  # a line each, in hexadecimal: the body of the entry that tells it
 
 # What a node writes under its identity. Settings and environments may be there before the first start.
 _BOUND = ("journal*", "blobs/??/*")
@@ -100,6 +103,44 @@ def import_owner(
     _put_aside(path, key.public, replace_other)
     replace(path, keyfile.encode(key))
     return owner_id(key.public)
+
+
+def rotate_owner(owner_dir: Path | str | None, now_unix_s: int) -> tuple[OwnerId, OwnerId]:
+    """A new owner key in place of the old one, which signs for it. -> both. The old key is kept beside the new one.
+
+    The rotation is on the disk before the key is: it is told only once the key that it names is the owner's.
+    """
+    folder = owner_folder() if owner_dir is None else Path(owner_dir)
+    path = folder / OWNER_KEY_NAME
+    old = _load(path, "owner")
+    if old is None:
+        raise KeyFileError(f"There is no owner key in {folder}.", "Start a node once; it makes one.")
+    made = secrets.token_bytes(KEY_BYTES)
+    new = Signer(made)
+    body = seal_rotation(Rotation(owner_id(old.public), owner_id(new.public), now_unix_s), old, new)
+    lines = [one.hex() for one in (*rotations(folder, old.public), body)]
+    replace(folder / ROTATIONS_NAME, "".join(f"{line}\n" for line in lines).encode())
+    _put_aside(path, new.public, True)
+    replace(path, keyfile.encode(KeyFile("owner", new.public, made)))
+    return owner_id(old.public), owner_id(new.public)
+
+
+def rotations(owner_dir: Path | str | None, public: bytes) -> list[bytes]:
+    """Rotations that lead to the owner key `public`, oldest first. What does not is left out."""
+    path = (owner_folder() if owner_dir is None else Path(owner_dir)) / ROTATIONS_NAME
+    try:
+        bodies = [bytes.fromhex(line) for line in path.read_text().split()]
+        said = {rotation.new: (rotation.old, body) for body in bodies for rotation in [open_rotation(body)]}
+    except FileNotFoundError:
+        return []
+    except (ValueError, OSError, PeerError) as error:
+        raise KeyFileError(f"{path} is damaged: {error}.", "Restore it from a copy, or move it away: then others do not learn of the new key.") from None
+    found: list[bytes] = []
+    at = owner_id(public)
+    while at in said and len(found) < len(bodies):
+        at, body = said[at]
+        found.insert(0, body)
+    return found
 
 
 def _put_aside(path: Path, public: bytes, replace_other: bool) -> None:

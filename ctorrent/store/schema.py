@@ -38,13 +38,21 @@ _LOST = (
 )
 
 
-def damaged(path: Path, finding: str) -> JournalError:
-    """The refusal of a damaged file: what was found, what is lost, what to do."""
-    return JournalError(
+class Damaged(JournalError):
+    """The refusal of a damaged file. `finding`: what was found wrong."""
+
+    finding = ""
+
+
+def damaged(path: Path, finding: str) -> Damaged:
+    """What was found, what is lost, what to do."""
+    error = Damaged(
         f"The journal {path} is damaged ({finding}). {_LOST}",
         f"Restore {path.name} with its -wal file from a backup, or move both away (mv {path} {path}.damaged) and start "
         "again: the node then asks its peers for its own ledger and begins without its unfinished jobs.",
     )
+    error.finding = finding
+    return error
 
 
 def prepare(path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:

@@ -84,6 +84,12 @@ class FakeDirectory:
             return
         await self._net.dial(self._host.node, peer, how)
 
+    def attend(self, for_s: float) -> None:
+        """A fake network tells at once who is gone."""
+
+    def traffic(self) -> tuple[int, int]:
+        return 0, 0
+
     def charge(self, peer: NodeId, points: int, why: str) -> None:
         self._net.charges.append((self._host.node, peer, points, why))
         self._points[peer] = self._points.get(peer, 0) + points

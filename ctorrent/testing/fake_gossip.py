@@ -10,12 +10,13 @@ import trio
 
 from ctorrent.model.ids import NodeId
 from ctorrent.testing.feed import Feed
-from ctorrent.wire.names import GOSSIP_BYTES_MAX
+from ctorrent.wire.names import GOSSIP_BYTES_MAX, GOSSIP_MUTE_BELOW
 
 if TYPE_CHECKING:
     from ctorrent.testing.fake_net import FakeHost, FakeNet
 
 QUEUE = 4096  # messages a subscriber may lag behind, as net/rules.py
+HEARTBEAT_S = 1.0  # as net/rules.py
 SEEN = 65536  # message ids remembered
 
 Check = Callable[[NodeId, bytes], bool]
@@ -36,6 +37,7 @@ class FakeGossip:
         self._net, self._host = net, host
         self._topics: dict[str, tuple[Check, Feed[tuple[NodeId, bytes]]]] = {}
         self._seen: dict[int, None] = {}
+        self._score_of: Callable[[NodeId], float] = lambda node: 0.0
 
     async def publish(self, topic: str, message: bytes) -> None:
         if len(message) > GOSSIP_BYTES_MAX:
@@ -56,6 +58,13 @@ class FakeGossip:
         if feed is not None:
             feed.close()
 
+    def score(self, of: Callable[[NodeId], float]) -> None:
+        self._score_of = of
+
+    def mesh(self, topic: str) -> frozenset[NodeId]:
+        links, hosts = self._net.links[self._host.node], self._net.hosts
+        return frozenset(peer for peer in links if topic in hosts[peer].gossip._topics and self._score_of(peer) >= 0)
+
     def end(self) -> None:
         for topic in tuple(self._topics):
             self.unsubscribe(topic)
@@ -66,8 +75,10 @@ class FakeGossip:
         net, me = self._net, self._host.node
         for peer in net.links[me]:
             gossip = net.hosts[peer].gossip
-            if message.topic in gossip._topics and net.dice.random() >= net.weather.gossip_loss:
-                net.post.after(net.delay_s(me, peer), lambda gossip=gossip: gossip._arrive(message, me))  # type: ignore[misc]
+            score = self._score_of(peer)
+            if score >= GOSSIP_MUTE_BELOW and message.topic in gossip._topics and net.dice.random() >= net.weather.gossip_loss:
+                late = HEARTBEAT_S if score < 0 else 0.0  # it hears of it first, and has to ask
+                net.post.after(net.delay_s(me, peer) + late, lambda gossip=gossip: gossip._arrive(message, me))  # type: ignore[misc]
 
     def _arrive(self, message: _Message, relayer: NodeId) -> None:
         held = self._topics.get(message.topic)

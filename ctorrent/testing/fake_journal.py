@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 
 import trio
@@ -23,6 +24,7 @@ class FakeJournal:
         self.commits = 0  # durable ones that returned
         self.syncs = 0
         self.failure = ""  # set it: commits are refused with these words, as on a full disk
+        self._keys: dict[str, list[bytes]] = {}  # of _live, in order, of the spaces that were ever scanned
         self._synced: Records = {}
         self._live: Records = {}
         self._unsynced: list[tuple[Write, ...]] = []  # applied to _live, not yet to _synced, in order
@@ -47,10 +49,32 @@ class FakeJournal:
         self._check_open()
         return self._live.get((space, key))
 
-    def scan(self, space: str, prefix: bytes = b"", limit: int = 1 << 30) -> list[tuple[bytes, bytes]]:
+    def scan(self, space: str, prefix: bytes = b"", limit: int = 1 << 30, after: bytes = b"") -> list[tuple[bytes, bytes]]:
         self._check_open()
-        names = sorted(name for name in self._live if name[0] == space and name[1].startswith(prefix))
-        return [(name[1], self._live[name]) for name in names[:limit]]
+        keys, live = self._keys_of(space), self._live
+        at = max(bisect_left(keys, prefix), bisect_right(keys, after) if after else 0)
+        found: list[tuple[bytes, bytes]] = []
+        while at < len(keys) and len(found) < limit and keys[at].startswith(prefix):
+            found.append((keys[at], live[space, keys[at]]))
+            at += 1
+        return found
+
+    def _keys_of(self, space: str) -> list[bytes]:
+        """In order, as a table's index has them: a scan costs what it finds, however much else there is."""
+        if space not in self._keys:
+            self._keys[space] = sorted(key for one, key in self._live if one == space)
+        return self._keys[space]
+
+    def _note(self, batch: tuple[Write, ...]) -> None:
+        """Apply it, one write after the other, and keep the keys in order of the spaces that were scanned."""
+        for write in batch:
+            keys, place = self._keys.get(write.space), (write.space, write.key)
+            if isinstance(write, Put):
+                if keys is not None and place not in self._live:
+                    insort(keys, write.key)
+                self._live[place] = write.value
+            elif self._live.pop(place, None) is not None and keys is not None:
+                del keys[bisect_left(keys, write.key)]
 
     async def aclose(self) -> None:
         """A clean end keeps everything."""
@@ -72,6 +96,7 @@ class FakeJournal:
         self._next_sync = None
         self._disk = trio.Lock()
         self._live = dict(self._synced)
+        self._keys.clear()
         self._life += 1
         self._closed = False
 
@@ -111,7 +136,7 @@ class FakeJournal:
         self.syncs += 1
 
     def _apply(self, batch: tuple[Write, ...]) -> None:
-        _write(self._live, batch)
+        self._note(batch)
         self._unsynced.append(batch)
 
     def _check_usable(self) -> None:

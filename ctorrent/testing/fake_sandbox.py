@@ -2,7 +2,7 @@
 
 A program is named by its entry ("pi.py:estimate") or, for commands, by its first word, and is a function of
 (params, seed): `programs["pi.py:estimate"](params, seed)` returns any value that has a canonical form, or raises.
-Reducers are functions of the list of values. Time passes on the simulation's clock only.
+Reducers are functions of the list of values, checks of (output, params, draw), comparators of two outputs. Time passes on the simulation's clock only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ def mix(params: dict[str, Any], seed: int) -> int:
     return int.from_bytes(raw[:4], "big")
 
 
-PROGRAMS: Mapping[str, Function] = {"mix.py:mix": mix, "mix.py:total": sum}
+def plain(params: dict[str, Any], seed: int) -> int:
+    """A tiny program that asks for no seed."""
+    return mix(params, 0)
+
+
+PROGRAMS: Mapping[str, Function] = {"mix.py:mix": mix, "plain.py:plain": plain, "mix.py:total": sum}
+SAME_ALWAYS = frozenset({"plain.py:plain"})  # of them, those that another seed would not change
+CLOCK: frozenset[str] = frozenset()  # and those that read the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Behaviour:
     start_s: float = 0.05  # how long a cell takes to open
     lie: float = 0.0  # a wrong answer, the same one from every liar (they collude)
     lie_alone: float = 0.0  # a wrong answer, its own
+    leak: float = 0.0  # a program not safe to run with others: the answer depends on the block before it in its process
     waver: float = 0.0  # a program that is not deterministic: the answer differs from run to run
     crash: float = 0.0  # the process dies
     broken: bool = False  # no cell can be opened
@@ -102,8 +110,8 @@ class FakeCell:
         sandbox.running_peak = max(sandbox.running_peak, sandbox.running)
         try:
             outcomes = []
-            for block in unit:
-                outcomes.append(await self._block(block))
+            for at, block in enumerate(unit):
+                outcomes.append(self._leak(await self._block(block), unit[at - 1] if at else None))
                 if log is not None:
                     log(block.index, f"block {block.index} ran\n".encode()[: self._spec.limits.log_bytes])
             return outcomes
@@ -117,7 +125,7 @@ class FakeCell:
         took_s = sandbox.dice.uniform(*sandbox.behaviour.block_s)
         await trio.sleep(min(took_s, limits.block_s))
         sandbox.blocks_run += 1
-        usage = Usage(cpu_s=took_s, wall_s=took_s, peak_bytes=16 << 20)
+        usage = Usage(cpu_s=took_s, wall_s=took_s, peak_bytes=16 << 20, same_always=self._entry() in SAME_ALWAYS, clock=self._entry() in CLOCK)
         if took_s > limits.block_s:
             return Outcome(None, Failure(FailureKind.TIME), usage)
         if sandbox.dice.random() < sandbox.behaviour.crash:
@@ -157,9 +165,34 @@ class FakeCell:
             return Outcome(canon.encode(["nonsense", dice.getrandbits(32)]), None, outcome.usage)
         return outcome
 
+    def _leak(self, outcome: Outcome, before: BlockInput | None) -> Outcome:
+        """What the block before it left in the process shows."""
+        if before is None or outcome.value is None:
+            return outcome
+        left = output_digest(outcome.value + before.params)  # the same wherever the same two blocks follow each other
+        if int.from_bytes(left[:4], "big") >= self._sandbox.behaviour.leak * 2**32:
+            return outcome
+        return Outcome(canon.encode(["leaked", left[4:8]]), None, outcome.usage)
+
     async def reduce(self, entry: str, values: Sequence[bytes]) -> Outcome:
         await trio.sleep(self._sandbox.behaviour.block_s[0])
         return self._call(entry, ([canon.decode(value) for value in values],), Usage())
+
+    async def check(self, entry: str, cases: Sequence[BlockInput]) -> list[Outcome]:
+        found = []
+        for case in cases:
+            output, draw = (canon.decode(value) for value in case.values)
+            found.append(await self._judged(entry, (output, canon.decode(case.params), draw)))
+        return found
+
+    async def compare(self, entry: str, cases: Sequence[BlockInput]) -> list[Outcome]:
+        return [await self._judged(entry, tuple(canon.decode(value) for value in case.values[:2])) for case in cases]
+
+    async def _judged(self, entry: str, arguments: tuple[Any, ...]) -> Outcome:
+        if self._closed:
+            raise LocalError("the cell is closed")
+        await trio.sleep(self._sandbox.behaviour.block_s[0])
+        return self._call(entry, arguments, Usage())
 
     async def aclose(self) -> None:
         if not self._closed:

@@ -173,8 +173,10 @@ class FakeStreams:
         handler = self._handlers.get(protocol)
         if handler is None:
             raise Unsupported(f"{self._host.node} does not speak {protocol}", "Is it another program, or a newer version?")
-        if self.inbound[peer] >= INBOUND_PER_PEER or self.inbound.total() >= INBOUND:
-            self._host.directory.charge(peer, 1, "opens too many channels")
+        crowds = self.inbound[peer] >= INBOUND_PER_PEER
+        if crowds or self.inbound.total() >= INBOUND:
+            if crowds:  # who comes when all places are taken did nothing wrong
+                self._host.directory.charge(peer, 1, "opens too many channels")
             raise Unavailable(f"{self._host.node} has too many channels open")
         there, back = _Pipe(self._net, peer, self._host.node), _Pipe(self._net, self._host.node, peer)
         mine, theirs = FakeChannel(peer, False, back, there), FakeChannel(self._host.node, True, there, back)

@@ -32,5 +32,6 @@ class Post:
             self._wake = trio.Event()
             with trio.move_on_at(self._heap[0][0] if self._heap else math.inf):
                 await self._wake.wait()
-            while self._heap and self._heap[0][0] <= trio.current_time():
+            now = trio.current_time()  # simulated time stands still while a task runs
+            while self._heap and self._heap[0][0] <= now:
                 heapq.heappop(self._heap)[2]()

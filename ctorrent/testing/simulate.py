@@ -9,6 +9,7 @@ order depends on PYTHONHASHSEED; tests/sim/test_determinism.py runs one seed in 
 from __future__ import annotations
 
 import gc
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -51,8 +52,8 @@ class Spinning(Exception):
 class _Steps(trio.abc.Instrument):
     """Counts task steps, so that a program that runs for ever in no time at all is stopped; records them if asked."""
 
-    def __init__(self, most: int, trace: list[tuple[float, str]] | None) -> None:
-        self._left = most
+    def __init__(self, most: int | None, trace: list[tuple[float, str]] | None) -> None:
+        self._left = math.inf if most is None else most
         self._trace = trace
         self.scope = trio.CancelScope()  # around the program
 
@@ -69,13 +70,13 @@ def run(
     main: Callable[[Simulation], Awaitable[T]],
     *,
     limit_s: float = 7 * 86400.0,
-    steps_max: int = 50_000_000,
+    steps_max: int | None = 50_000_000,
     trace: list[tuple[float, str]] | None = None,
 ) -> T:
     """Run `main(simulation)` to its end and return what it returns. What it raises names the seed that replays it.
 
-    limit_s: simulated seconds after which it has hung. steps_max: task steps after which it spins. trace: filled with
-    (simulated time, task name) for every step.
+    limit_s: simulated seconds after which it has hung. steps_max: task steps after which it spins; None: never.
+    trace: filled with (simulated time, task name) for every step. Neither: no step is looked at.
     """
     simulation = Simulation(seed)
 
@@ -90,7 +91,7 @@ def run(
     clock = trio.testing.MockClock(autojump_threshold=0)
     try:
         with _seeded(dice), _no_threads():
-            return trio.run(bounded, clock=clock, instruments=[steps])
+            return trio.run(bounded, clock=clock, instruments=[] if steps_max is None and trace is None else [steps])
     except BaseException as error:
         error.add_note(f"replay with simulate.run(seed={seed}, …)")
         raise

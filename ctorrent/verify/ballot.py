@@ -23,6 +23,8 @@ class Replica:
     digest: Digest
     output: bytes | None
     alone: bool
+    order: int = 0  # among its worker's answers of the job
+    judged: bool = True  # as in words.Arrived
 
     @property
     def failed(self) -> bool:

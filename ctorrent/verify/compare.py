@@ -1,42 +1,36 @@
 """Are two outputs the same result? In words, where not.
 
-Byte-identical outputs are the same, whatever the policy says of NaN. Otherwise both are decoded and walked side by
-side up to the first difference. Text, bytes, booleans, integers, keys, lengths, shapes and dtypes must be equal;
-floats (and complex numbers) may differ by atol + rtol × the larger magnitude, which is symmetric on purpose: it must
-not matter which peer answered first. Cost: linear in the output, bounded memory beside the decoded values.
+Byte-identical outputs are the same, whatever the policy says of NaN. Otherwise both are decoded and compared by the
+job's measure, up to the first difference:
+
+    exact, auto, numeric    walk.py: entry by entry
+    relative-norm           measures.py: each vector of floats as a whole
+    topk                    measures.py: the largest entries of each row
+    stat                    measures.py: each list of floats as a sample of one distribution
+    script                  not here: the job's own function, in a sandbox (comparer.py)
+
+Every measure is symmetric, and none accepts an answer that would pass beside most others (tests/verify/test_measures.py).
+Cost: linear in the output (topk and stat: sorting it), bounded memory beside the decoded values.
 """
 
 from __future__ import annotations
-
-import math
-import struct
-from dataclasses import dataclass
-from typing import Any
 
 from ctorrent import canon
 from ctorrent.errors import Malformed
 from ctorrent.model.job import Equality, Verify
 from ctorrent.model.result import FailureKind
+from ctorrent.verify.measures import NormWalk, SampleWalk, TopWalk
+from ctorrent.verify.walk import SAME, Different, Same, Walk, show
 
-_ELEMENTS_AT_ONCE = 1 << 20  # of an array: temporaries stay below 32 MiB
-_SHOWN = 40  # characters of a value in words
-
-
-@dataclass(frozen=True, slots=True)
-class Same:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Different:
-    """`words`: 'result["loss"][3] is 0.1 and 0.2'. `exact`: not a matter of tolerance."""
-
-    words: str
-    exact: bool
-
-
-SAME = Same()
-SUPPORTED = (Equality.AUTO, Equality.EXACT, Equality.NUMERIC)
+_WALKS: dict[Equality, type[Walk]] = {
+    Equality.AUTO: Walk,
+    Equality.EXACT: Walk,
+    Equality.NUMERIC: Walk,
+    Equality.RELATIVE_NORM: NormWalk,
+    Equality.TOPK: TopWalk,
+    Equality.STATISTICAL: SampleWalk,
+}
+SUPPORTED = tuple(_WALKS)  # compared at once, without a sandbox
 
 
 def is_failure(output: bytes | None) -> bool:
@@ -61,22 +55,29 @@ def check_output(output: bytes, numpy_too: bool = False) -> None:
 def same(left: bytes, right: bytes, verify: Verify) -> Same | Different:
     """Compare two outputs (Outcome.output()) under a policy.
 
-    Raises Malformed when one of them does not decode; ValueError for a policy that is not in SUPPORTED (our bug:
-    plans name only those).
+    Raises Malformed when one of them does not decode; ValueError for other bytes under a policy that is not in
+    SUPPORTED (a script is the Comparer's).
     """
-    if verify.equal not in SUPPORTED:
-        raise ValueError(f"{verify.equal.name} is not a comparison this version has")
     if left == right:
         return SAME
-    if is_failure(left) or is_failure(right):
-        return Different(f"the block {_failed(left)} and {_failed(right)}", True)
+    if verify.equal not in _WALKS:
+        raise ValueError(f"{verify.equal.name} is not compared here")
+    if (failed := failures(left, right)) is not None:
+        return failed
     if left[:1] != b"\x00" or right[:1] != b"\x00":
         raise Malformed("an output begins with 0 or 1")
     try:
         one, other = canon.decode(left[1:]), canon.decode(right[1:])
     except ValueError as error:
         raise Malformed(f"an output that is not canonical: {error}") from None
-    return _Walk(verify).compare(one, other, "result") or SAME
+    return _WALKS[verify.equal](verify).begin(one, other) or SAME
+
+
+def failures(left: bytes, right: bytes) -> Different | None:
+    """The difference between two outputs of which one, at least, is a failure; None where both are values."""
+    if is_failure(left) or is_failure(right):
+        return Different(f"the block {_failed(left)} and {_failed(right)}", True)
+    return None
 
 
 def _known_kind(number: int) -> bool:
@@ -87,125 +88,7 @@ def _failed(output: bytes) -> str:
     if not is_failure(output):
         return "gave a value"
     kind = next((kind.name.lower() for kind in FailureKind if output[1:2] == bytes([kind.value])), "unknown")
-    return f"failed ({kind} {_show(output[2:].decode(errors='replace'))})"
+    return f"failed ({kind} {show(output[2:].decode(errors='replace'))})"
 
 
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
-
-class _Walk:
-    """Two values side by side; every method gives None or the first difference. Depth is canon's, at most 64."""
-
-    def __init__(self, verify: Verify) -> None:
-        self._exact = verify.equal is Equality.EXACT
-        self._integers_too = verify.equal is Equality.NUMERIC
-        self._rtol, self._atol, self._nan_equal = verify.rtol, verify.atol, verify.nan_equal
-
-    def compare(self, left: Any, right: Any, path: str) -> Different | None:
-        if self._integers_too and _is_number(left) and _is_number(right):
-            return self._floats(float(left), float(right), path)
-        if type(left) is not type(right):
-            return Different(f"{path} is {_kind(left)} {_show(left)} and {_kind(right)} {_show(right)}", True)
-        if isinstance(left, float):
-            return self._floats(left, right, path)
-        if isinstance(left, list):
-            return self._lists(left, right, path)
-        if isinstance(left, dict):
-            return self._maps(left, right, path)
-        if isinstance(left, canon.Array):
-            return self._arrays(left, right, path)
-        return None if left == right else _leaf(left, right, path)
-
-    def _floats(self, left: float, right: float, path: str) -> Different | None:
-        if struct.pack("<d", left) == struct.pack("<d", right) and (self._nan_equal or left == left):
-            return None
-        if not self._exact and self._close(left, right):
-            return None
-        return Different(f"{path} is {left!r} and {right!r}", self._exact)
-
-    def _close(self, left: float, right: float) -> bool:
-        if left == right:  # also the infinities
-            return True
-        if math.isnan(left) and math.isnan(right):
-            return self._nan_equal
-        if not (math.isfinite(left) and math.isfinite(right)):
-            return False
-        return abs(left - right) <= self._atol + self._rtol * max(abs(left), abs(right))
-
-    def _lists(self, left: list[Any], right: list[Any], path: str) -> Different | None:
-        if len(left) != len(right):
-            return Different(f"{path} has {len(left)} and {len(right)} items", True)
-        for at, (one, other) in enumerate(zip(left, right, strict=True)):
-            found = self.compare(one, other, f"{path}[{at}]")
-            if found:
-                return found
-        return None
-
-    def _maps(self, left: dict[str, Any], right: dict[str, Any], path: str) -> Different | None:
-        missing = [key for key in (*left, *right) if key not in left or key not in right]
-        if missing:
-            return Different(f"{path} has the key {_show(missing[0])} on one side only", True)
-        for key, one in left.items():
-            found = self.compare(one, right[key], f"{path}[{_quoted(key)}]")
-            if found:
-                return found
-        return None
-
-    def _arrays(self, left: canon.Array, right: canon.Array, path: str) -> Different | None:
-        if left.dtype != right.dtype or tuple(left.shape) != tuple(right.shape):
-            words = f"{path} is {left.dtype} {list(left.shape)} and {right.dtype} {list(right.shape)}"
-            return Different(words, True)
-        if left.data == right.data and (self._nan_equal or left.dtype[1] not in "fc"):
-            return None
-        import numpy  # only a job with arrays pays for it
-
-        kind = left.dtype[1]
-        tolerant = not self._exact and (kind in "fc" or (self._integers_too and kind in "iu"))
-        one, other = (numpy.frombuffer(a.data, dtype=a.dtype) for a in (left, right))
-        for start in range(0, len(one), _ELEMENTS_AT_ONCE):
-            stop = start + _ELEMENTS_AT_ONCE
-            bad = self._elements(numpy, one[start:stop], other[start:stop], tolerant)
-            if bad is not None:
-                at = ", ".join(str(int(i)) for i in numpy.unravel_index(start + bad, left.shape)) if left.shape else ""
-                place = f"{path}[{at}]" if at else path
-                return Different(f"{place} is {one[start + bad]!s} and {other[start + bad]!s}", not tolerant)
-        return None
-
-    def _elements(self, numpy: Any, left: Any, right: Any, tolerant: bool) -> int | None:
-        """Position of the first pair that differs."""
-        if not tolerant:
-            width = left.dtype.itemsize
-            wrong = (left.view("u1").reshape(-1, width) != right.view("u1").reshape(-1, width)).any(axis=1)
-        else:
-            wide = "c16" if left.dtype.kind == "c" else "f8"
-            left, right = left.astype(wide), right.astype(wide)
-            with numpy.errstate(all="ignore"):
-                limit = self._atol + self._rtol * numpy.maximum(abs(left), abs(right))
-                near = (abs(left - right) <= limit) & numpy.isfinite(left) & numpy.isfinite(right)
-                both_nan = numpy.isnan(left) & numpy.isnan(right)
-            wrong = ~((left == right) | near | (both_nan & self._nan_equal))
-        where = numpy.flatnonzero(wrong)
-        return int(where[0]) if len(where) else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _leaf(left: Any, right: Any, path: str) -> Different:
-    if isinstance(left, (str, bytes)) and max(len(left), len(right)) > _SHOWN:
-        at = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-        return Different(f"{path} differs from place {at} on: {_show(left[at:])} and {_show(right[at:])}", True)
-    return Different(f"{path} is {_show(left)} and {_show(right)}", True)
-
-
-def _kind(value: Any) -> str:
-    names = {bool: "the truth value", int: "the integer", float: "the float", str: "the text", bytes: "the bytes"}
-    names.update({list: "the list", dict: "the map", canon.Array: "the array"})
-    return names.get(type(value), "the value")
-
-
-def _quoted(key: str) -> str:
-    return '"' + key.replace("\\", "\\\\").replace('"', '\\"')[:_SHOWN] + '"'
+__all__ = ["SAME", "SUPPORTED", "Different", "Same", "check_output", "failures", "is_failure", "same"]

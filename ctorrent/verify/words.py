@@ -1,9 +1,10 @@
-"""What the quorum machine is told and what it asks for. Batches: one event or effect may speak of many blocks."""
+"""What the machines of a job's votes, quorum and jury, are told and what they ask for. Batches: one event or effect may speak of many blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.result import Verdict
@@ -43,7 +44,7 @@ class Arrived:
     """Replicas of one worker, opened and checked against their commitments. Lists of one length.
 
     digests: output_digest(output). outputs: Outcome.output(); None where it is a blob that was not fetched yet.
-    alone: the unit had one block.
+    alone: the unit had one block. judged: the job's check did not fail on them; else none of them stands by itself.
     """
 
     worker: NodeId
@@ -53,6 +54,7 @@ class Arrived:
     digests: Sequence[Digest]
     outputs: Sequence[bytes | None]
     alone: bool
+    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,15 @@ class SelfCheckFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class RanTogether:
+    """Answer to RunTogether: of some blocks of the unit their outputs there, and alone; None where this machine has none."""
+
+    index: int
+    worker: NodeId
+    outputs: tuple[tuple[bytes, bytes], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class RerunLost:
     index: int
     worker: NodeId
@@ -112,12 +123,83 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A worker as the ledger has it when it joins. valid: checks it passed in a row; 0: a newcomer."""
+
+    worker: NodeId
+    owner: str
+    valid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """An answer of before a restart. order: among its worker's. own: a double run of the requester's own."""
+
+    worker: NodeId
+    owner: str
+    fingerprint: Digest
+    digest: Digest
+    output: bytes | None = None
+    order: int = 0
+    alone: bool = False
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Provisional before a restart. voices: who answered it. others: who answered otherwise, or was not weighed yet.
+
+    counted: of whose answers the outcome is in Remembered already, and whether they were right.
+    """
+
+    index: int
+    digest: Digest
+    voices: Sequence[Voice]
+    others: Sequence[Voice] = ()
+    counted: Sequence[tuple[NodeId, bool]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A worker's record in this job: taken from the votes when it changed, given back to them after a restart."""
+
+    worker: NodeId
+    owner: str
+    valid: int
+    checked: int
+    wrong: int
+    expelled: bool
+    witnessed: bool = False  # by the requester's own run
+
+
+@dataclass(frozen=True, slots=True)
+class JobRemembered:
+    """Likewise of the job. backed: own runs that bore others out. steady: Steadiness.memo()."""
+
+    backed: int
+    own_runs: int
+    steady: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """Who stands behind a provisional block by now, and of whose answers to it the outcome was counted."""
+
+    index: int
+    digest: Digest
+    workers: tuple[NodeId, ...]
+    counted: tuple[tuple[NodeId, bool], ...]
+    own: NodeId | None = None  # whose of them is a double run of the requester's own
+
+
+@dataclass(frozen=True, slots=True)
 class Resume:
     """The requester goes on with a job reported nondeterministic: nobody will be voted against in it."""
 
 
 Event = (
-    Arrived | OutputFetched | SelfChecked | SelfCheckFailed | RerunLost | NoReplica | Abandoned | Total | Resume
+    Arrived | OutputFetched | SelfChecked | SelfCheckFailed | RanTogether | RerunLost | NoReplica | Abandoned | Total | Known | Restored
+    | Remembered | JobRemembered | Resume
 )
 
 # Effects -------------------------------------------------------------------------------------------------------------
@@ -137,6 +219,15 @@ class Agreed:
     workers: list[tuple[NodeId, ...]]
     failed: bool
     cross_validated: bool
+    provisional: bool = False  # may still be revoked: Settled or another Agreed follows
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """These blocks were provisional, and stay as they are for ever. workers: whose answers agree in the end."""
+
+    indices: list[int]
+    workers: list[tuple[NodeId, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +245,30 @@ class NeedReplicas:
     count: int
     alone: bool
     avoid_owners: tuple[str, ...]
+    drawn: bool = False  # by whom, the job's secret says
+
+
+@dataclass(frozen=True, slots=True)
+class NextOwner:
+    """Each of these blocks is to be run by one more owner, in the ordinary way."""
+
+    indices: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Is this worker established: may it be drawn to look at others' work?"""
+
+    worker: NodeId
+    established: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Expelled:
+    """Proven wrong too often for chance: it gets nothing more of this job, and its unsettled answers do not count."""
+
+    worker: NodeId
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +284,14 @@ class SelfCheck:
     """The coordinator runs the block twice, alone, in fresh processes; answers SelfChecked or SelfCheckFailed."""
 
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunTogether:
+    """The coordinator runs the unit in which that worker ran the block, and some of its blocks alone; answers RanTogether."""
+
+    index: int
+    worker: NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,5 +327,6 @@ class CoalesceOff:
 
 
 Effect = (
-    Agreed | Voted | NeedReplicas | Rerun | SelfCheck | FetchOutput | Disputed | JobNondeterministic | CoalesceOff
+    Agreed | Settled | Voted | NeedReplicas | NextOwner | Rerun | SelfCheck | RunTogether | FetchOutput | Disputed | Standing | Expelled
+    | JobNondeterministic | CoalesceOff
 )

@@ -39,6 +39,8 @@ class Bounds:
     assignment_bytes: int = 192 << 10  # 4096 digests of 34 bytes and a head
     result_bytes: int = 384 << 10  # 4096 lines of 70 bytes and a head
     entry_bytes: int = 16 << 10  # four fit a gossip message; evidence stays out of entries
+    work_bytes: int = 512  # of a receipt: five keys and five numbers
+    sums: int = 128  # of one checkpoint entry: 16 KiB at 90 bytes each, with room for its head
     blocks: int = 4096  # a unit is coalesced towards 50 ms: 4096 blocks of 12 us
     inputs: int = 1024  # of a block; `files:` gives one each, joins a few
     amendments: int = 1024  # of a job, in one Describe
@@ -210,6 +212,12 @@ def text(value: str, what: str, limit: int = BOUNDS.label_chars) -> str:
     if len(value) > limit:
         raise LimitExceeded(f"{what} has {len(value)} characters: at most {limit}")
     return value
+
+
+def short(raw: bytes, what: str, limit: int) -> bytes:
+    if len(raw) > limit:
+        raise LimitExceeded(f"{what} is {len(raw)} bytes: at most {limit}")
+    return raw
 
 
 def few(count: int, what: str, limit: int) -> None:

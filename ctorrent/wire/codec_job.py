@@ -266,6 +266,11 @@ def _verify_to_wire(verify: Verify) -> pb.Verify:
         nan_equal=verify.nan_equal,
         assurance=pb.Assurance.Value(f"ASSURANCE_{verify.assurance.name}"),
         homogeneous=verify.homogeneous,
+        check=verify.check,
+        script=verify.script,
+        top=verify.top,
+        alpha=verify.alpha,
+        audit_share=verify.audit_share,
     )
 
 
@@ -280,6 +285,11 @@ def _verify_from_wire(m: pb.Verify) -> Verify:
         nan_equal=m.nan_equal,
         assurance=enum_of(Assurance, m.assurance, "assurance"),
         homogeneous=m.homogeneous,
+        check=text(m.check, "check"),
+        script=text(m.script, "script"),
+        top=whole(m.top, "top"),
+        alpha=figure(m.alpha, "alpha"),
+        audit_share=figure(m.audit_share, "audit_share"),
     )
 
 

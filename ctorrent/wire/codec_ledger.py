@@ -54,6 +54,15 @@ def open_entry(sealed: Sealed) -> SignedEntry:
     """Check and decode the header; `body` stays bytes, since its kind may be of a newer version."""
     m = unseal(ENTRY_DOMAIN, sealed, pb.Entry, BOUNDS.entry_bytes)
     signed_by(sealed, m.author, "entry")
+    return _entry(sealed, m)
+
+
+def read_entry(sealed: Sealed) -> SignedEntry:
+    """Decode an entry that was opened before it was stored: a tenth of the time. Raises Malformed."""
+    return _entry(sealed, parse(pb.Entry, sealed.body, BOUNDS.entry_bytes))
+
+
+def _entry(sealed: Sealed, m: pb.Entry) -> SignedEntry:
     entry = Entry(
         author=node_from_wire(m.author),
         incarnation=m.incarnation,
@@ -108,12 +117,12 @@ def decode_tally(body: bytes) -> Tally:
 
 def encode_incarnation(last: Head | None) -> bytes:
     """Body of an INCARNATION: the last head its author knows of the one before; None when it knows none."""
-    return b"" if last is None else canonical(_head_to_wire(last))
+    return b"" if last is None else canonical(head_to_wire(last))
 
 
 def decode_incarnation(body: bytes) -> Head | None:
     """The inverse. Raises Malformed, LimitExceeded."""
-    return _head_from_wire(parse_canonical(pb.Head, body, BOUNDS.entry_bytes)) if body else None
+    return head_from_wire(parse_canonical(pb.Head, body, BOUNDS.entry_bytes)) if body else None
 
 
 # Batches -------------------------------------------------------------------------------------------------------------
@@ -133,21 +142,21 @@ def decode_entries(data: bytes) -> list[Sealed]:
 
 def encode_heads(heads: Sequence[Head]) -> bytes:
     """Where logs stand."""
-    return canonical(pb.Heads(heads=[_head_to_wire(h) for h in heads]))
+    return canonical(pb.Heads(heads=[head_to_wire(h) for h in heads]))
 
 
 def decode_heads(data: bytes) -> list[Head]:
     """The inverse. Raises Malformed, LimitExceeded."""
     m = parse(pb.Heads, data, BOUNDS.frame_bytes)
     few(len(m.heads), "heads", BOUNDS.heads)
-    return [_head_from_wire(h) for h in m.heads]
+    return [head_from_wire(h) for h in m.heads]
 
 
-def _head_to_wire(head: Head) -> pb.Head:
+def head_to_wire(head: Head) -> pb.Head:
     return pb.Head(author=node_to_wire(head.author), incarnation=head.incarnation, seq=head.seq, id=head.id)
 
 
-def _head_from_wire(m: pb.Head) -> Head:
+def head_from_wire(m: pb.Head) -> Head:
     if not m.author:
         raise Malformed("a head of nobody")
     return Head(

@@ -95,7 +95,10 @@ def output_from_wire(m: pb.Output) -> Output:
 def _usage_to_wire(usage: Usage) -> pb.Usage | None:
     if usage == _NO_USAGE:
         return None
-    return pb.Usage(cpu_s=usage.cpu_s, gpu_s=usage.gpu_s, wall_s=usage.wall_s, peak_bytes=usage.peak_bytes)
+    return pb.Usage(
+        cpu_s=usage.cpu_s, gpu_s=usage.gpu_s, wall_s=usage.wall_s, peak_bytes=usage.peak_bytes, same_always=usage.same_always,
+        clock=usage.clock,
+    )  # fmt: skip
 
 
 def _usage_from_wire(m: pb.Usage) -> Usage:
@@ -104,6 +107,8 @@ def _usage_from_wire(m: pb.Usage) -> Usage:
         figure(m.gpu_s, "gpu_s"),
         figure(m.wall_s, "wall_s"),
         whole(m.peak_bytes, "peak_bytes", high=BOUNDS.large),
+        m.same_always,
+        m.clock,
     )
 
 

@@ -316,6 +316,20 @@ _KINDS = (
         lambda m: s.Acknowledged(digest_of(m.assignment, "assignment id")),
     ),
     _Kind(
+        17,
+        s.Billed,
+        pb.Billed,
+        lambda m: pb.Billed(job=m.job, work=m.work),
+        lambda m: s.Billed(_job(m.job), b.short(m.work, "work", BOUNDS.work_bytes)),
+    ),
+    _Kind(
+        18,
+        s.Countersigned,
+        pb.Countersigned,
+        lambda m: pb.Countersigned(job=m.job, work=sealed_to_wire(m.work)),
+        lambda m: s.Countersigned(_job(m.job), sealed_from_wire(m.work)),
+    ),
+    _Kind(
         32,
         s.JoinRequest,
         pb.JoinRequest,

@@ -11,6 +11,7 @@ from ctorrent.model.trade import Announcement, Assignment, Bid, No, NoReason
 from ctorrent.seal import Sealed, Signer, digest
 from ctorrent.wire.codec_bounds import (
     BOUNDS,
+    canonical,
     digest_of,
     enum_of,
     few,
@@ -110,7 +111,16 @@ def open_bid(sealed: Sealed) -> Bid:
 
 def seal_assignment(assignment: Assignment, signer: Signer) -> Sealed:
     """Sign with the coordinator's key."""
-    message = pb.Assignment(
+    return seal(ASSIGNMENT_DOMAIN, _assignment_to_wire(assignment), signer, signer.public, BOUNDS.assignment_bytes)
+
+
+def assignment_bytes(assignment: Assignment) -> bytes:
+    """The bytes that seal_assignment signs: whoever kept the signature and the fields has the seal again."""
+    return canonical(_assignment_to_wire(assignment))
+
+
+def _assignment_to_wire(assignment: Assignment) -> pb.Assignment:
+    return pb.Assignment(
         job=assignment.job,
         term=assignment.term,
         amendment_head=assignment.amendment_head,
@@ -119,7 +129,6 @@ def seal_assignment(assignment: Assignment, signer: Signer) -> Sealed:
         lease_s=assignment.lease_s,
         blocks=assignment.blocks,
     )
-    return seal(ASSIGNMENT_DOMAIN, message, signer, signer.public, BOUNDS.assignment_bytes)
 
 
 def open_assignment(sealed: Sealed) -> tuple[Assignment, NodeId]:

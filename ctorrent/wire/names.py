@@ -12,12 +12,14 @@ SESSION = "/ctorrent/session/1"
 BLOB = "/ctorrent/blob/1"
 LEDGER = "/ctorrent/ledger/1"
 JOIN = "/ctorrent/join/1"
+EVIDENCE = "/ctorrent/evidence/1"
 KADEMLIA = "/ctorrent/kad/1.0.0"
 
 FRAME_BYTES_MAX = 1 << 20  # larger values travel as blobs; libp2p's own request/response dies above 6 MB
 INLINE_BYTES_MAX = 256 << 10  # an output up to this size rides inside Returned
 CREDIT_BYTES = 8 << 20  # bytes a receiver lets a sender have under way: 8 frames hide 80 ms at 100 MB/s
 GOSSIP_BYTES_MAX = 64 << 10  # py-libp2p silently loses RPCs above 1 MiB; ours stay far below
+GOSSIP_MUTE_BELOW = -50.0  # of a neighbour's score: nothing is sent to it
 ANNOUNCEMENT_BYTES_MAX = 2 << 10
 
 

@@ -13,6 +13,7 @@ from ctorrent.node import stock
 from tests.attacks.hostile import Lure, run, until
 from tests.attacks.test_node_worker import baited
 
+pytestmark = pytest.mark.real
 LARGE = 5 << 20  # more than a blob that is received in memory
 
 

@@ -89,7 +89,7 @@ def test_a_fork_is_kept_as_proof_and_charged_to_nobody_who_relays_it() -> None:
                 message = codec.encode_entries([signed.sealed])
                 assert scribe.check(PUBLIC, relay.id, message)
                 await scribe.hear(relay.id, message)
-            assert scribe.forks == [(eve.id, 0, 1)]
+            assert scribe.book.forks == [(eve.id, 0, 1)]
             assert len(siege.victim.world.journal.scan("fork", node_public(eve.id))) >= 1
             assert siege.points(relay) == 0
             report = await siege.victim.door.ledger_verify()
@@ -157,9 +157,48 @@ def test_entries_given_again_and_again_end_the_meeting() -> None:
                 for _ in range(500):
                     await talk.channel.send(gift)
             await until(lambda: siege.points(eve) >= 20)
-            assert siege.victim.scribe.chain.head(eve.id, 0).seq == 200  # type: ignore[union-attr]
+            assert siege.victim.scribe.book.chain.head(eve.id, 0).seq == 200  # type: ignore[union-attr]
 
     run(main)
+
+
+def test_a_peer_that_says_more_than_it_reads_is_heard_all_the_same() -> None:
+    """It wants ten megabytes, and before it reads one byte of them it gives ten: more than the credit either way."""
+
+    async def main() -> None:
+        async with besieged() as siege:
+            eve = await siege.enter()
+            first, second = large(Signer(os.urandom(32))), large(Signer(os.urandom(32)))
+            talk = await meeting(siege, eve)
+
+            async def give(entries: list[SignedEntry]) -> None:
+                for start in range(0, len(entries), 50):
+                    await talk.channel.send(words(entries[start : start + 50]))
+
+            def held(entries: list[SignedEntry]) -> int:
+                head = siege.victim.scribe.book.chain.head(entries[0].entry.author, 0)
+                return 0 if head is None else head.seq
+
+            await give(first)
+            await until(lambda: held(first) == len(first))
+            await talk.channel.send(encode([3, node_public(first[0].entry.author), 0, 1, len(first), False]))
+            await give(second)
+            await until(lambda: held(second) == len(second))
+            got = 0
+            while got < len(first):
+                message: Any = decode(await talk.channel.receive())
+                got += len(message[1]) if message[0] == 4 else 0
+
+    run(main, 60)
+
+
+def large(signer: Signer) -> list[SignedEntry]:
+    """A log of ten megabytes, of a kind that nobody knows."""
+    entries: list[SignedEntry] = []
+    for seq in range(1, 701):
+        prev = entries[-1].id if entries else NOTHING
+        entries.append(codec.seal_entry(Entry(node_id(signer.public), 0, seq, prev, 99, PUBLIC, bytes(15_000), 0), signer))
+    return entries
 
 
 def test_a_billion_wanted_entries_are_one_answer() -> None:
@@ -168,7 +207,7 @@ def test_a_billion_wanted_entries_are_one_answer() -> None:
             eve = await siege.enter()
             talk = await meeting(siege, eve)
             await talk.channel.send(words(log(eve.keys, 200)))
-            await until(lambda: (head := siege.victim.scribe.chain.head(eve.id, 0)) is not None and head.seq == 200)
+            await until(lambda: (head := siege.victim.scribe.book.chain.head(eve.id, 0)) is not None and head.seq == 200)
             await talk.channel.send(encode([3, node_public(eve.id), 0, 1, (1 << 63) - 1, True]))
             got = 0
             while got < 200:
@@ -203,15 +242,15 @@ def test_a_peer_that_lists_logs_without_end_costs_what_its_list_costs() -> None:
 
 def test_a_silent_meeting_ends() -> None:
     async def main() -> None:
-        from ctorrent.node import scribe
+        from ctorrent.node import meetings
 
         async with besieged() as siege:
             eve = await siege.enter()
-            before, scribe.MEETING_S = scribe.MEETING_S, 1.0
+            before, meetings.MEETING_S = meetings.MEETING_S, 1.0
             try:
                 talk = await eve.talk(siege.victim, names.LEDGER)  # and never says its rings
                 await ends(talk, 15)
             finally:
-                scribe.MEETING_S = before
+                meetings.MEETING_S = before
 
     run(main)

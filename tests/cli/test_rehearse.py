@@ -62,7 +62,10 @@ def test_without_a_rehearsal_nothing_is_expected(run: Run, door: SmallDoor, job_
         ({"state": "long", "why": "", "block_s": 10.0}, "every block twice: about 1.9 × this machine alone, at least 6 min;"),
         ({"state": "skipped", "why": "it lacks packages torch.", "cost": None, "single": None}, "Not rehearsed here: it lacks packages torch.\n"),
         ({"wavers": "result is 1 and 2"}, "Two runs of that block differ: result is 1 and 2. Draw from the seed"),
+        ({"lax": "The job's comparison (numeric) takes …"}, "The job's comparison (numeric) takes …"),
         ({"lacks": "waits for a second owner: …"}, "The job waits for a second owner: …."),
+        ({"audited": True}, "every block twice: about 1.9 × this machine alone, 6 min, and some once more (about 2.1 runs a block);\n"),
+        ({"economy": True}, "newcomers' blocks twice: about 1.9 × this machine alone, 6 min, less once owners are known and run alone (about 1.1 to 1.3 runs a block);\n"),
         ({"single": None, "replicas": 1}, "every block twice: about 1.9 × this machine alone, 6 min.\n"),
     ],
 )

@@ -55,7 +55,7 @@ def rehearsal(**changes: Any) -> Plain:
     cost = {"machines": 4, "owners": 4, "replicas": 2, "seconds": 360.0, "speedup": 1.9, "credits": 0.0}
     return {
         "name": "digits", "state": "ran", "why": "", "hint": "", "log": "", "index": 0, "params": canon.encode({"C": 0, "gamma": 0.5}),
-        "block_s": 0.25, "start_s": 0.1, "wavers": "", "blocks": 12, "replicas": 2, "owners": 4, "lacks": "", "cost": cost,
+        "block_s": 0.25, "start_s": 0.1, "wavers": "", "lax": "", "blocks": 12, "replicas": 2, "economy": False, "owners": 4, "lacks": "", "cost": cost,
         "single": {**cost, "replicas": 1, "seconds": 180.0, "speedup": 3.7}, **changes,
     }  # fmt: skip
 
@@ -92,13 +92,23 @@ class SmallDoor:
             raise JobFileError("job.yaml:1: nonsense: there is no such field.", "Fields: python, command, blocks …")
         return "abcdefgh"
 
+    async def append(self, job: str, params: list[bytes], inputs: list[Any] = [], first: int = -1) -> int:  # noqa: B006
+        self.asked.append(("append", job, params, inputs, first))
+        return max(first, 0)
+
+    async def seal(self, job: str) -> None:
+        self.asked.append(("seal", job))
+
+    async def outcomes(self, job: str) -> AsyncIterator[Plain]:
+        yield {"rows": await self.results(job), "state": "settled", "reason": ""}
+
     async def rehearse(self, path: str, text: str, options: Plain) -> Plain:
         self.rehearsed.append((path, text, options))
         if "nonsense" in text:
             raise JobFileError("job.yaml:1: nonsense: there is no such field.", "Fields: python, command, blocks …")
         return self.rehearsal
 
-    async def jobs(self) -> list[Plain]:
+    async def jobs(self, after: str = "", limit: int = 0) -> list[Plain]:
         return [self.end, job_status("runaaaaa", "running", settled=3, running=4, waiting=5, eta_s=61.0)]
 
     async def job(self, job: str) -> Plain:
@@ -158,6 +168,10 @@ class SmallDoor:
         yield {"index": 0, "worker": NODE, "text": "hello\n"}
         yield {"index": 1, "worker": OTHER, "text": "two\nlines"}
 
+    async def receipt(self, job: str, with_data: bool = False) -> AsyncIterator[Plain]:
+        yield {"bytes": b"\x89CTR"}
+        yield {"bytes": b"all" if with_data else b"some"}
+
     async def why(self, job: str) -> Plain:
         return {
             "job": "runaaaaa", "state": "running", "waits_for": "It waits for a second owner.", "saw": 9, "engaged": 1,
@@ -208,11 +222,26 @@ class SmallDoor:
         ]  # fmt: skip
         return [row for row in rows if row["position"] > after][:limit]
 
+    async def ledger_export(self, ring: str = "", author: str = "") -> AsyncIterator[Plain]:
+        yield {"bytes": b"ctorrent ledger 1\n" + (3).to_bytes(4, "big") + b"abc" + bytes(4) + (1).to_bytes(8, "big")}
+
+    async def ledger_import(self, entries: list[bytes]) -> Plain:
+        return {"new": len(entries), "known": 0, "waiting": 0, "forks": 0, "elsewhere": 0, "refused": 0, "why": ""}
+
     async def ledger_verify(self) -> Plain:
         return {"authors": 2, "entries": 3, "forks": 0, "gaps": 0}
 
     async def reputation(self, who: str = "") -> list[Plain]:
-        return [{"node": OTHER, "name": "bob", "agreed": 12.0, "disputed": 0.0, "lower_bound": 0.79, "newcomer": False, "why": []}]
+        return [{"node": OTHER, "name": "bob", "agreed": 12.0, "disputed": 0.0, "lower_bound": 0.79, "newcomer": False, "state": "", "held": "", "past": "", "trust": 0.0, "established": 12, "dues": 20.0, "why": []}]
+
+    async def credit(self, who: str = "") -> list[Plain]:
+        did = {"receipts": 1, "blocks": 12, "core_hours": 0.5, "gpu_hours": 0.0, "credits": 0.5}
+        none = {"receipts": 0, "blocks": 0, "core_hours": 0.0, "gpu_hours": 0.0, "credits": 0.0}
+        receipt = {"job": "ab" * 8, "number": 1, "requester": OTHER, "worker": NODE, "for_me": False, "blocks": 12, "core_hours": 0.5,
+                   "gpu_hours": 0.0, "credits": 0.5, "issued_unix": 1_700_000_000, "entry": "0.3"}  # fmt: skip
+        row = {"person": "own_bob0000000000", "name": "bob", "friend": False, "nodes": [OTHER], "for_me": none, "for_them": did, "balance": 0.5,
+               "waits_for_me": none, "waits_for_them": did, "limit": 10.0, "backed": 0.0, "left": 9.5, "receipts": [receipt] if who else []}  # fmt: skip
+        return [row]
 
     async def hardware(self, measure: bool = False) -> Plain:
         return {
@@ -241,6 +270,53 @@ class SmallDoor:
 
     async def stop(self) -> None:
         self.asked.append(("stop",))
+
+    async def events(self) -> AsyncIterator[Plain]:
+        yield {"kind": "job", "job": self.end}
+        yield {"kind": "pool", "pool": await self.pool()}
+
+    async def blocks(self, job: str, since: int = -1) -> Plain:
+        await self.job(job)
+        changed = [[index, "settled", 0, 2] for index in range(12)] if since < 7 else []
+        return {"version": 7, "blocks": 12, "workers": [{"node": NODE, "name": "ann", "local": True}], "changed": changed}
+
+    async def offers(self) -> list[Plain]:
+        return []
+
+    async def machine(self) -> Plain:
+        lends = {"cores": 1, "memory_bytes": 4 << 30, "gpus": 0, "disk_bytes": 20 * 10**9, "work_for": "friends"}
+        return {
+            "cpu": 0.5, "cores": 2, "memory_used": 3 << 30, "memory_bytes": 8 << 30, "gpus": [], "temperature_c": None, "net_in_bytes_s": 0.0,
+            "net_out_bytes_s": 0.0, "disk_free_bytes": 100 << 30, "sharing": True, "slots": 1, "slots_free": 1, "lends": lends, "works_for": [],
+            "earned_credits": 0.0, "history": [],
+        }  # fmt: skip
+
+    async def share(self, on: bool) -> Plain:
+        self.asked.append(("share", on))
+        return {**await self.machine(), "sharing": on}
+
+    async def pool(self) -> Plain:
+        return {"machines": 1, "cores": 2, "cores_free": 1, "memory_bytes": 8 << 30, "gpu_memory_bytes": 0, "gpus": 0, "disk_bytes": 0, "slots": 2, "slots_free": 1}
+
+    async def retry(self, job: str) -> str:
+        self.asked.append(("retry", job))
+        return "againaaa"
+
+    async def blob_add(self, path: str, name: str = "") -> Plain:
+        return {"hash": "ab" * 32, "bytes": 3, "name": name or path, "added_unix": 1_700_000_000}
+
+    async def blobs(self) -> list[Plain]:
+        return [await self.blob_add("data.csv")]
+
+    async def blob_remove(self, which: str) -> Plain:
+        self.asked.append(("blob_remove", which))
+        return await self.blob_add("data.csv")
+
+    async def blob_find(self, which: str) -> Plain:
+        return {**await self.blob_add("data.csv"), "path": "/data/blobs/ab"}
+
+    async def metrics(self) -> Plain:
+        return {"gauges": {}, "counters": {}, "histograms": {}, "help": {}}
 
 
 @contextmanager

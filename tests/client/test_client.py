@@ -52,10 +52,17 @@ def test_rows_are_decoded_and_the_table_is_flat(net: Net) -> None:
     assert rows[3]["params"] == {"C": 3, "gamma": 0.5}
     assert rows[3]["value"] == {"accuracy": 0.3, "more": {"n": 3}, "pad": b""}
     table = job.table()
-    assert table["C"] == list(range(12))
-    assert table["accuracy"][4:7] == [0.4, None, 0.6]
+    assert list(table["C"]) == list(range(12))
+    assert table["accuracy"][4] == 0.4 and table["accuracy"].isna()[5]
     assert table["more.n"][7] == 7
     assert table["error"][5] == "bad C"
+
+
+def test_without_pandas_a_table_is_a_dict_of_columns(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)  # as Python itself marks what cannot be imported
+    table = net.attach("abc").table()
+    assert table["C"] == list(range(12))
+    assert table["accuracy"][4:7] == [0.4, None, 0.6]
 
 
 def test_a_value_named_as_a_parameter_keeps_both() -> None:

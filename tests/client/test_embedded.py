@@ -47,13 +47,16 @@ def test_connect_brings_up_a_node_that_ends_with_it(tmp_path: pathlib.Path, monk
     monkeypatch.setenv("CTORRENT_OWNER_DIR", str(tmp_path / "owner"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "settings.toml").write_text('listen = ["127.0.0.1"]\nport = 0\nmdns = false\ndht = false\n')
-    with ctorrent.connect(tmp_path / "data") as net:
+    with pytest.raises(KeyError), ctorrent.connect(tmp_path / "data") as net:
         assert net.embedded
         who = net.status()["node"]
         (child,) = [process for process in psutil.Process().children() if str(tmp_path) in " ".join(process.cmdline())]
+        assert net.submit(pow, 2, 5).result(LIMIT_S) == 32
+        raise KeyError("a mistake in the cell")
     assert not child.is_running()
     with ctorrent.connect(tmp_path / "data") as net:
         assert net.status()["node"] == who, "what it knows stays"
+        assert net.jobs()[0]["state"] in ("settled", "cancelled"), "no job of a cell that is gone stays open"
 
 
 def test_a_swarm_leaves_nothing() -> None:

@@ -92,6 +92,20 @@ def test_news_of_connects_and_disconnects(kind: str) -> None:
 
 
 @both
+def test_a_peer_that_is_there_is_not_quiet_while_it_is_attended_to(kind: str) -> None:
+    async def suite(hosts: list[Host]) -> None:
+        left, right = hosts
+        left.directory.attend(5.0)
+        await trio.sleep(1.5)  # one question and its answer
+        (contact,) = left.directory.contacts()
+        assert contact.connected and contact.quiet_s < 1.4, "asked once a second, it answers"
+        received, sent = left.directory.traffic()
+        assert received >= 0 and sent >= 0 and right.directory.contacts()
+
+    hold(kind, suite, 2)
+
+
+@both
 def test_who_is_charged_too_much_is_refused_for_a_while(kind: str) -> None:
     async def suite(hosts: list[Host]) -> None:
         left, right = hosts

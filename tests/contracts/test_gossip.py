@@ -127,3 +127,31 @@ def test_too_large_is_our_own_bug(kind: str) -> None:
             await hosts[0].gossip.publish(TOPIC, bytes(GOSSIP_BYTES_MAX + 1))
 
     hold(kind, suite, 1)
+
+
+@both
+def test_who_is_thought_badly_of_has_no_place_in_a_mesh_and_the_worst_hear_nothing(kind: str) -> None:
+    async def suite(hosts: list[Host]) -> None:
+        cheat, middle, end = hosts
+        thought = {cheat.node: 0.0}
+        middle.gossip.score(lambda node: thought.get(node, 0.0))
+        heard_cheat: Heard = []
+        heard_end: Heard = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen, cheat, heard_cheat)
+            nursery.start_soon(listen, middle, [])
+            nursery.start_soon(listen, end, heard_end)
+            await until(lambda: middle.gossip.mesh(TOPIC) == {cheat.node, end.node})
+            await until_heard(middle, b"to all", heard_cheat, heard_end)
+            thought[cheat.node] = -20.0
+            await until(lambda: middle.gossip.mesh(TOPIC) == {end.node})
+            await until_heard(middle, b"late for some", heard_cheat, heard_end)
+            thought[cheat.node] = -100.0
+            await until_heard(middle, b"to the honest", heard_end)
+            await middle.gossip.publish(TOPIC, b"last")
+            await until(lambda: (middle.node, b"last") in heard_end)
+            assert middle.gossip.mesh(TOPIC) == {end.node}
+            nursery.cancel_scope.cancel()
+        assert not [m for _, m in heard_cheat if m in (b"to the honest", b"last")]
+
+    hold(kind, suite, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,71 @@ def test_reduce_gets_all_values(level: str, tmp_path: Path) -> None:
 
     source = "def block(index):\n    raise RuntimeError\ndef total(values):\n    return sum(v['n'] for v in values)\n"
     in_cell(level, tmp_path, source, body)
+
+
+JUDGE = """
+import random
+def right(output, index, n, seed, draw, inputs):
+    assert not any(name.startswith(chr(0)) for name in inputs)
+    if output == "wavers":
+        return random.random() < 0.5
+    if output == "hangs":
+        while True: pass
+    return output == [index, n, seed, draw, random.randrange(1 << 30)] or f"{output} is not of block {index}"
+def same(one, other):
+    return abs(one["x"] - other["x"]) < 0.5
+"""
+
+
+def test_functions_that_check_and_compare(level: str, tmp_path: Path) -> None:
+    """They get outputs, and generators that start from a number nobody else knew; what ends one case ends no other."""
+
+    def case(index: int, draw: int, *outputs: object) -> BlockInput:
+        values = tuple(canon.encode(value) for value in (*outputs, draw))
+        return BlockInput(index, 7, canon.encode({"n": 5}), values=values)
+
+    async def body(cell: Cell) -> None:
+        drawn = random.Random(99).randrange(1 << 30)
+        good = [3, 5, 7, 99, drawn]
+        cases = [case(3, 99, good), case(3, 98, good), case(4, 99, "hangs"), case(4, 99, {"x": 1}), case(3, 99, good)]
+        found = await cell.check("judge.py:right", cases)
+        assert [outcome.value and canon.decode(outcome.value) for outcome in found] == [
+            True, f"{good} is not of block 3", None, "{'x': 1} is not of block 4", True,
+        ]  # fmt: skip
+        assert found[2].failure is not None and found[2].failure.kind is FailureKind.TIME
+        pairs = [case(0, 1, {"x": 1.0}, {"x": 1.2}), case(0, 1, {"x": 1.0}, {"x": 2.2}), case(0, 1, {"x": 1.0}, 5)]
+        same, other, broken = await cell.compare("judge.py:same", pairs)
+        assert (same.value, other.value) == (canon.encode(True), canon.encode(False))
+        assert broken.failure is not None and broken.failure.type == "TypeError"
+        assert 'File "judge.py"' in broken.failure.text
+
+    in_cell(level, tmp_path, {"program.py": b"", "judge.py": JUDGE.encode()}, body, limits=Limits(block_s=1.5))
+
+
+def test_programs_may_import_the_check_of_products_and_nothing_else_of_ours(level: str, tmp_path: Path) -> None:
+    """By the name it has outside; a job that brings a package of that name has its own."""
+    source = b"""
+def block(index):
+    from ctorrent.verify.freivalds import PROBES, product_is_right
+    try:
+        import ctorrent.canon
+    except ImportError as error:
+        return [PROBES, callable(product_is_right), str(error)]
+"""
+
+    async def offered(cell: Cell) -> None:
+        for unit in ([block(0)], [block(0), block(1)]):
+            outcomes = await cell.run(unit)
+            assert [outcome.value and canon.decode(outcome.value) for outcome in outcomes] == [[3, True, "No module named 'ctorrent.canon'"]] * len(unit)
+
+    in_cell(level, tmp_path, {"program.py": source}, offered)
+
+    async def own(cell: Cell) -> None:
+        (outcome,) = await cell.run([block(0)])
+        assert outcome.value == canon.encode("own")
+
+    files = {"program.py": b"def block(index):\n    import ctorrent.mine\n    return ctorrent.mine.WORD\n", "ctorrent/__init__.py": b"", "ctorrent/mine.py": b"WORD = 'own'\n"}
+    in_cell(level, tmp_path, files, own)
 
 
 def test_units_side_by_side(level: str, tmp_path: Path) -> None:

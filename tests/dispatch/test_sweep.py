@@ -87,7 +87,7 @@ def _votes_without_proof(self: Blame, worker: Any, index: int, result: Any) -> N
     honest_accuse(self, worker, index, result)
 
 
-def _drops_lost_blocks(self: Blocks, index: int, owner: str, wanted: bool, counts: bool) -> None:
+def _drops_lost_blocks(self: Blocks, index: int, owner: str, wanted: bool, counts: bool, excused: bool = False) -> None:
     self.running[index] -= 1
 
 
@@ -112,7 +112,7 @@ honest_returned = Dispatch._returned
 MUTANTS: list[tuple[str, type, str, Callable[..., Any], dict[str, Any]]] = [
     ("the first answer settles a dispute", Quorum, "_count", _first_answer_wins, {}),
     ("a decided block may be decided again", Quorum, "_close", _forgets_decisions, {}),
-    ("votes need no proof", Blame, "accuse", _votes_without_proof, {"lies": False}),
+    ("votes need no proof", Blame, "accuse", _votes_without_proof, {"kinds": ("honest", "twice", "liar")}),
     ("what is lost stays lost", Blocks, "lost", _drops_lost_blocks, {}),
     ("credit is not obeyed", Worker, "ready", _ignores_credit, {}),
     ("nobody notices that one owner is alone", Handout, "_look_for_owners", _waits_for_ever_for_another_owner, {}),
@@ -135,9 +135,9 @@ def test_ten_thousand_tiny_blocks_twice_cost_little() -> None:
     world.blocks, world.replicas, world.policy = 10_000, 2, Verify()
     world.dispatch, world.quorum = Dispatch(Terms(), random.Random(1)), Quorum(Verify())
     world.workers = {n: FakeWorker(n, f"own_{n}", "honest", 0.0, 2e-5) for n in map(NodeId, ("me", "w1", "w2", "w3"))}
-    start = time.perf_counter()
+    start = time.process_time()
     world.run()
-    spent = time.perf_counter() - start
+    spent = time.process_time() - start
     assert world.done is not None and world.done.settled == 10_000
     assert world.violations() == []
     assert 10_000 / spent > 5_000, "with the fake shell's own time in it"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from ctorrent.dispatch import words as d
 from ctorrent.dispatch.machine import Dispatch
@@ -41,6 +41,7 @@ class World:
     lies: bool = True
     kinds: tuple[str, ...] = KINDS
     programs: tuple[str, ...] = PROGRAMS
+    lying: tuple[str, ...] = LYING
     settled: dict[int, list[q.Agreed]] = field(default_factory=dict)
     votes: list[q.Voted] = field(default_factory=list)
     disputed: dict[int, q.Disputed] = field(default_factory=dict)
@@ -100,7 +101,7 @@ class World:
 
     # -- the shell ----------------------------------------------------------------------------------------------------
 
-    def run(self) -> World:
+    def run(self) -> Self:
         self.tell(d.AddBlocks(0, self.blocks))
         self.tell(d.Close())
         self.ask(q.Total(self.blocks, True))
@@ -265,7 +266,7 @@ class World:
         out += [f"block {i} settled {len(a)} times" for i, a in self.settled.items() if len(a) > 1]
         for vote in self.votes:
             worker = self.workers[vote.worker]
-            if vote.verdict is not Verdict.AGREED and (worker.kind not in LYING or not self.lies):
+            if vote.verdict is not Verdict.AGREED and (worker.kind not in self.lying or not self.lies):
                 out.append(f"honest {worker.name} ({worker.kind}) voted against over {vote.indices}")
         out += [f"{w} had {n} units in flight on a credit of 2" for w, n in self.most_flying.items() if n > 2]
         if not self.paused and self.done is None:

@@ -157,18 +157,27 @@ def test_while_somebody_works_the_job_is_announced_on_and_never_unsellable() -> 
 
 def test_bad_bids_are_declined_with_the_reason() -> None:
     market = Market(terms=Terms(price_max=1.0, isolation=3, owners=1))
-    market.tell(Snapshot({NodeId("liar"): Standing(agreed=1, disputed=30)}, {}))
     docker = replace(bid("x"), isolation=3)
     for one, reason in (
         (replace(docker, price=1.5), NoReason.PRICE),
         (replace(docker, price=float("nan")), NoReason.BUSY),
         (replace(docker, slots=0), NoReason.BUSY),
         (bid("x"), NoReason.ISOLATION),
-        (replace(docker, node=NodeId("liar")), NoReason.DISTRUST),
     ):
         effects = market.bids(one)
         assert [e.no.reason for e in effects if isinstance(e, Decline)] == [reason]
     assert market.tell(BidArrived(docker)) == [], "nobody described the job to it"
+
+
+def test_the_quarantined_are_told_why_and_their_way_back_even_when_friends() -> None:
+    held, market = Standing(agreed=40, disputed=9, held="9 of 49 wrong"), Market()
+    market.tell(Snapshot({NodeId("known"): held}, {}))
+    for arrived in (InterestArrived(NodeId("known"), "own_k", True), InterestArrived(NodeId("fresh"), "own_f", False, held)):
+        told = [e for e in market.tell(arrived) if isinstance(e, Decline)]
+        assert [(e.no.reason, e.no.detail) for e in told] == [(NoReason.DISTRUST, "9 of 49 wrong")], "and is described nothing"
+    market.bids(bid("turned"))
+    market.tell(Snapshot({NodeId("turned"): replace(held, held="")}, {}))
+    assert any(isinstance(e, Describe) for e in market.tell(InterestArrived(NodeId("other"), "own_o")))
 
 
 def test_a_new_view_changes_weights_and_says_so() -> None:
@@ -260,3 +269,11 @@ def test_why_in_words() -> None:
     market.tell(NoThanksArrived(NodeId("e"), ()))
     assert "1 shares nothing now" in market.auction.why()
     assert "engaged" in market.auction.story(NodeId("c"))[-1]
+
+
+@pytest.mark.parametrize("reason", list(NoReason))
+def test_many_who_give_one_reason_are_added_up_whatever_it_is(reason: NoReason) -> None:
+    market = Market(wanted=1)
+    for name in "ab":
+        market.tell(NoThanksArrived(NodeId(name), (No(reason, ""),)))
+    assert market.auction.why().startswith("2 peers saw it: 2 ")

@@ -15,7 +15,6 @@ from ctorrent.market.rank import (
     Rules,
     Standing,
     choose,
-    distrusted,
     lower_bound,
     observed_speeds,
     order,
@@ -74,10 +73,19 @@ def test_who_is_a_newcomer() -> None:
     assert not score(bidder("a", trusted=True), Standing(), None, 1.0, RULES).newcomer
 
 
-def test_distrust_needs_enough_votes() -> None:
-    assert not distrusted(Standing(agreed=0, disputed=5), RULES)
-    assert distrusted(Standing(agreed=4, disputed=6), RULES)
-    assert not distrusted(Standing(agreed=6, disputed=4), RULES)
+def test_the_ledger_says_who_is_a_newcomer_and_how_reliable() -> None:
+    many = Standing(agreed=1000, reliability=0.9, newcomer=True)
+    assert score(bidder("a"), many, None, 1.0, RULES).newcomer, "on trial, whatever it did before"
+    assert score(bidder("a"), many, None, 1.0, RULES).reliability == 0.9
+    assert not score(bidder("a"), Standing(newcomer=False, reliability=0.5), None, 1.0, RULES).newcomer
+
+
+def test_who_began_well_is_not_worse_than_who_never_came() -> None:
+    never, began = Standing(reliability=0.05), Standing(agreed=1, reliability=0.22)
+    failed = Standing(agreed=1, disputed=1, reliability=0.14)
+    values = [score(bidder("a"), one, None, 1.0, RULES).reliability for one in (never, began, failed)]
+    assert values[0] == RULES.reliability_newcomer < values[1]
+    assert score(bidder("a"), Standing(disputed=1, reliability=0.03), None, 1.0, RULES).reliability < values[0]
 
 
 def test_observed_speeds_put_a_boaster_in_its_place() -> None:

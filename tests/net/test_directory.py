@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from ctorrent.net.addresses import interfaces
 from ctorrent.net.mdns import read_txt, txt_record
 from ctorrent.ports import Contact, Directory, Gossip, Streams
 from ctorrent.seal import Signer
+from tests.net.attacker import attacker
 from tests.net.nodes import DHT, LOOPBACK, echo, id_of, networks, run, until
 
 real = pytest.mark.real
@@ -54,6 +56,30 @@ def test_both_sides_know_how_they_met_and_what_the_other_is() -> None:
             assert not gone.connected and server.directory.contacts()[0].node == gone.node
 
     run(main)
+
+
+@real
+def test_who_gives_no_sign_of_life_is_quiet_while_attended_to_and_only_then() -> None:
+    async def main() -> None:
+        async with networks(LOOPBACK) as (server,), networks(LOOPBACK) as (lively,):
+            await lively.directory.connect(server.directory.addresses()[0])
+            async with attacker(server.directory.addresses()[0], answer_pings=False) as mute:
+                await until(lambda: sum(one.connected for one in server.directory.contacts()) == 2)
+                assert all(one.quiet_s == 0 for one in server.directory.contacts())
+                server.directory.attend(60.0)
+                await until(lambda: quiet(server, mute.id) > 1.3)
+                assert quiet(server, id_of(lively)) < 1.3
+                server.directory.attend(0.0)
+                await until(lambda: quiet(server, mute.id) == 0)
+        received, sent = server.directory.traffic()
+        assert received > 100 and sent > 100
+
+    run(main)
+
+
+def quiet(network: Any, node: str) -> float:
+    found: float = next(one.quiet_s for one in network.directory.contacts() if one.node == node)
+    return found
 
 
 @real
@@ -177,7 +203,8 @@ def test_nodes_on_one_network_find_each_other() -> None:
         lan = NetRules(listen=(str(interfaces()[0].ip),), port=0, dht=False)
         async with networks(lan) as (one,), networks(lan) as (two,):
             await until(lambda: _connected(one, id_of(two)) and _connected(two, id_of(one)), 20)
-            assert "mdns" in {c.how for n in (one, two) for c in n.directory.contacts()}
+            # Whoever was called is found as well: a person at either machine is shown the other as nearby.
+            await until(lambda: all(c.how == "mdns" for n in (one, two) for c in n.directory.contacts() if c.node in (id_of(one), id_of(two))), 20)
 
     run(main)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 
+from ctorrent.ledger.quarantine import Cause
+from ctorrent.ledger.reputation import Reputation
+from ctorrent.model.ids import Digest, NodeId
 from ctorrent.net import Network
 from ctorrent.wire.names import GOSSIP_BYTES_MAX
 from tests.net.nodes import LOOPBACK, id_of, networks, run, until
@@ -108,6 +113,41 @@ def test_a_burst_arrives_whole_and_the_largest_message_fits() -> None:
             nursery.cancel_scope.cancel()
 
     run(main)
+
+
+def test_a_proven_cheat_loses_its_places_on_both_sides_and_an_honest_slow_node_keeps_them() -> None:
+    async def main() -> None:
+        async with networks(*[LOOPBACK] * 5) as (hub, cheat, slow, *others), trio.open_nursery() as nursery:
+            got: Got = []
+            for name, network in (("hub", hub), ("cheat", cheat), ("slow", slow), ("one", others[0]), ("two", others[1])):
+                nursery.start_soon(collect, network, name, got)
+            laggard(slow, 0.3)
+            thinks = Reputation(NodeId(id_of(hub)))
+            hub.gossip.score(thinks.gossip_score)
+            everybody = {id_of(network) for network in (cheat, slow, *others)}
+            await until(lambda: hub.gossip.mesh(TOPIC) == everybody and hub.gossip.me in cheat.gossip.mesh(TOPIC))
+            assert thinks.proven(NodeId(id_of(cheat)), Cause.EQUIVOCATION, Digest(bytes(32))) is not None
+            await until(lambda: hub.gossip.mesh(TOPIC) == everybody - {id_of(cheat)} and not cheat.gossip.mesh(TOPIC))
+            for number in range(10):
+                await others[0].gossip.publish(TOPIC, b"%d" % number)
+            await until(lambda: ("slow", id_of(others[0]), b"9") in got)  # three seconds' worth for it, one after the other
+            assert hub.gossip.mesh(TOPIC) == everybody - {id_of(cheat)}
+            assert "cheat" not in {name for name, _, _ in got} and sum(name == "two" for name, _, _ in got) == 10
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def laggard(network: Network, lag_s: float) -> None:
+    """From now on it handles each message so late; the next one waits in turn."""
+    inner, turn = network.gossip.pubsub.push_msg, trio.Lock()
+
+    async def push_msg(forwarder: Any, message: Any) -> None:
+        async with turn:
+            await trio.sleep(lag_s)
+            await inner(forwarder, message)
+
+    network.gossip.pubsub.push_msg = push_msg
 
 
 def test_after_unsubscribing_nothing_comes() -> None:

@@ -247,6 +247,20 @@ def test_limits_on_inbound_channels_hold_and_are_charged() -> None:
     run(main)
 
 
+def test_who_comes_when_all_places_are_taken_is_turned_away_and_not_charged() -> None:
+    async def main() -> None:
+        small = replace(LOOPBACK, channels=ChannelRules(inbound=2, close_s=1))
+        async with networks(small, LOOPBACK, LOOPBACK) as (server, early, late):
+            server.streams.serve(ECHO, echo)
+            for _ in range(2):
+                await early.streams.open(id_of(server), ECHO)
+            with pytest.raises(Unavailable):
+                await late.streams.open(id_of(server), ECHO)
+            assert server.directory.standing(id_of(late)) == server.directory.standing(id_of(early))
+
+    run(main)
+
+
 def test_closing_is_fast_and_leaves_nothing() -> None:
     async def main() -> None:
         async with networks(LOOPBACK, LOOPBACK, LOOPBACK, LOOPBACK) as (server, *clients):

@@ -59,12 +59,12 @@ async def again(swarm: FakeSwarm, ann: Member, records: Records) -> None:
 
 
 def entries(of: Member, author: Member) -> int:
-    return sum(head.seq for head in of.node.scribe.chain.heads(author.id))
+    return sum(head.seq for head in of.node.scribe.book.chain.heads(author.id))
 
 
 def no_forks(*members: Member) -> None:
     for member in members:
-        assert member.node.scribe.forks == [], f"{member.name} saw a fork"
+        assert member.node.scribe.book.forks == [], f"{member.name} saw a fork"
 
 
 def states(journal: FakeJournal) -> list[Records]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ctorrent.errors import LocalError
-from ctorrent.node.settings import Settings, gather, load, names, variable
+from ctorrent.node.settings import Settings, gather, load, names, remember_owner, variable
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +48,24 @@ def test_flags_win_over_environment_and_file(tmp_path: Path, monkeypatch: pytest
 def test_every_kind_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object) -> None:
     monkeypatch.setenv(variable(name), text)
     assert getattr(load({"data_dir": tmp_path}), name) == value
+
+
+def test_a_data_folder_remembers_whose_node_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ctorrent credit` with no node running starts one for itself: under the owner of the last start, not a new one."""
+    remember_owner(load({"data_dir": tmp_path}))
+    assert not list(tmp_path.iterdir()), "the usual place needs no remembering"
+    remember_owner(load({"data_dir": tmp_path, "owner_dir": tmp_path / "an owner"}))
+    assert load({"data_dir": tmp_path}).owner_dir == tmp_path / "an owner"
+    assert gather({"data_dir": tmp_path})["owner_dir"].source == str(tmp_path / "owner.folder")
+    remember_owner(load({"data_dir": tmp_path}))
+    assert load({"data_dir": tmp_path}).owner_dir == tmp_path / "an owner", "and goes on remembering"
+    (tmp_path / "settings.toml").write_text(f'owner_dir = "{tmp_path / "by file"}"\n')
+    assert load({"data_dir": tmp_path}).owner_dir == tmp_path / "by file"
+    assert load({"data_dir": tmp_path, "owner_dir": tmp_path / "by flag"}).owner_dir == tmp_path / "by flag"
+    (tmp_path / "settings.toml").unlink()
+    (tmp_path / "owner.folder").write_bytes(b"\xff\xfe")
+    with pytest.raises(LocalError, match=r"owner\.folder cannot be read"):
+        load({"data_dir": tmp_path})
 
 
 def test_a_name_from_the_environment_moves_no_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

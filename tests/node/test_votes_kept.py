@@ -52,3 +52,29 @@ def test_every_verdict_is_in_one_tally(after_s: float) -> None:
             assert not ann.journal.scan("verdict") and not ann.journal.scan("tallied") and not ann.journal.scan("given")
 
     simulate.run(11, main)
+
+
+def test_work_that_came_in_before_a_crash_is_told_with_its_answers() -> None:
+    """Ben's answers wait for a second owner's when ann dies; they count after it, and so does it that ben gave them."""
+
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann = await swarm.add("ann", work=False)
+            ben, cat = await swarm.add("ben"), await swarm.add("cat")
+            await swarm.befriend(ann, ben)
+            swarm.net.mesh()
+            await trio.sleep(1)
+            job = await ann.node.door.submit(str(JOB), "python: mix.py:mix\nblocks: {count: 6}\n", {})
+            await trio.sleep(30)
+            assert (await ann.node.door.job(job))["replicas_done"] == 6, "ben's share is in"
+            await swarm.crash(ann, survivors=1 << 30)  # the process is killed; the machine runs on
+            await swarm.start(ann)
+            await swarm.befriend(ann, cat)
+            swarm.net.mesh()
+            status = await ended(ann, job)
+            assert status["state"] == "settled" and status["cross_validated"], status
+            done = {worker["name"]: worker["done"] for worker in status["workers"]}
+            assert done == {"ben": 6, "cat": 6}, "as many as answered"
+            assert status["replicas_done"] == 12
+
+    simulate.run(12, main)

@@ -162,3 +162,34 @@ def test_names_that_no_worker_takes_are_said_at_submit() -> None:
         bundled("python: a.py:f\nblocks: 1\nfiles: d", {"a.py": F, "d/x\ny": "1"})
     with pytest.raises(JobFileError, match="output is what a command's"):
         bundled("command: [sh, -c, 'x > {output}']\nblocks: 1\nfiles: output", {"output/a": "1"})
+
+
+JUDGED = "python: a.py:f\nblocks: {grid: {n: [1, 2]}}\nverify:\n  check: judge.py:right\n  equal: {script: same.py:same}\n"
+
+
+def judged(right: str = "def right(output, n, draw, inputs): pass", same: str = "def same(one, other): pass") -> list[str]:
+    return bundled(JUDGED, {"a.py": "def f(n): pass", "judge.py": f"import near\n{right}", "near.py": "", "same.py": same})
+
+
+def test_functions_that_judge_and_compare_travel_with_what_they_import() -> None:
+    assert judged() == ["a.py", "judge.py", "near.py", "same.py"]
+    assert judged("def right(output, **params): pass", "def same(one, other, loose=1): pass")
+    assert judged(same="def same(*both): pass")
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ({"right": "def rigth(output): pass"}, "job.yaml:4: verify.check: judge.py has no right; did you mean rigth?"),
+        ({"right": "def right(n): pass"}, "job.yaml:4: verify.check: judge.py: right does not ask for output, which it is to judge"),
+        ({"right": "def right(output, m): pass"}, "verify.check: judge.py: right asks for m, which no block gives; there is index"),
+        ({"same": "def same(one): pass"}, "job.yaml:5: verify.equal.script: same.py: same is given two outputs, and nothing else"),
+        ({"same": "def same(one, other, *, n): pass"}, "verify.equal.script: same.py: same is given two outputs"),
+        ({"same": "def same(one, other, more): pass"}, "verify.equal.script: same.py: same is given two outputs"),
+        ({"same": "same = 1; def"}, "job.yaml:5: verify.equal.script: same.py:1: "),
+    ],
+)
+def test_what_is_wrong_with_them_is_said_at_their_own_line(function: dict[str, str], words: str) -> None:
+    with pytest.raises(JobFileError) as caught:
+        judged(**function)
+    assert words in str(caught.value)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctorrent.errors import JobFileError
-from ctorrent.model.job import Environment, Equality, Isolation, Limits, Needs, ProgramKind, Verify
+from ctorrent.model.job import Assurance, Environment, Equality, Isolation, Limits, Needs, ProgramKind, Verify
 from ctorrent.plan.jobfile import JobFile, override, parse_jobfile
 from ctorrent.plan.schema import job_schema
 from ctorrent.plan.source import Count, Globs, Grid, Items, Split
@@ -146,8 +146,22 @@ WRONG = [
     (START + "python: b.py:g", "job.yaml:3: python is there twice, first in line 1"),
     (START + "verify: 2", "verify: must be a map of replicas"),
     (START + "verify: {replicas: 0}", "verify.replicas: must be a whole number from 1 to 64, not 0"),
-    (START + "verify: {replicas: 4, replicas_max: 3}", "verify: replicas_max must not be below replicas"),
-    (START + "verify: {equal: nearly}", "verify.equal: must be auto or exact or numeric"),
+    (START + "verify: {replicas: 4, replicas_max: 3}", "job.yaml:3: verify.replicas_max: must not be below replicas"),
+    (START + "verify: {equal: nearly}", "verify.equal: must be auto or exact or numeric or relative-norm or topk or stat"),
+    (START + "verify: {equal: topk}", "job.yaml:3: verify.equal: needs to know how many of the largest"),
+    (START + "verify: {top: 3}", "verify.top: is of equal: topk, which is not asked for"),
+    (START + "verify: {equal: exact, alpha: 0.1}", "verify.alpha: is of equal: stat, which is not asked for"),
+    (START + "verify: {equal: stat, alpha: 0}", "verify.alpha: must be from 1e-09 to 0.5, not 0"),
+    (START + "verify: {equal: script}", "verify.equal: must name the function that compares"),
+    (START + "verify: {equal: {}}", "verify.equal: must name the function that compares"),
+    (START + "verify: {equal: {scrpt: a.py:b}}", "verify.equal.scrpt: is not a field; did you mean script?"),
+    (START + "verify: {equal: {script: same}}", "verify.equal.script: must be "),
+    (START + "verify:\n  check: ../judge.py:right", "job.yaml:4: verify.check: must be "),
+    (START + "verify: {rtol: 1}", "verify.rtol: must be below 1: with 1, zero is equal to every number"),
+    (START + "verify: {audit: 120 %}", "verify.audit: must be a share such as 5 % or 0.05, not '120 %'"),
+    (START + "verify: {homogeneous: yes}", "verify.homogeneous: must be true or false, not 'yes'"),
+    (START + "verify: {assurance: high}", "verify.assurance: must be strict or economy"),
+    (START + "verify:\n  assurance: economy\n  replicas: 1", "job.yaml:5: verify.replicas: 1 and assurance: economy do not go together"),
     (START + "verify: {rtol: much}", "verify.rtol: must be a number, not 'much'"),
     (START + "verify: {rtol: .nan}", "verify.rtol: must be a number"),
     (START + "needs: {memory: 2 XB}", 'needs.memory: must be a size such as "500 MB"'),
@@ -168,6 +182,7 @@ WRONG = [
     (START + "on_error: retry", "on_error: must be keep or stop"),
     (START + "coalesce: maybe", "coalesce: must be auto or off"),
     (START + "price: -1", "price: must be from 0"),
+    (START + "price_gpu: 5", "price_gpu: is for jobs that hold a GPU"),
     (START + "params: {seed: 1}", "params.seed: seed is given to every block already"),
     (START + "params: {a: 100000000000000000000}", "params.a: the value is an integer of more than 64 bits"),
     (START + "params: {a: !!set {x}}", "params.a"),
@@ -257,6 +272,8 @@ def test_the_command_line_overrides() -> None:
     changed = override(job, {"replicas": 1, "ring": "public", "seed": 7, "name": "mine", "price": 2, "work": False})
     assert (changed.verify.replicas, changed.ring, changed.seed, changed.name) == (1, "public", 7, "mine")
     assert changed.price_max == 2.0
+    with pytest.raises(JobFileError, match="there is no option 'replicsa'"):
+        override(job, {"replicsa": 1})
     many = override(job, {"replicas": 9}).verify
     assert (many.replicas, many.replicas_max) == (9, 19)
     for option, value in (("replicas", 0), ("ring", "all"), ("seed", "x"), ("replicas", "two")):
@@ -306,3 +323,20 @@ WORDS = ["python", "blocks", "needs", "grid", "count", "split", "a.py:f", "1", "
 def test_words_in_any_order(pairs: list[tuple[str, str]]) -> None:
     parses_or_says_why("\n".join(f"{key}: {value}" for key, value in pairs))
     parses_or_says_why(START + "params: {" + ", ".join(f"{key}: {value}" for key, value in pairs) + "}")
+
+
+def test_what_may_be_said_of_verification() -> None:
+    """Each word fills one field of the manifest, in every way it may be written."""
+    said = {
+        "{equal: relative-norm, rtol: 1e-4}": Verify(equal=Equality.RELATIVE_NORM, rtol=1e-4),
+        "{equal: topk, top: 5}": Verify(equal=Equality.TOPK, top=5),
+        "{equal: stat, alpha: 0.05}": Verify(equal=Equality.STATISTICAL, alpha=0.05),
+        "{equal: stat}": Verify(equal=Equality.STATISTICAL, alpha=0.01),
+        "{equal: {script: a/same.py:same}}": Verify(equal=Equality.SCRIPT, script="a/same.py:same"),
+        "{check: judge.py:right, homogeneous: true}": Verify(check="judge.py:right", homogeneous=True),
+        "{assurance: economy, audit: 5 %}": Verify(assurance=Assurance.ECONOMY, audit_share=0.05),
+        "{audit: 0.2}": Verify(audit_share=0.2),
+        '{audit: "12.5%"}': Verify(audit_share=0.125),
+    }
+    for text, verify in said.items():
+        assert parse_jobfile(START + f"verify: {text}").verify == verify, text

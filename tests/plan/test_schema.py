@@ -27,8 +27,8 @@ JOB_FILES = sorted([*ROOT.glob("examples/*/*.yaml"), *ROOT.glob("ctorrent/cli/te
 SCHEMA = Draft202012Validator(job_schema())
 # What takes two fields, or more than a pattern, to see: the parser alone says it.
 PARSER_ONLY = re.compile(
-    r"replicas_max must not be below|ask for a device|names more packages|is there twice|repeat gives every block|"
-    r"names the file that the command writes|from and to are both|log: true needs|makes \d+ blocks|as: params is for|"
+    r"must not be below replicas|needs to know how many of|is of equal: |rtol: must be below 1|ask for a device|names more packages|is there twice|repeat gives every block|"
+    r"do not go together|is for jobs that hold a GPU|names the file that the command writes|from and to are both|log: true needs|makes \d+ blocks|as: params is for|"
     r"outputs: '.*' (gives|has a brace)|more than 64 bits|must be at most \d+ bytes|must be seconds above 0.*'[0. ]+\w*'|"
     r"(compute_capability|python): must be (one line|.*, not '[-+.e\d]+')|"  # a number, which is read as it was typed
     r"\{stem\} is a field of outputs|must be a file beside the job file|must be a pattern such as|blocks(\.split)?\.size: must be|size: must be above 0"
@@ -103,7 +103,8 @@ def test_right_ones(text: str) -> None:
 START = {"python": "a.py:f", "blocks": 3}
 WRONG: list[Any] = [
     None, [], {}, {"python": "a.py:f"}, {"blocks": 3}, {**START, "command": ["a"]}, {**START, "replicas": 1}, {**START, "reduse": "sum"},
-    {**START, "verify": {"replicas": "two"}}, {**START, "verify": {"replcas": 2}}, {**START, "needs": {"memory": "2 XB"}},
+    {**START, "verify": {"replicas": "two"}}, {**START, "verify": {"replcas": 2}}, {**START, "verify": {"equal": {}}}, {**START, "verify": {"equal": "script"}}, {**START, "verify": {"audit": "101 %"}},
+    {**START, "verify": {"audit": 2}}, {**START, "verify": {"homogeneous": 1}}, {**START, "verify": {"check": "judge"}}, {**START, "verify": {"equal": {"script": "a.py:f", "top": 1}}}, {**START, "needs": {"memory": "2 XB"}},
     {**START, "needs": None}, {**START, "reduce": "summ"}, {**START, "reduce": {"python": "merge"}}, {**START, "coalesce": False},
     {**START, "params": {"seed": 1}}, {"python": "a.py", "blocks": 1}, {"command": "wc -w", "blocks": 1}, {"command": ["wc", {"input": None}], "blocks": 1},
     {"python": "a.py:f", "blocks": {"count": 1, "items": [1]}}, {"python": "a.py:f", "blocks": {"grid": {}}}, {"python": "a.py:f", "blocks": {"grid": {"a": []}}},
@@ -126,7 +127,7 @@ NUMBER = st.one_of(st.integers(-3, 70), st.sampled_from([10**6, 2**64, 10**16]),
 ANY = st.recursive(st.one_of(st.none(), st.booleans(), NUMBER, WORD), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORD, inner, max_size=2), max_leaves=4)
 TYPED = st.sampled_from(["2 GB", "512 MiB", "1.5 kb", "2G", "9 XB", "99999 TB", "5 min", "2 H", "0 s", "3 d", "sum", "best-by x", "best-by", "python a.py:f", "a.py:f",
                          "x/../a.py:f", "scikit-learn", "numpy >= 1.26, < 3", "a b", "3.11", ">=3.11,<4", "8.0", "jail", "Jail", "auto", "off", "keep", "exact", "lines",
-                         "bytes", "csv", "params", "file", "data/*.txt", "../x", "small/{stem}.mp4", "{index:04}", "friends", "equal", "x" * 201])  # fmt: skip
+                         "bytes", "csv", "params", "file", "data/*.txt", "../x", "small/{stem}.mp4", "{index:04}", "friends", "equal", "5 %", "100.0%", "100.5 %", "stat", "topk", "economy", "x" * 201])  # fmt: skip
 
 
 def values(table: dict[str, Field]) -> st.SearchStrategy[dict[str, Any]]:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 START_S = 60.0  # two cores may be shared with a whole test run
 MEET_S = 30.0
-FLAGS = ("--listen", "127.0.0.1", "--no-mdns", "--isolation", "jail")
+FLAGS = ("--listen", "127.0.0.1", "--no-mdns", "--isolation", "jail", "--http", "off")
 
 
 class Tended:

@@ -8,24 +8,18 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.first_hour.terminal import PROMPT, Terminal
-from tests.real.herd import Tended, herd, is_connected, until
+from tests.real.herd import Tended, is_connected, until
 
 pytestmark = pytest.mark.real
 
 NODE = ("node", "--yes", "--no-work", "--listen", "127.0.0.1", "--port", "0", "--no-mdns", "--no-dht")
 SAID_S = 60.0  # the ten seconds, and a start on a busy machine
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Tended]]:
-    with herd() as maker:
-        yield maker
 
 
 def opened(folder: Path) -> Terminal:

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ctorrent.errors import LocalError
 from tests.real.haul import MIB, arrived, laden, weighed
-from tests.real.herd import Tended, ended, herd, joined, rows, until
+from tests.real.herd import Tended, ended, joined, rows, until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 SIZE = 192 * MIB
 GROWTH_MIB = 60  # of a process that moves them: chunks under way, a window of a file that is hashed, and what Python keeps
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Tended]]:
-    with herd() as maker:
-        yield maker
 
 
 def expected(job: Path) -> list[object]:

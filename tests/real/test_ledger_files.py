@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.real.herd import Tended, ended, herd, is_connected, joined, until, write_job
+from tests.real.herd import Tended, ended, is_connected, joined, until, write_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -21,12 +21,6 @@ JOB = """
     blocks: {count: 2}
 """
 LOG = "journal.sqlite-wal"  # what SQLite has not folded into the file yet: a loss of power cuts it anywhere
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Tended]]:
-    with herd() as maker:
-        yield maker
 
 
 def vote(ann: Tended, ben: Tended, folder: Path) -> None:
@@ -63,7 +57,7 @@ def test_a_journal_cut_and_a_backup_restored(make: Callable[..., Tended], tmp_pa
     restore(ann, backup)
     ann.start()
     vote(ann, ben, tmp_path / "last")
-    until(lambda: len(ann.net.ledger()) == len(ben.net.ledger()), "it has learned what it wrote and lost", 150)
+    until(lambda: len(ann.net.ledger()) == len(ben.net.ledger()), "it has learned what it wrote and lost", 300)
 
 
 def restore(ann: Tended, backup: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ctorrent.client import Job
-from tests.real.herd import Tended, ended, herd, joined, rows, until, write_job
+from tests.real.herd import Tended, ended, joined, rows, until, write_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -20,12 +20,6 @@ PROGRAM = """
         time.sleep(0.05)
         return index * 10
 """
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Tended]]:
-    with herd() as maker:
-        yield maker
 
 
 def job(folder: Path, count: int, more: str = "") -> Path:

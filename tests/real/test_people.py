@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ctorrent.errors import CTorrentError
-from tests.real.herd import Tended, ended, herd, is_connected, until, write_job
+from tests.real.herd import Tended, ended, is_connected, until, write_job
 
 pytestmark = pytest.mark.real
 
@@ -22,12 +22,6 @@ PROGRAM = """
         time.sleep(0.1)
         return index
 """
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Tended]]:
-    with herd() as maker:
-        yield maker
 
 
 def job(folder: Path, count: int = 4) -> Path:

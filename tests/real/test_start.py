@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ctorrent.store.salvage import COPIES_MAX
 from tests.real.herd import FLAGS, Tended, herd
 
 pytestmark = pytest.mark.real
@@ -74,14 +75,30 @@ def test_a_journal_of_a_newer_version(lived: Tended, tmp_path: Path) -> None:
     assert (data / "journal.sqlite").read_bytes() == before
 
 
-def test_a_journal_that_is_damaged(lived: Tended, tmp_path: Path) -> None:
+def test_a_file_of_another_program_in_the_journals_place(lived: Tended, tmp_path: Path) -> None:
     data = copied(lived, tmp_path)
-    whole = (data / "journal.sqlite").read_bytes()
-    (data / "journal.sqlite").write_bytes(whole[: len(whole) // 2])
+    path = data / "journal.sqlite"
+    path.unlink()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE recipes (name TEXT)")
+    other.close()
+    before = path.read_bytes()
     said = tried(lived, folder=data)
-    assert "damaged" in said and "journal.sqlite" in said, said
-    (data / "journal.sqlite").write_bytes(b"This is not a journal. " * 300)
-    assert "journal.sqlite" in tried(lived, folder=data)
+    assert "not a journal of this program" in said and "--data-dir" in said, said
+    assert path.read_bytes() == before
+
+
+def test_a_journal_that_is_damaged_again_and_again(lived: Tended, tmp_path: Path) -> None:
+    """It is repaired (tests/real/test_ledger_repair.py) until so many damaged ones lie there that the disk must be at fault."""
+    data = copied(lived, tmp_path)
+    path = data / "journal.sqlite"
+    cut = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(cut)
+    for number in range(1, COPIES_MAX + 1):
+        path.with_name(f"{path.name}.damaged-{number}").write_bytes(cut)
+    said = tried(lived, folder=data)
+    assert f"is damaged, as {COPIES_MAX} before it were" in said and "Check the disk" in said, said
+    assert path.read_bytes() == cut, "what may still be read of it stays there"
 
 
 def test_settings_that_are_wrong(lived: Tended, tmp_path: Path) -> None:

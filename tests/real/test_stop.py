@@ -15,7 +15,7 @@ import pytest
 
 from ctorrent.client import Net, attach
 from ctorrent.errors import Unavailable
-from tests.real.herd import Tended, herd, joined, rows, until, write_job
+from tests.real.herd import Tended, joined, rows, until, write_job
 from tests.real.terminal import Terminal
 from tests.real.test_consent import FLAGS, data, environ
 
@@ -28,12 +28,6 @@ PROGRAM = """
         time.sleep(pause)
         return index
 """
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Tended]]:
-    with herd() as maker:
-        yield maker
 
 
 @pytest.fixture

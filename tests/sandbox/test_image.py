@@ -13,6 +13,7 @@ from ctorrent import canon
 from ctorrent.errors import LocalError
 from ctorrent.model.job import Isolation
 from ctorrent.sandbox import SandboxRules, image, tidy
+from ctorrent.sandbox.docker import knock
 from tests.sandbox.cells import block, sandbox_of, spec_of
 
 pytestmark = [pytest.mark.real, pytest.mark.docker]
@@ -22,8 +23,9 @@ _EMPTY_TAR = bytes(1024)
 
 def _client() -> docker.APIClient:
     try:
+        knock()
         return docker.from_env(timeout=60).api
-    except docker.errors.DockerException as error:
+    except (LocalError, docker.errors.DockerException) as error:
         if os.environ.get("CTORRENT_REQUIRE_DOCKER") == "1":
             raise
         pytest.skip(f"NO DOCKER HERE, NOT TESTED: {error}")

@@ -15,7 +15,7 @@ from ctorrent.market.capacity import Allotment, Capacity
 from ctorrent.node import ends
 from ctorrent.node.selfrun import SelfRun
 from ctorrent.verify import words as q
-from ctorrent.verify.ballot import Ballot, Split
+from ctorrent.verify.ballot import Ballot, Compare, Split
 from ctorrent.verify.quorum import Quorum
 
 from .story import Plan
@@ -50,8 +50,8 @@ def the_first_answer_wins() -> AbstractContextManager[None]:
     """A block is settled by whoever returns it first."""
     init = Quorum.__init__
 
-    def hasty(self: Quorum, verify: Any, *rest: Any) -> None:
-        init(self, replace(verify, replicas=1), *rest)
+    def hasty(self: Quorum, verify: Any, rules: q.Rules | None = None, compare: Compare | None = None) -> None:
+        init(self, replace(verify, replicas=1), rules, compare)
 
     return replaced(Quorum, "__init__", hasty)
 
@@ -69,8 +69,8 @@ def nobody_is_asked_again() -> AbstractContextManager[None]:
 def an_answer_needs_no_repetition() -> Iterator[None]:
     """The requester holds a worker to an answer that it gave once."""
 
-    def hasty(self: Quorum, verify: Any, *_: Any) -> None:
-        init(self, verify, q.Rules(repeats=0))
+    def hasty(self: Quorum, verify: Any, rules: q.Rules | None = None, compare: Compare | None = None) -> None:
+        init(self, verify, q.Rules(repeats=0), compare)
 
     init = Quorum.__init__
     with nobody_is_asked_again(), replaced(Quorum, "__init__", hasty):
@@ -93,8 +93,8 @@ def the_program_is_believed_deterministic() -> Iterator[None]:
             return found
         return q.SelfChecked(index, found.worker, owner, found.fingerprint, (found.outputs[0],) * 2)
 
-    def hasty(self: Quorum, verify: Any, *_: Any) -> None:
-        init(self, verify, q.Rules(early_share=1.1, steady_share=1.1, contradictions_max=1 << 30, repeats=0))
+    def hasty(self: Quorum, verify: Any, rules: q.Rules | None = None, compare: Compare | None = None) -> None:
+        init(self, verify, q.Rules(early_share=1.1, steady_share=1.1, contradictions_max=1 << 30, repeats=0), compare)
 
     check, init = SelfRun.check, Quorum.__init__
     with replaced(SelfRun, "check", no_check), nobody_is_asked_again(), replaced(Quorum, "__init__", hasty):
@@ -103,22 +103,26 @@ def the_program_is_believed_deterministic() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`shows_in`: stories that can show the fault at all; the sweep need not live through the others."""
+    """`shows_in`: stories that can show the fault at all; the sweep need not live through the others.
+
+    `first`: a seed that found it, looked at before the others.
+    """
 
     invariant: str  # how the fault's words begin
     inject: Callable[[], AbstractContextManager[None]]
     shows_in: Callable[[Plan], bool]
+    first: int = 0
 
 
 MUTANTS: dict[str, Mutant] = {
     mutant.inject.__name__: mutant
     for mutant in (
-        Mutant("never ended", lost_units_are_forgotten, lambda plan: plan.crashes),
+        Mutant("never ended", lost_units_are_forgotten, lambda plan: plan.crashes, first=13),
         Mutant("oversold", capacity_is_lent_twice, lambda plan: plan.jobs > 1),
         Mutant("settled twice", a_restart_forgets_what_settled, lambda plan: plan.crashes),
         Mutant("wrong answer", the_first_answer_wins, lambda plan: plan.liars == "alone" and not plan.wavering),
         Mutant("slander", the_program_is_believed_deterministic, lambda plan: plan.wavering > 0),
         Mutant("slander", an_answer_needs_no_repetition, lambda plan: plan.wavering > 0),
-        Mutant("slander", majorities_are_always_right, lambda plan: plan.liars == "together"),
+        Mutant("slander", majorities_are_always_right, lambda plan: plan.liars == "together", first=99),
     )
 }

@@ -20,6 +20,7 @@ from ctorrent.model.entry import EntryKind
 from ctorrent.model.ids import NodeId
 from ctorrent.model.result import output_digest
 from ctorrent.node import records
+from ctorrent.node.selfrun import at_once
 from ctorrent.ports import Put, Write
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_journal import FakeJournal
@@ -213,8 +214,8 @@ def watched_quorums(story: Story) -> Iterator[None]:
             for index, digest in zip(event.indices, event.digests, strict=True):
                 story.arrived.setdefault((id(self), index), {})[event.owner] = digest
         elif isinstance(event, q.SelfChecked) and event.outputs[0] == event.outputs[1]:
-            own = output_digest(event.outputs[0])  # two runs of the requester's own: its owner's voice
-            story.arrived.setdefault((id(self), event.index), {})[event.owner] = own
+            own = output_digest(event.outputs[0])  # two runs of the requester's own: its owner's voice, if it had none
+            story.arrived.setdefault((id(self), event.index), {}).setdefault(event.owner, own)
         effects = handle(self, event, now)
         for effect in effects:
             if isinstance(effect, q.Agreed) and not effect.failed:
@@ -244,7 +245,7 @@ def judge(story: Story, requester: Member, workers: Sequence[Member], jobs: Sequ
     if story.plan.liars == "none" and not story.plan.wavering:
         faults += [f"lost work: an honest job among honest workers is {s}" for s in story.states if s != "settled"]
     for member in (requester, *workers):
-        extra = 1 if member is requester else 0  # its own check of a dispute is no unit that it sold
+        extra = at_once(member.node.world.hardware.cores) if member is requester else 0  # its own checks are no units that it sold
         if member.sandbox.running_peak > member.node.share.slots + extra:
             faults.append(f"oversold: {member.name} ran {member.sandbox.running_peak} of {member.node.share.slots} units")
     for (_, index), ends in sorted(story.ends.items()):

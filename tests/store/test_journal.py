@@ -33,7 +33,7 @@ async def put_one(path: Path, key: bytes = b"k", durable: bool = True) -> None:
 def test_two_nodes_cannot_use_one_folder(tmp_path: Path) -> None:
     async def main() -> None:
         first = await open_journal(tmp_path / "journal.db")
-        with pytest.raises(LocalError, match=f"pid {os.getpid()}") as caught:
+        with pytest.raises(LocalError, match=f"process {os.getpid()}") as caught:
             await open_journal(tmp_path / "journal.db")
         assert "--data-dir" in caught.value.hint
         await first.aclose()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ctorrent.errors import KeyFileError
 from ctorrent.model.ids import owner_id
 from ctorrent.store import keyfile
+from ctorrent.store import keys as owner_keys
 from ctorrent.store.keys import NodeKeys, export_owner, import_owner, load_or_create, make_owner
 
 pytestmark = pytest.mark.real
@@ -201,3 +202,22 @@ def test_a_secret_is_in_no_repr(tmp_path: Path) -> None:
     secret = keyfile.read(tmp_path / "node.key", "node")
     assert secret.secret.hex() not in repr(secret) + repr(keys)
     assert repr(secret.secret) not in repr(secret) + repr(keys)
+
+
+def test_a_rotated_owner_key_is_signed_for_by_the_one_before_it(tmp_path: Path) -> None:
+    from ctorrent.wire.codec import open_rotation
+
+    first = owner_id(owner_keys.load_or_create(tmp_path / "data", tmp_path / "owner").owner.public)
+    assert owner_keys.rotations(tmp_path / "owner", owner_keys.load_or_create(tmp_path / "data", tmp_path / "owner").owner.public) == []
+    old, second = owner_keys.rotate_owner(tmp_path / "owner", 1_700_000_000)
+    also_old, third = owner_keys.rotate_owner(tmp_path / "owner", 1_700_000_001)
+    assert (old, also_old) == (first, second)
+    held = owner_keys.load_or_create(tmp_path / "data", tmp_path / "owner").owner.public
+    said = [open_rotation(body) for body in owner_keys.rotations(tmp_path / "owner", held)]
+    assert [(one.old, one.new) for one in said] == [(first, second), (second, third)]
+    assert len(list((tmp_path / "owner").glob("owner.key.old-*"))) == 2, "old keys are kept"
+    with pytest.raises(KeyFileError, match="no owner key"):
+        owner_keys.rotate_owner(tmp_path / "nobody", 0)
+    (tmp_path / "owner" / owner_keys.ROTATIONS_NAME).write_text("nonsense")
+    with pytest.raises(KeyFileError, match="damaged"):
+        owner_keys.rotations(tmp_path / "owner", held)

@@ -28,6 +28,11 @@ OTHERS = {
     "environment": codec.environment_bytes(samples.ENVIRONMENT),
     "tally": codec.encode_tally(samples.TALLY),
     "incarnation": codec.encode_incarnation(samples.HEAD),
+    "receipt": codec.encode_receipt(samples.sealed("work")),
+    "proof-rerun": codec.encode_proof(samples.RERUN),
+    "proof-fork": codec.encode_proof(samples.FORK),
+    "rotation": codec.seal_rotation(samples.ROTATION, samples.OWNER, samples.MEMBER),
+    "checkpoint": codec.encode_checkpoint(samples.CHECKPOINT),
     "invite": codec.encode_invite(samples.INVITE).encode(),
 }
 NAMES = [*samples.SIGNED, *(f"message-{name}" for name in samples.MESSAGES), *OTHERS]

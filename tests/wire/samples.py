@@ -8,7 +8,7 @@ from typing import Any
 
 from ctorrent.model import session as s
 from ctorrent.model.block import Block, InputRef
-from ctorrent.model.entry import Entry, EntryKind, Head, Tally
+from ctorrent.model.entry import Checkpoint, Entry, EntryKind, Head, Proof, ProofKind, Rotation, Sum, Tally, Work
 from ctorrent.model.identity import Certificate, Invite, Link
 from ctorrent.model.ids import Digest, JobId, Ring, RingKind, node_id, owner_id
 from ctorrent.model.job import (
@@ -105,6 +105,14 @@ ENTRY = Entry(node_id(REQUESTER.public), 0, 1, d("\0"), EntryKind.TALLY, SWARM, 
 FUTURE = Entry(node_id(REQUESTER.public), 3, 900, d("z"), 77, Ring(RingKind.PUBLIC), b"\xff\x00", 1_800_000_000)
 TALLY = Tally(d("t"), node_id(WORKER.public), owner_id(OWNER.public), 100, 2, 0, "x86_64", d("e"))
 HEAD = Head(node_id(REQUESTER.public), 2, 17, d("h"))
+WORK = Work(
+    d("t"), node_id(REQUESTER.public), node_id(WORKER.public), owner_id(OWNER.public), owner_id(MEMBER.public), 2, 1200, 0.75, 0.125, 3.5
+)
+RERUN = Proof(ProofKind.RERUN, node_id(WORKER.public), leaf=d("e"), output=d("o"))
+ROTATION = Rotation(owner_id(OWNER.public), owner_id(MEMBER.public), 1_800_000_000)
+CHECKPOINT = Checkpoint(
+    HEAD, 0, 2, tuple(Sum(node_id(k.public), owner_id(OWNER.public), 90, 3, 1) for k in sorted((WORKER, MEMBER), key=lambda k: k.public)), 12.25
+)
 
 Case = tuple[Any, Callable[[], Sealed], Callable[[Sealed], Any]]
 
@@ -114,7 +122,13 @@ PINNED = replace(
     lock=d("l"),
 )
 
+JUDGED = replace(MANIFEST, verify=replace(
+    MANIFEST.verify, equal=Equality.TOPK, check="judge.py:right", script="judge.py:same", top=5, alpha=0.001, audit_share=0.05
+))  # fmt: skip
+
 SIGNED: dict[str, Case] = {
+    "manifest-judged": (JUDGED, lambda: codec.seal_manifest(JUDGED, REQUESTER), lambda x: codec.open_manifest(x).manifest),
+    "work": (WORK, lambda: codec.seal_work(WORK, WORKER), codec.open_work),
     "manifest": (MANIFEST, lambda: codec.seal_manifest(MANIFEST, REQUESTER), lambda x: codec.open_manifest(x).manifest),
     "manifest-silent": (
         SILENT,
@@ -166,6 +180,7 @@ OUTPUTS = (
     s.Output(b"q" * 16, b"\x01\x01E", None, 3, Usage(), Failure(FailureKind.EXCEPTION, "E", "Traceback …")),
 )
 NO = No(NoReason.PACKAGES, "scikit-learn")
+FORK = Proof(ProofKind.FORK, node_id(REQUESTER.public), (sealed("entry"), sealed("entry-future")))
 
 MESSAGES: dict[str, s.Message] = {
     "introduction": s.Introduction(sealed("certificate"), ((sealed("link"),),), "desk", "0.1.0", b"\x80"),
@@ -200,4 +215,6 @@ MESSAGES: dict[str, s.Message] = {
     "blob-head": s.BlobHead(5_000_000),
     "blob-empty": s.BlobHead(0),
     "blob-absent": s.BlobHead(-1),
+    "billed": s.Billed(JOB, codec.encode_work(WORK)),
+    "countersigned": s.Countersigned(JOB, sealed("work")),
 }

@@ -279,10 +279,10 @@ def test_too_many_of_anything_is_refused() -> None:
 @pytest.mark.parametrize("start", [b"\x08\x12\x00", b"\x09\x12\x00", b"\x03\x22\x00", b"\x01\x12\x00", b"\x21\x0a\x00"])
 def test_half_a_million_empty_things_end_quickly(start: bytes) -> None:
     """A frame is the most that is ever parsed at once; what is made of it here is dropped before the next one."""
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(LimitExceeded):
         codec.decode_message(start[:1] + start[1:] * (FRAME_BYTES_MAX // 2 - 1))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_text_for_people_is_cut_not_refused() -> None:

@@ -128,7 +128,7 @@ def test_random_chains(bodies: list[bytes]) -> None:
 
 def test_deep_nesting_costs_nothing() -> None:
     groups = b"\x0b" * 500_000  # field 1, start of a group, never ended
-    started = time.monotonic()
+    started = time.process_time()
     for kind in {frame[0] for frame in FRAMES}:
         assert not refuse_or_accept(codec.decode_message, bytes((kind,)) + groups)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5

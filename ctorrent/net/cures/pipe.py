@@ -38,6 +38,7 @@ class NoisePipe:
         self._decrypt = noise.decrypt
         self._raw: Any = noise.read_writer.read_write_closer
         self._buffer = bytearray()
+        self.received = self.sent = 0  # bytes on the wire
 
     async def receive(self) -> list[bytes]:
         """Plaintexts in order, at least one. Raises LostConnection at the end, whatever the cause."""
@@ -57,6 +58,7 @@ class NoisePipe:
             raise LostConnection(repr(error)) from error
         if not data:
             raise LostConnection("the peer closed the connection")
+        self.received += len(data)
         return data
 
     def _messages(self) -> list[bytes]:
@@ -79,8 +81,10 @@ class NoisePipe:
         for plain in plaintexts:
             sealed = self._encrypt(plain)
             parts += (_LENGTH.pack(len(sealed)), sealed)
+        data = b"".join(parts)
+        self.sent += len(data)
         try:
-            await self._raw.write(b"".join(parts))
+            await self._raw.write(data)
         except _SOCKET_ERRORS as error:
             raise LostConnection(repr(error)) from error
 

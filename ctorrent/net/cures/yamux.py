@@ -47,6 +47,7 @@ class MuxLimits:
     queued_bytes: int = 512 << 10  # ours, waiting for the socket; a write waits above it
     answers_bytes: int = 64 << 10  # pongs, acknowledgements, resets that the peer makes us queue and does not read
     ping_every_s: float = 10.0
+    ping_attended_s: float = 1.0  # while somebody looks who is there
     ping_deadline_s: float = 20.0  # half-dead peers end within 30 s
     half_closed_s: float = 60.0  # a stream we finished and nobody reads
     flush_s: float = 0.5  # at close
@@ -101,6 +102,7 @@ class Mux(IMuxedConn):  # type: ignore[misc]  # the library is untyped to us
         self._rtt = self.rtt_min = 0.0
         self._ping_sent = 0.0
         self._pong = trio.Event()
+        self._attended, self._attended_since, self._attend = 0.0, 0.0, trio.Event()
         self._closing = False
 
     # the interface libp2p knows -----------------------------------------------------------------------------------
@@ -120,6 +122,23 @@ class Mux(IMuxedConn):  # type: ignore[misc]  # the library is untyped to us
     def rtt(self) -> float:
         """Smoothed round trip in seconds; 0.0 before the first pong."""
         return self._rtt
+
+    def attend(self, for_s: float) -> None:
+        """Ask for a sign of life each ping_attended_s from now on, for so long."""
+        now = trio.current_time()
+        if now > self._attended:
+            self._attended_since = now
+            self._attend.set()
+        self._attended = now + for_s
+
+    def quiet_s(self) -> float:
+        """Since the peer was last heard, though it is asked; 0.0 while it is not asked often."""
+        now = trio.current_time()
+        return now - max(self.last_heard, self._attended_since) if now <= self._attended else 0.0
+
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received and sent."""
+        return self._pipe.received, self._pipe.sent
 
     def get_transport_addresses(self) -> list[Any]:
         addresses: list[Any] = self.secured_conn.conn.read_writer.read_write_closer.get_transport_addresses()
@@ -291,7 +310,10 @@ class Mux(IMuxedConn):  # type: ignore[misc]  # the library is untyped to us
             if not self._pong.is_set() and trio.current_time() - self.last_heard > self.limits.ping_deadline_s:
                 raise LostConnection("no answer to a ping")
             self._sweep()
-            await trio.sleep(self.limits.ping_every_s)
+            self._attend = trio.Event()
+            attended = trio.current_time() <= self._attended
+            with trio.move_on_after(self.limits.ping_attended_s if attended else self.limits.ping_every_s):
+                await self._attend.wait()
 
     def _sweep(self) -> None:
         limit = trio.current_time() - self.limits.half_closed_s

@@ -26,7 +26,7 @@ def _import_ours(kind: str) -> Any:
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[0] = os.path.dirname(here)
     package = os.path.basename(here)
-    names = ("frames", "lockdown", "walls", "runner", "canon", "seeds", "supervisor", "child") + (("command",) if kind == "command" else ())
+    names = ("frames", "lockdown", "walls", "runner", "canon", "seeds", "freivalds", "offered", "supervisor", "child") + (("command",) if kind == "command" else ())
     modules = {name: importlib.import_module(package + "." + name) for name in names}
     del sys.path[0]
     os.register_at_fork = registers

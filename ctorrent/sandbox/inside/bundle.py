@@ -10,9 +10,15 @@ import importlib.machinery
 import importlib.util
 import marshal
 import os
+import re
 import sys
 import types
 from typing import Any, Dict, NamedTuple, Optional, Sequence
+
+# `datetime` and what is built on it ask the system below Python, and its types must stay what they are: so it is the
+# words that count, in the job's own text and, as names, in its pickled functions
+_TODAY = re.compile(rb"\.(?:now|utcnow|today)\b")
+_TODAY_PICKLED = re.compile(rb"\b(?:now|utcnow|today)\b")
 
 
 class Code(NamedTuple):
@@ -30,7 +36,7 @@ def read(files: Dict[str, bytes]) -> bytes:
             compiled[file] = _compiled(content, file)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue  # whoever imports it meets the same
-    return marshal.dumps((files, compiled))
+    return marshal.dumps((files, compiled, any(map(_TODAY.search, files.values()))))
 
 
 class Bundle:
@@ -40,8 +46,9 @@ class Bundle:
         self.folder = code.folder
         self.files: Dict[str, bytes] = {}
         self._ready: Dict[str, types.CodeType] = {}
+        self.clock = True  # may it ask what day it is? Where nobody could read it: perhaps
         if code.read:
-            self.files, self._ready = marshal.loads(code.read)
+            self.files, self._ready, self.clock = marshal.loads(code.read)
 
     def install(self) -> None:
         sys.meta_path.insert(-1 if sys.meta_path else 0, self)
@@ -81,7 +88,9 @@ class Bundle:
         if path in self.files:
             return self.files[path]
         with open(os.path.join(self.folder, path), "rb") as file:
-            return file.read()
+            data = file.read()
+        self.clock = self.clock or (path.endswith(".pkl") and _TODAY_PICKLED.search(data) is not None)
+        return data
 
     def get_source(self, name: str) -> str:
         """The text of a module; tracebacks ask for it. Raises ImportError when it is not here."""

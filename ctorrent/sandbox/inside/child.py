@@ -20,6 +20,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from . import frames, lockdown, runner
 from .bundle import Bundle, Code, read
 from .lockdown import Lock, Prepared
+from .offered import Offered
 from .seeds import Seeder
 from .supervisor import Birth
 
@@ -199,6 +200,7 @@ def main(birth: Birth) -> None:
         sys.path += spec["site"]  # only now: what is there was not chosen by this machine's owner
     runner.refuse_network()  # after our own connection was made
     wire = Wire(sock)
+    birth.seeder.watch()
     unit = Unit(spec, wire, birth.seeder)
     unit.prepare(birth.code)
     greet(birth, sock)
@@ -273,10 +275,12 @@ class Unit:
         self._wire = wire
         self._seeder = seeder
         self._bundle: Optional[Bundle] = None
+        self._offered = Offered()
         self._runner: Optional[runner.Runner] = None
         self._broken: Optional[Tuple[int, str, str]] = None
         self.log = Log(wire, spec["log_bytes"])
         self._peak = 0
+        self._touched = False  # once a seed was used here, what this process remembers may stem from it
         self.careful = True
 
     def prepare(self, code: Code) -> None:
@@ -286,6 +290,7 @@ class Unit:
         try:
             self._bundle = Bundle(code)
             self._bundle.install()
+            self._offered.install()
         except (ValueError, TypeError) as error:
             self._broken = (frames.EXCEPTION, type(error).__name__, str(error)[:2000])
 
@@ -293,6 +298,7 @@ class Unit:
         """Take the modules of a rehearsal away again."""
         assert self._bundle is not None
         self._bundle.remove()
+        sys.meta_path.remove(self._offered)
         sys.modules.pop(_REHEARSAL, None)
 
     def begin(self, entry: str, careful: bool) -> None:
@@ -311,22 +317,46 @@ class Unit:
         self.log.begin(position)
         cpu, wall = time.process_time(), time.perf_counter()
         body = failure = None
+        kind = frames.VALUE
         try:
             if self._runner is None:
                 failure = self._broken
-            elif mode == frames.REDUCE:
-                body = runner.encoded(self._runner.reduce([runner.decoded_value(v) for v in inputs.values()]))
+            elif mode != frames.PROGRAM:
+                body = runner.encoded(self._other(mode, index, seed, params, inputs))
             else:
                 body = self._value(index, seed, params, inputs)
+                kind = self._kind()
         except BaseException as error:
             failure = runner.explain(error)
-        self._answer(position, body, failure, cpu, wall)
+        self._answer(position, body, failure, cpu, wall, kind)
 
     def _value(self, index: int, seed: int, params: bytes, inputs: Dict[str, bytes]) -> bytes:
         assert self._runner is not None
-        self._runner.ready()
+        if self._runner.ready():
+            self._touched = self._runner.asks_place or not self._seeder.untouched()
         self._seeder.set(seed)
         return runner.encoded(self._runner.call(index, seed, runner.decoded(params), inputs))
+
+    def _kind(self) -> int:
+        """Would the block that just ran have given this with any other seed and index too, and on any other day?"""
+        self._touched = self._touched or not self._seeder.untouched()
+        if self._seeder.clock or (self._bundle is not None and self._bundle.clock):
+            return frames.CLOCK
+        return frames.VALUE if self._touched else frames.SAME_ALWAYS
+
+    def _other(self, mode: int, index: int, seed: int, params: bytes, inputs: Dict[str, bytes]) -> Any:
+        """What a function of the job's files other than its program answers. Loaded first: numpy may come with it."""
+        assert self._runner is not None
+        self._runner.ready()
+        values = [runner.decoded_value(data) for name, data in inputs.items() if name.startswith(frames.VALUE_NAME)]
+        if mode == frames.REDUCE:
+            return self._runner.reduce(values)
+        draw = values.pop()
+        self._seeder.set(draw)  # secret to whoever made the outputs: a random test is one only then
+        if mode == frames.COMPARE:
+            return self._runner.compare(*values)
+        files = {name: data for name, data in inputs.items() if not name.startswith(frames.VALUE_NAME)}
+        return self._runner.call(index, seed, runner.decoded(params), files, {"output": values[0], "draw": draw})
 
     def _inputs(self, count: int) -> Dict[str, bytes]:
         inputs = {}
@@ -336,7 +366,7 @@ class Unit:
             inputs[name] = self._wire.read(size)
         return inputs
 
-    def _answer(self, position: int, body: Optional[bytes], failure: Any, cpu: float, wall: float) -> None:
+    def _answer(self, position: int, body: Optional[bytes], failure: Any, cpu: float, wall: float, kind: int) -> None:
         self.log.take_raw()
         wall = time.perf_counter() - wall
         if wall > 0.001 or not position:  # asking costs as much as an empty block
@@ -346,7 +376,7 @@ class Unit:
             text = "the value is %d bytes; limits allow %d" % (len(body), self._spec["output_bytes"])
             body, failure = None, (frames.OUTPUT, "too large", text)
         if body is not None:
-            self._wire.put(frames.VALUE, position, body, usage)
+            self._wire.put(kind, position, body, usage)
         else:
             self._wire.put(frames.FAILURE, position, frames.failed(*failure), usage)
         if self.careful:

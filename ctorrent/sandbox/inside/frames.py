@@ -20,12 +20,15 @@ HELLO = struct.Struct(">4sBI")  # magic, role, serial or walls
 CHILD, SUPERVISOR, TROUBLE = 0, 1, 2
 
 UNIT = struct.Struct(">BBIdH")  # mode, careful?, blocks, seconds a block may take, bytes of entry; then entry
-PROGRAM, REDUCE = 0, 1
+PROGRAM, REDUCE, CHECK, COMPARE = 0, 1, 2, 3
+VALUE_NAME = "\0"  # a file's name begins so where it is a value; no input's does
 BLOCK = struct.Struct(">QQII")  # index, seed, bytes of params, number of files
 FILE = struct.Struct(">HQ")  # bytes of name, bytes of content; then both
 
 REPLY = struct.Struct(">BIddQQ")  # kind, position in the unit, cpu_s, wall_s, peak_bytes, bytes of body; then body
 VALUE, FAILURE, LOG, DONE = 1, 2, 3, 4
+SAME_ALWAYS = 5  # a VALUE of a block that used neither its seed, nor its index, nor the system's chance: another seed gives it too
+CLOCK = 6  # a VALUE of a block that may have read the clock: another day may give another
 FAILED = struct.Struct(">BH")  # failure kind (model.result.FailureKind), bytes of type; then type, then text
 
 END = struct.Struct(">IB")  # serial, kill now?

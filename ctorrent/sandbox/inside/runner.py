@@ -71,6 +71,7 @@ class Runner:
         self._wants: List[str] = []
         self._optional: List[str] = []
         self._takes_all = False
+        self.asks_place = False  # for its seed or its index
 
     def load(self) -> None:
         """Import the file and look at the signature. Raises whatever the file raises, or LookupError."""
@@ -86,6 +87,7 @@ class Runner:
             self._function = pickle.loads(self._bundle.get_data(file))
         if not self._look_quickly(self._function):
             self._look(inspect.signature(self._function))
+        self.asks_place = not {"seed", "index"}.isdisjoint(self._wants + self._optional)
 
     def _look_quickly(self, function: Any) -> bool:
         """What inspect would find of a plain function, without its five hundred lines. False for anything else."""
@@ -107,16 +109,18 @@ class Runner:
             elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 (self._wants if parameter.default is parameter.empty else self._optional).append(parameter.name)
 
-    def ready(self) -> None:
-        """Load at the first call. A file that raises raises again for each block, as a function would."""
-        if self._function is None:
-            self.load()
+    def ready(self) -> bool:
+        """Load at the first call; was it now? A file that raises raises again for each block, as a function would."""
+        if self._function is not None:
+            return False
+        self.load()
+        return True
 
-    def call(self, index: int, seed: int, params: Dict[str, Any], inputs: Dict[str, bytes]) -> Any:
-        """The block's value, as the program returned it. Raises what the program raises."""
+    def call(self, index: int, seed: int, params: Dict[str, Any], inputs: Dict[str, bytes], more: Optional[Dict[str, Any]] = None) -> Any:
+        """The block's value, as the program returned it. Raises what the program raises. more: what a check gets too."""
         self.ready()
         assert self._function is not None
-        given = {**params, "index": index, "seed": seed, "params": params, "inputs": inputs}
+        given = {**params, "index": index, "seed": seed, "params": params, "inputs": inputs, **(more or {})}
         try:
             words = {name: given[name] for name in self._wants}
         except KeyError as missing:
@@ -134,6 +138,12 @@ class Runner:
         self.ready()
         assert self._function is not None
         return self._function(values)
+
+    def compare(self, left: Any, right: Any) -> Any:
+        """The function's answer to two outputs."""
+        self.ready()
+        assert self._function is not None
+        return self._function(left, right)
 
 
 def encoded(value: Any) -> bytes:

@@ -288,6 +288,11 @@ class Verify(_message.Message):
     NAN_EQUAL_FIELD_NUMBER: _builtins.int
     ASSURANCE_FIELD_NUMBER: _builtins.int
     HOMOGENEOUS_FIELD_NUMBER: _builtins.int
+    CHECK_FIELD_NUMBER: _builtins.int
+    SCRIPT_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    ALPHA_FIELD_NUMBER: _builtins.int
+    AUDIT_SHARE_FIELD_NUMBER: _builtins.int
     replicas: _builtins.int
     """that must agree; set by the requester"""
     replicas_max: _builtins.int
@@ -304,6 +309,16 @@ class Verify(_message.Message):
     """set by the requester"""
     homogeneous: _builtins.bool
     """replicas only on equal hardware classes; set by the requester"""
+    check: _builtins.str
+    """"file.py:function" that judges one output by itself, or empty; set by the requester"""
+    script: _builtins.str
+    """SCRIPT: "file.py:function" that compares two outputs; set by the requester"""
+    top: _builtins.int
+    """TOPK: how many of the largest entries must be the same; set by the requester"""
+    alpha: _builtins.float
+    """STATISTICAL: chance of telling apart two samples of one distribution; set by the requester"""
+    audit_share: _builtins.float
+    """of agreed blocks run once more, at least; 0: what the assurance says; set by the requester"""
     def __init__(
         self,
         *,
@@ -315,10 +330,15 @@ class Verify(_message.Message):
         nan_equal: _builtins.bool = ...,
         assurance: Global___Assurance.ValueType = ...,
         homogeneous: _builtins.bool = ...,
+        check: _builtins.str = ...,
+        script: _builtins.str = ...,
+        top: _builtins.int = ...,
+        alpha: _builtins.float = ...,
+        audit_share: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "atol", b"atol", "equal", b"equal", "homogeneous", b"homogeneous", "nan_equal", b"nan_equal", "replicas", b"replicas", "replicas_max", b"replicas_max", "rtol", b"rtol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "assurance", b"assurance", "atol", b"atol", "audit_share", b"audit_share", "check", b"check", "equal", b"equal", "homogeneous", b"homogeneous", "nan_equal", b"nan_equal", "replicas", b"replicas", "replicas_max", b"replicas_max", "rtol", b"rtol", "script", b"script", "top", b"top"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

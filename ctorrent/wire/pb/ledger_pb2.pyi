@@ -49,6 +49,33 @@ ENTRY_KIND_CHECKPOINT: EntryKind.ValueType  # 6
 ENTRY_KIND_INCARNATION: EntryKind.ValueType  # 7
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
+class _ProofKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProofKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProofKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROOF_KIND_UNSPECIFIED: _ProofKind.ValueType  # 0
+    """never sent"""
+    PROOF_KIND_FORK: _ProofKind.ValueType  # 1
+    """two entries of one author for one place"""
+    PROOF_KIND_EQUIVOCATION: _ProofKind.ValueType  # 2
+    """two results of one worker for one assignment"""
+    PROOF_KIND_RERUN: _ProofKind.ValueType  # 3
+    """a leaf of evidence that the entry's author ran again itself"""
+
+class ProofKind(_ProofKind, metaclass=_ProofKindEnumTypeWrapper): ...
+
+PROOF_KIND_UNSPECIFIED: ProofKind.ValueType  # 0
+"""never sent"""
+PROOF_KIND_FORK: ProofKind.ValueType  # 1
+"""two entries of one author for one place"""
+PROOF_KIND_EQUIVOCATION: ProofKind.ValueType  # 2
+"""two results of one worker for one assignment"""
+PROOF_KIND_RERUN: ProofKind.ValueType  # 3
+"""a leaf of evidence that the entry's author ran again itself"""
+Global___ProofKind: _TypeAlias = ProofKind  # noqa: Y015
+
 @_typing.final
 class Entry(_message.Message):
     """One record of an author's log. Sealed by the author under "ctorrent/entry/1"; its id is the digest of these bytes."""
@@ -150,6 +177,246 @@ class Tally(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tally: _TypeAlias = Tally  # noqa: Y015
+
+@_typing.final
+class Work(_message.Message):
+    """What a worker did for a requester in one job since its last receipt, and what that is worth. Sealed by the worker under
+    "ctorrent/receipt/1"; body of RECEIPT: that seal, in an entry of the requester's, so that both have signed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_TAG_FIELD_NUMBER: _builtins.int
+    REQUESTER_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    REQUESTER_OWNER_FIELD_NUMBER: _builtins.int
+    WORKER_OWNER_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    CORE_HOURS_FIELD_NUMBER: _builtins.int
+    GPU_HOURS_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
+    job_tag: _builtins.bytes
+    """names the job to those told its secret, 32 bytes; set by the requester"""
+    requester: _builtins.bytes
+    """node key, 32 bytes; set by the requester"""
+    worker: _builtins.bytes
+    """node key, the one that signs, 32 bytes; set by the requester"""
+    requester_owner: _builtins.bytes
+    """owner key, 32 bytes; empty: uncertified; set by the requester"""
+    worker_owner: _builtins.bytes
+    """owner key, 32 bytes; empty: uncertified; set by the requester"""
+    number: _builtins.int
+    """1, 2, …: of this worker's receipts in this job; set by the requester"""
+    blocks: _builtins.int
+    """settled blocks to which its answer belongs; set by the requester"""
+    core_hours: _builtins.float
+    """reference core-hours; set by the requester"""
+    gpu_hours: _builtins.float
+    """reference GPU-hours; set by the requester"""
+    credits: _builtins.float
+    """what they are worth at the agreed price; set by the requester"""
+    def __init__(
+        self,
+        *,
+        job_tag: _builtins.bytes = ...,
+        requester: _builtins.bytes = ...,
+        worker: _builtins.bytes = ...,
+        requester_owner: _builtins.bytes = ...,
+        worker_owner: _builtins.bytes = ...,
+        number: _builtins.int = ...,
+        blocks: _builtins.int = ...,
+        core_hours: _builtins.float = ...,
+        gpu_hours: _builtins.float = ...,
+        credits: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "core_hours", b"core_hours", "credits", b"credits", "gpu_hours", b"gpu_hours", "job_tag", b"job_tag", "number", b"number", "requester", b"requester", "requester_owner", b"requester_owner", "worker", b"worker", "worker_owner", b"worker_owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Work: _TypeAlias = Work  # noqa: Y015
+
+@_typing.final
+class Proof(_message.Message):
+    """Body of PROOF: what anybody can check. FORK and EQUIVOCATION prove themselves; RERUN is testimony about a leaf."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ACCUSED_FIELD_NUMBER: _builtins.int
+    BOTH_FIELD_NUMBER: _builtins.int
+    LEAF_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    kind: Global___ProofKind.ValueType
+    """set by the author"""
+    accused: _builtins.bytes
+    """node key, 32 bytes; set by the author"""
+    leaf: _builtins.bytes
+    """RERUN: evidence leaf; otherwise, without `both`: names the two; 32 bytes; set by the author"""
+    output: _builtins.bytes
+    """RERUN: digest of the output that the author's own two runs gave, 32 bytes; set by the author"""
+    @_builtins.property
+    def both(self) -> _containers.RepeatedCompositeFieldContainer[_seal_pb2.Sealed]:
+        """FORK: the two entries; EQUIVOCATION: the two results; as they were signed; set by the accused"""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___ProofKind.ValueType = ...,
+        accused: _builtins.bytes = ...,
+        both: _abc.Iterable[_seal_pb2.Sealed] | None = ...,
+        leaf: _builtins.bytes = ...,
+        output: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accused", b"accused", "both", b"both", "kind", b"kind", "leaf", b"leaf", "output", b"output"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Proof: _TypeAlias = Proof  # noqa: Y015
+
+@_typing.final
+class Rotation(_message.Message):
+    """A new key for an owner. Sealed twice under "ctorrent/rotation/1": by the old key and by the new one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OLD_FIELD_NUMBER: _builtins.int
+    NEW_FIELD_NUMBER: _builtins.int
+    ISSUED_UNIX_S_FIELD_NUMBER: _builtins.int
+    old: _builtins.bytes
+    """owner key, 32 bytes; set by the owner"""
+    new: _builtins.bytes
+    """owner key, 32 bytes; set by the owner"""
+    issued_unix_s: _builtins.int
+    """when, the owner's claim; set by the owner"""
+    def __init__(
+        self,
+        *,
+        old: _builtins.bytes = ...,
+        new: _builtins.bytes = ...,
+        issued_unix_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issued_unix_s", b"issued_unix_s", "new", b"new", "old", b"old"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rotation: _TypeAlias = Rotation  # noqa: Y015
+
+@_typing.final
+class Rotated(_message.Message):
+    """Body of ROTATION."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BY_OLD_FIELD_NUMBER: _builtins.int
+    BY_NEW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def by_old(self) -> _seal_pb2.Sealed:
+        """of Rotation; set by the owner"""
+
+    @_builtins.property
+    def by_new(self) -> _seal_pb2.Sealed:
+        """of the same bytes; set by the owner"""
+
+    def __init__(
+        self,
+        *,
+        by_old: _seal_pb2.Sealed | None = ...,
+        by_new: _seal_pb2.Sealed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["by_new", b"by_new", "by_old", b"by_old"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_new", b"by_new", "by_old", b"by_old"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rotated: _TypeAlias = Rotated  # noqa: Y015
+
+@_typing.final
+class Sum(_message.Message):
+    """One worker's verdicts over all entries that a checkpoint stands for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    WORKER_OWNER_FIELD_NUMBER: _builtins.int
+    AGREED_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
+    INVALID_FIELD_NUMBER: _builtins.int
+    worker: _builtins.bytes
+    """node key, 32 bytes; set by the author"""
+    worker_owner: _builtins.bytes
+    """owner key, 32 bytes; empty: uncertified; set by the author"""
+    agreed: _builtins.int
+    """blocks; set by the author"""
+    disputed: _builtins.int
+    """blocks; set by the author"""
+    invalid: _builtins.int
+    """blocks; set by the author"""
+    def __init__(
+        self,
+        *,
+        worker: _builtins.bytes = ...,
+        worker_owner: _builtins.bytes = ...,
+        agreed: _builtins.int = ...,
+        disputed: _builtins.int = ...,
+        invalid: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreed", b"agreed", "disputed", b"disputed", "invalid", b"invalid", "worker", b"worker", "worker_owner", b"worker_owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sum: _TypeAlias = Sum  # noqa: Y015
+
+@_typing.final
+class Checkpoint(_message.Message):
+    """Body of CHECKPOINT: the author's own log up to a place, in short. Entries of that log up to there may be forgotten."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    SUMS_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
+    part: _builtins.int
+    """0, 1, …: sums of many workers take several entries in a row; set by the author"""
+    parts: _builtins.int
+    """how many; the last one makes it valid; set by the author"""
+    credits: _builtins.float
+    """of all receipts summed up, what this author owes to others; set by the author"""
+    @_builtins.property
+    def head(self) -> Global___Head:
+        """of the same author: the last entry that is summed up; set by the author"""
+
+    @_builtins.property
+    def sums(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sum]:
+        """ascending by worker, none twice; set by the author"""
+
+    def __init__(
+        self,
+        *,
+        head: Global___Head | None = ...,
+        part: _builtins.int = ...,
+        parts: _builtins.int = ...,
+        sums: _abc.Iterable[Global___Sum] | None = ...,
+        credits: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits", "head", b"head", "part", b"part", "parts", b"parts", "sums", b"sums"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
 
 @_typing.final
 class Head(_message.Message):

@@ -90,6 +90,8 @@ class Usage(_message.Message):
     GPU_S_FIELD_NUMBER: _builtins.int
     WALL_S_FIELD_NUMBER: _builtins.int
     PEAK_BYTES_FIELD_NUMBER: _builtins.int
+    SAME_ALWAYS_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
     cpu_s: _builtins.float
     """processor seconds; set by the worker's sandbox"""
     gpu_s: _builtins.float
@@ -98,6 +100,10 @@ class Usage(_message.Message):
     """seconds; set by the worker's sandbox"""
     peak_bytes: _builtins.int
     """most memory at once; set by the worker's sandbox"""
+    same_always: _builtins.bool
+    """neither seed nor index nor the system's chance was used; set by the worker's sandbox"""
+    clock: _builtins.bool
+    """the clock was read, so that the value is none to remember; set by the worker's sandbox"""
     def __init__(
         self,
         *,
@@ -105,10 +111,12 @@ class Usage(_message.Message):
         gpu_s: _builtins.float = ...,
         wall_s: _builtins.float = ...,
         peak_bytes: _builtins.int = ...,
+        same_always: _builtins.bool = ...,
+        clock: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_s", b"cpu_s", "gpu_s", b"gpu_s", "peak_bytes", b"peak_bytes", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "cpu_s", b"cpu_s", "gpu_s", b"gpu_s", "peak_bytes", b"peak_bytes", "same_always", b"same_always", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -570,6 +570,60 @@ class Acknowledged(_message.Message):
 Global___Acknowledged: _TypeAlias = Acknowledged  # noqa: Y015
 
 @_typing.final
+class Billed(_message.Message):
+    """Kind 17. "I settled this much of what you did: sign it." Coordinator to worker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    job: _builtins.bytes
+    """job id, 32 bytes; set by the coordinator"""
+    work: _builtins.bytes
+    """canonical bytes of Work; set by the coordinator"""
+    def __init__(
+        self,
+        *,
+        job: _builtins.bytes = ...,
+        work: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Billed: _TypeAlias = Billed  # noqa: Y015
+
+@_typing.final
+class Countersigned(_message.Message):
+    """Kind 18. The worker's signature; a worker that disagrees signs nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    job: _builtins.bytes
+    """job id, 32 bytes; set by the worker"""
+    @_builtins.property
+    def work(self) -> _seal_pb2.Sealed:
+        """of Work; set by the worker"""
+
+    def __init__(
+        self,
+        *,
+        job: _builtins.bytes = ...,
+        work: _seal_pb2.Sealed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Countersigned: _TypeAlias = Countersigned  # noqa: Y015
+
+@_typing.final
 class JoinRequest(_message.Message):
     """Kind 32. Redeem an invite."""
 

@@ -48,6 +48,7 @@ class _NoReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoReason.Val
     NO_REASON_FILES: _NoReason.ValueType  # 18
     NO_REASON_DISK: _NoReason.ValueType  # 19
     NO_REASON_WITHHELD: _NoReason.ValueType  # 20
+    NO_REASON_CREDIT: _NoReason.ValueType  # 21
 
 class NoReason(_NoReason, metaclass=_NoReasonEnumTypeWrapper):
     """Why not. Numbers are of this file alone; one that a reader does not know reads as OTHER."""
@@ -73,6 +74,7 @@ NO_REASON_INSTALLING: NoReason.ValueType  # 17
 NO_REASON_FILES: NoReason.ValueType  # 18
 NO_REASON_DISK: NoReason.ValueType  # 19
 NO_REASON_WITHHELD: NoReason.ValueType  # 20
+NO_REASON_CREDIT: NoReason.ValueType  # 21
 Global___NoReason: _TypeAlias = NoReason  # noqa: Y015
 
 @_typing.final

@@ -23,7 +23,7 @@ import types
 GONE = ["fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "readline", "curses", "syslog", "crypt", "nis", "spwd"]
 OS_GONE = ["fork", "forkpty", "getuid", "geteuid", "getgid", "getegid", "setuid", "setgid", "getpgid", "setpgid", "setsid", "getsid", "killpg", "pread", "pwrite", "preadv", "pwritev", "sync", "fdatasync", "fstatvfs", "mkfifo", "mknod", "copy_file_range", "sched_getaffinity", "sched_setaffinity", "sysconf", "getloadavg", "chown", "fchown", "lchown", "fchmod", "nice", "getpriority", "posix_fadvise", "posix_fallocate", "memfd_create", "pipe2", "wait3", "wait4", "O_DIRECTORY", "O_PATH", "O_SYNC", "O_DSYNC", "register_at_fork"]
 SIGNALS_GONE = ["SIGKILL", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGALRM", "SIGPIPE", "SIGSYS", "SIGXCPU", "SIGWINCH", "SIGTSTP", "SIGQUIT", "SIGSTOP", "SIGCONT", "pthread_sigmask", "pthread_kill"]
-LIBRARIES = ["libp2p", "libp2p.kad_dht.kad_dht", "libp2p.pubsub.gossipsub", "numpy", "platformdirs.unix", "psutil", "rich.console", "rich.progress", "ruamel.yaml", "trio", "typer", "zeroconf.asyncio"]
+LIBRARIES = ["fastapi", "hypercorn.trio", "libp2p", "libp2p.kad_dht.kad_dht", "libp2p.pubsub.gossipsub", "numpy", "platformdirs.unix", "prometheus_client", "psutil", "rich.console", "rich.progress", "ruamel.yaml", "trio", "typer", "zeroconf.asyncio"]
 _socketpair, _AF_UNIX = socket.socketpair, socket.AF_UNIX
 _flock, _EX, _NB = fcntl.flock, fcntl.LOCK_EX, fcntl.LOCK_NB
 
@@ -31,6 +31,8 @@ _flock, _EX, _NB = fcntl.flock, fcntl.LOCK_EX, fcntl.LOCK_NB
 def _load_libraries() -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
+    cores = os.cpu_count()
+    sys.modules["psutil"]._psplatform.cpu_count_logical = lambda: cores  # its Linux asks os.sysconf, its Windows does not
 
 
 def _msvcrt() -> types.ModuleType:

@@ -1,0 +1,111 @@
+// What blocks print, as they do, and the traceback of each way in which some failed: a tail that keeps up, a filter, and
+// never more lines than a page can hold.
+
+import {ROOT} from './api.js'
+import {add, el, printable, say} from './dom.js'
+import {rowOf} from './job_map.js'
+import {OVER, pathOf} from './job_words.js'
+import {number} from './words.js'
+
+const LINES_KEPT = 5000 // in memory, the newest
+const LINES_SHOWN = 600 // in the document, the newest that pass the filter
+const PRINTED_MS = 1000 // in which what a job printed before it ended has come
+const LINE_MAX = 2000 // characters; a program may print a megabyte without a line's end
+
+export class Logs {
+  constructor(job, names) {
+    Object.assign(this, {job, names, lines: [], fresh: [], text: '', closed: false, frame: 0, seen: 0, follow: true, told: new Set()})
+    this.search = el('input', {type: 'search', placeholder: 'Filter: text, or block 17', 'aria-label': 'Filter the log', oninput: () => { this.text = this.search.value.trim().toLowerCase(); this.again() }})
+    this.box = el('div', {class: 'log', role: 'log', 'aria-label': 'Log', 'aria-live': 'off', tabindex: '0'})
+    this.box.addEventListener('scroll', () => { this.follow = this.box.scrollTop + this.box.clientHeight > this.box.scrollHeight - 24; this.jump.hidden = this.follow })
+    this.jump = el('button', {type: 'button', class: 'log-jump', hidden: true, onclick: () => { this.follow = true; this.down() }}, '↓ newest')
+    this.word = el('p', {class: 'soft'}, 'Nothing has been printed yet. What a block prints shows here as soon as its worker sends it.')
+    this.element = el('div', {class: 'stack'}, el('div', {class: 'row spread'}, this.search, this.count = el('span', {class: 'soft num'})), el('div', {class: 'log-frame'}, this.box, this.jump), this.word)
+    this.box.hidden = true
+    this.open()
+  }
+
+  open() {
+    this.source = new EventSource(`${ROOT}${pathOf(this.job, 'logs')}?follow=true`)
+    const came = (message) => { try { this.take(JSON.parse(message.data)) } catch { /* not a line of a log */ } }
+    this.source.onmessage = came
+    this.source.addEventListener('log', came)
+    this.source.addEventListener('problem', (message) => {
+      const found = JSON.parse(message.data)
+      say(this.word, `${found.detail} ${found.hint ?? ''}`)
+    })
+    this.source.onerror = () => { this.source.close(); if (!this.closed && !this.over) this.again_ = setTimeout(() => { this.lines = []; this.seen = 0; this.told.clear(); this.box.replaceChildren(); this.open() }, 2000) }
+    this.source.addEventListener('end', () => { this.over = true; this.source.close(); this.failed() })
+  }
+
+  close() {
+    this.closed = true
+    clearTimeout(this.again_)
+    clearTimeout(this.soon)
+    cancelAnimationFrame(this.frame)
+    this.source.close()
+  }
+
+  // Of a job that has ended, failures come below all that was printed: once that is here, which its stream may say late.
+  update(job) {
+    this.status = job
+    if (OVER.has(job.state) && !this.over) this.soon ??= setTimeout(() => this.failed(), PRINTED_MS)
+    else this.failed()
+  }
+
+  // The first block of each kind of failure, with its traceback.
+  async failed() {
+    for (const {index} of this.status?.failures ?? []) {
+      if (this.told.has(index)) continue
+      this.told.add(index)
+      const row = await rowOf(this.job, index).catch(() => null)
+      if (!row) this.told.delete(index) // the note above says its last line; the next look may find it
+      else if (!this.closed && row.failure?.text) this.take({index, worker: row.workers?.[0], text: row.failure.text, bad: true})
+    }
+  }
+
+  take(piece) {
+    if (typeof piece.text !== 'string') return
+    for (const line of piece.text.replace(/\n$/, '').split('\n')) {
+      const made = {block: piece.index, worker: piece.worker, text: line.slice(0, LINE_MAX), bad: piece.bad}
+      this.lines.push(made)
+      if (this.passes(made)) this.fresh.push(made)
+      this.seen++
+    }
+    if (this.lines.length > LINES_KEPT) this.lines.splice(0, this.lines.length - LINES_KEPT)
+    if (this.fresh.length > LINES_SHOWN) this.fresh.splice(0, this.fresh.length - LINES_SHOWN)
+    this.draw()
+  }
+
+  passes(line) {
+    if (!this.text) return true
+    const block = this.text.match(/^block (\d+)$/)
+    return block ? line.block === Number(block[1]) : line.text.toLowerCase().includes(this.text)
+  }
+
+  again() {
+    this.box.replaceChildren()
+    this.fresh = this.lines.filter((line) => this.passes(line)).slice(-LINES_SHOWN)
+    this.draw()
+  }
+
+  draw() {
+    if (!this.frame && !this.closed) this.frame = requestAnimationFrame(() => { this.frame = 0; this.drawNow() })
+  }
+
+  drawNow() {
+    const made = document.createDocumentFragment()
+    for (const line of this.fresh) add(made, el('div', {class: line.bad ? 'log-line bad' : 'log-line'}, el('span', {class: 'log-from', title: `block ${line.block}, ${this.names(line.worker)}`}, `${line.block} ${this.names(line.worker)}`), el('span', {}, printable(line.text))))
+    this.fresh = []
+    this.box.append(made)
+    while (this.box.childElementCount > LINES_SHOWN) this.box.firstElementChild.remove()
+    this.box.hidden = !this.seen
+    this.word.hidden = this.seen > 0
+    say(this.count, this.seen ? `${number(this.seen)} lines${this.lines.length < this.seen ? `, the last ${number(this.lines.length)} kept` : ''}` : '')
+    if (this.follow) this.down()
+  }
+
+  down() {
+    this.box.scrollTop = this.box.scrollHeight
+  }
+}

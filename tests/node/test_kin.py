@@ -1,0 +1,112 @@
+"""An owner changes its key: friends go on being friends, the old key is refused, and it holds after everybody restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from ctorrent.model.entry import EntryKind, Rotation
+from ctorrent.model.ids import Ring, RingKind, owner_id
+from ctorrent.node.kin import Kin
+from ctorrent.seal import Signer
+from ctorrent.testing import simulate
+from ctorrent.testing.fake_keys import FakeKeys
+from ctorrent.testing.fake_swarm import FakeSwarm, Member, open_swarm
+from ctorrent.wire import codec
+from tests.node.test_ledger_disk import friends
+from tests.node.test_ledger_pruning import MEETING_S, votes
+
+PUBLIC = Ring(RingKind.PUBLIC)
+
+
+def rotated(member: Member, number: int) -> tuple[Signer, bytes]:
+    """Another key for a member's owner, and what both keys sign."""
+    new = Signer(number.to_bytes(32, "big"))
+    old = member.keys.owner
+    return new, codec.seal_rotation(Rotation(owner_id(old.public), owner_id(new.public), 1_700_000_000), old, new)
+
+
+async def changes(swarm: FakeSwarm, member: Member, number: int) -> None:
+    """A member's node ends, its owner's key is replaced, and it starts again and tells."""
+    new, body = rotated(member, number)
+    await swarm.crash(member, survivors=1 << 20)
+    member.keys = FakeKeys(member.keys.node, new)
+    await swarm.start(member)
+    await member.node.scribe.write(PUBLIC, EntryKind.ROTATION, body)
+    swarm.net.mesh()
+    await trio.sleep(MEETING_S)
+
+
+def test_friendship_passes_to_the_new_key_and_the_old_is_refused() -> None:
+    async def main(swarm: FakeSwarm) -> None:
+        ann, (ben, cat) = await friends(swarm, "ben", "cat")
+        old, node = ann.owner, ann.id
+        assert ben.node.people.is_friend(old)
+        await changes(swarm, ann, 77)
+        assert ann.owner != old and ann.id == node
+        for one in (ben, cat):
+            assert one.node.people.is_friend(ann.owner) and not one.node.people.is_friend(old)
+            assert one.node.people.known[ann.id].owner == ann.owner
+        await swarm.crash(ben, survivors=1 << 20)
+        await swarm.start(ben)
+        assert ben.node.people.is_friend(ann.owner) and ben.node.people.replaced == {old: ann.owner}, "over a restart"
+
+    run(main)
+
+
+def test_of_two_new_keys_the_first_one_heard_binds() -> None:
+    """Who stole the old key makes another: it is told, and believed by nobody who knew."""
+
+    async def main(swarm: FakeSwarm) -> None:
+        ann, (ben, eve) = await friends(swarm, "ben", "eve")
+        old = ann.owner
+        _, stolen = rotated(ann, 666)
+        await changes(swarm, ann, 77)
+        await eve.node.scribe.write(PUBLIC, EntryKind.ROTATION, stolen)
+        await trio.sleep(MEETING_S)
+        assert ben.node.people.replaced[old] == ann.owner
+        assert ben.node.people.is_friend(ann.owner)
+
+    run(main)
+
+
+def test_every_log_says_whose_node_wrote_it() -> None:
+    async def main(swarm: FakeSwarm) -> None:
+        ann, (ben,) = await friends(swarm, "ben")
+        await votes(ann, ben, 1)
+        assert ben.node.kin.owner_of(ann.id) == ann.owner
+        kinds = [row["kind"] for row in await ben.node.door.ledger()]
+        assert kinds == ["incarnation", "certificate", "tally"]
+        await changes(swarm, ann, 78)
+        assert ben.node.kin.owner_of(ann.id) == ann.owner
+        wrong = codec.encode_sealed(ben.node.people.certificate)
+        await ann.node.scribe.write(PUBLIC, EntryKind.CERTIFICATE, wrong)
+        await trio.sleep(MEETING_S)
+        assert ben.node.kin.owner_of(ann.id) == ann.owner, "another's certificate says nothing"
+
+    run(main)
+
+
+def test_a_circle_of_new_keys_is_not_walked_for_ever() -> None:
+    async def main(swarm: FakeSwarm) -> None:
+        ann, (ben,) = await friends(swarm, "ben")
+        one, other = Signer(b"1" * 32), Signer(b"2" * 32)
+        first = codec.seal_rotation(Rotation(owner_id(one.public), owner_id(other.public), 0), one, other)
+        back = codec.seal_rotation(Rotation(owner_id(other.public), owner_id(one.public), 0), other, one)
+        for body in (first, back, b"nonsense", first):
+            await ann.node.scribe.write(PUBLIC, EntryKind.ROTATION, body)
+        await trio.sleep(5)
+        kin: Any = ben.node.kin
+        assert isinstance(kin, Kin) and kin.newest(owner_id(one.public)) == owner_id(other.public)
+
+    run(main)
+
+
+def run(main: Callable[[FakeSwarm], Awaitable[None]]) -> None:
+    async def simulated(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            await main(swarm)
+
+    simulate.run(11, simulated)

@@ -1,0 +1,112 @@
+"""Real nodes while somebody looks: a machine given back to its owner in a moment, and a pool that knows who has left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ctorrent.client import Net, attach
+from ctorrent.errors import CTorrentError
+from tests.real.herd import Tended, ended, joined, until, write_job
+
+pytestmark = pytest.mark.real
+
+FREE_S = 2.0  # from the click to the last process
+LEFT_S = 3.0  # from a friend's leaving to the head of a page
+SLEEPER = """
+    import time
+
+    def work(index, seed, pause):
+        time.sleep(pause)
+        return index
+"""
+LONG = "python: work.py:work\nblocks: {count: 4}\nparams: {pause: 20}\nverify: {replicas: 1}\nlimits: {seconds: 60}\n"
+
+
+def inside(node: Tended) -> list[psutil.Process]:
+    """Processes of a node's sandboxes: all its children but the one that writes its journal."""
+    assert node.process is not None
+    found = []
+    for child in psutil.Process(node.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "writer.py" not in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+@contextmanager
+def pools(net: Net) -> Iterator[list[tuple[float, dict[str, Any]]]]:
+    """What a page would show in its head, with the moment each came."""
+    seen: list[tuple[float, dict[str, Any]]] = []
+
+    def follow() -> None:
+        with suppress(CTorrentError):  # the node ends with the test
+            for event in attach(net.folder).events():
+                if event["kind"] == "pool":
+                    seen.append((time.monotonic(), event["pool"]))
+
+    threading.Thread(target=follow, daemon=True).start()
+    until(lambda: seen, "the first pool")
+    yield seen
+
+
+def test_lending_off_frees_the_machine_and_the_job_ends_elsewhere(make: Callable[..., Tended], tmp_path: Path) -> None:
+    ann, ben = make("ann", "--no-work"), make("ben", "--slots", "2")
+    joined(ann, ben)
+    path = write_job(tmp_path, SLEEPER, LONG)
+    job = ann.net.submit(path)
+    until(lambda: ben.net.status()["slots_free"] == 0, "ben runs blocks")
+    running = inside(ben)
+    assert len(running) >= 2 and ben.net.machine()["works_for"][0]["name"] == "ann"
+    began = time.monotonic()
+    found = ben.net.share(False)
+    assert time.monotonic() - began < FREE_S
+    assert not inside(ben) and not [one for one in running if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert not found["sharing"] and not found["works_for"] and found["slots"] == 0
+    assert "work = false" in (ben.data / "settings.toml").read_text()
+    until(lambda: ann.net.job(job)["running"] == 0, "ann knows that nobody runs it", 5)
+    ann.net.cancel(job)
+    ben.stop()
+    assert not ben.start().status()["shares"], "a restart keeps it off"
+    quick = write_job(tmp_path / "quick", SLEEPER, LONG.replace("pause: 20", "pause: 0.1"))
+    job = ann.net.submit(quick)
+    cat = make("cat", "--join", ann.net.invite(1, 3600))
+    cat.start()
+    assert ended(ann.net, job)["state"] == "settled" and not ben.net.machine()["works_for"]
+    assert all(worker["name"] == "cat" for worker in ann.net.job(job)["workers"] if worker["done"])
+    cat.net.share(False)
+    job = ann.net.submit(quick)
+    assert ben.net.share(True)["sharing"]
+    assert ended(ann.net, job)["state"] == "settled", "and on again it works at once"
+
+
+def test_a_friends_leaving_changes_the_pool_within_three_seconds(make: Callable[..., Tended]) -> None:
+    ann, *others = make("ann"), make("goodbye"), make("killed"), make("unplugged")
+    joined(ann, *others)
+    with pools(ann.net) as seen:
+        until(lambda: seen[-1][1]["machines"] == 4, "ann counts all")
+        for left, (one, how) in enumerate(zip(others, (signal.SIGINT, signal.SIGKILL, signal.SIGSTOP), strict=True)):
+            assert one.process is not None
+            began = time.monotonic()
+            os.kill(one.process.pid, how)
+            try:
+                until(partial(counts, seen, 3 - left), f"ann counts {one.name} no more", LEFT_S * 3)
+                assert seen[-1][0] - began < LEFT_S, (one.name, seen)
+                assert not any(peer["connected"] for peer in ann.net.peers() if peer["name"] == one.name)
+            finally:
+                if how == signal.SIGSTOP:
+                    os.kill(one.process.pid, signal.SIGCONT)
+
+
+def counts(seen: list[tuple[float, dict[str, Any]]], machines: int) -> bool:
+    return bool(seen[-1][1]["machines"] == machines)
