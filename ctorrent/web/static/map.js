@@ -43,9 +43,9 @@ function positions(peers) {
 }
 
 const SHAPES = {
-  friend: (r) => `M${-r},0a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0`,
-  stranger: (r) => `M0,${-r * 1.25}L${r * 1.25},0L0,${r * 1.25}L${-r * 1.25},0Z`,
-  offline: (r) => `M${-r},${-r}L${r},${r}M${-r},${r}L${r},${-r}`,
+  friend: (x, y, r) => `M${x - r},${y}a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0`,
+  stranger: (x, y, r) => `M${x},${y - r * 1.25}l${r * 1.25},${r * 1.25}l${-r * 1.25},${r * 1.25}l${-r * 1.25},${-r * 1.25}Z`,
+  offline: (x, y, r) => `M${x - r},${y - r}l${2 * r},${2 * r}m${-2 * r},0l${2 * r},${-2 * r}`,
 }
 
 // -> {element, show(peers), mark(node)}; pick(node) is called for the one that was clicked.
@@ -89,21 +89,22 @@ export function map(pick) {
     one.peer = peer
     const kind = relation(peer)
     const thick = kind === 'offline' ? 1 : Math.round(2 * thickness(peer.bandwidth_bytes_s)) / 2
+    const [left, top] = [Math.round(x), Math.round(y)]
     change(one, 'looks', `${kind} ${size}`, () => {
       one.group.setAttribute('class', `map-node ${kind}${peer.node === marked ? ' marked' : ''}`)
-      one.shape.setAttribute('d', SHAPES[kind](size))
       one.hit.setAttribute('r', Math.max(12, size * 1.6))
       one.line.setAttribute('class', kind)
     })
-    change(one, 'place', `${Math.round(x)},${Math.round(y)}`, (at) => {
-      one.group.setAttribute('transform', `translate(${at})`)
-      one.line.setAttribute('x2', Math.round(x))
-      one.line.setAttribute('y2', Math.round(y))
+    // No `transform`: the browser sorts what has one of its own anew into layers with each frame, wherever on the page it draws.
+    change(one, 'place', `${left},${top} ${kind} ${size}`, () => {
+      one.shape.setAttribute('d', SHAPES[kind](left, top, size))
+      set(one.hit, {cx: left, cy: top})
+      set(one.name, {x: left, y: top + (top > MIDDLE ? size + 18 : -size - 6)})
+      set(one.line, {x2: left, y2: top})
     })
     change(one, 'thick', thick, () => one.line.setAttribute('stroke-width', thick))
     change(one, 'called', few ? called(peer).slice(0, 18) : '', (text) => say(one.name, text))
     change(one, 'anchor', x < EDGE ? 'start' : x > SIZE - EDGE ? 'end' : 'middle', (anchor) => { one.name.style.textAnchor = anchor })
-    change(one, 'under', y > MIDDLE, (under) => one.name.setAttribute('y', under ? size + 18 : -size - 6))
   }
 
   // Written when somebody points at it: five hundred of them with every event would cost more than the drawing.
@@ -130,6 +131,10 @@ function change(one, what, value, write) {
   write(value)
 }
 
+function set(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
+}
+
 function fresh(node) {
   const shape = svg('path')
   const hit = svg('circle', {class: 'map-hit'})
@@ -152,6 +157,6 @@ function summary(peers) {
 }
 
 function legend() {
-  const one = (kind, text) => el('li', {}, svg('svg', { viewBox: '-12 -12 24 24', class: `map-key map-node ${kind}`, 'aria-hidden': 'true' }, svg('path', {d: SHAPES[kind](8)})), text)
+  const one = (kind, text) => el('li', {}, svg('svg', { viewBox: '-12 -12 24 24', class: `map-key map-node ${kind}`, 'aria-hidden': 'true' }, svg('path', {d: SHAPES[kind](0, 0, 8)})), text)
   return el('ul', {class: 'map-legend'}, one('friend', 'friend'), one('stranger', 'stranger'), one('offline', 'not reached'), el('li', {}, 'nearer: answers sooner'), el('li', {}, 'thicker line: more bytes a second'))
 }
