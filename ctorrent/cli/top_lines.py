@@ -202,6 +202,7 @@ def _peer(peer: Plain) -> Text:
     lends = f"{show.number(free, 'slot')} free of {show.number(cores, 'core')}, {_giga(memory)}" if cores else "lends nothing"
     name = (peer["name"] or show.short(peer["node"]))[:16]
     made = show.plain(f"  {name:<16} ")
-    made.append_text(show.plain(f"{'friend' if peer['friend'] else 'stranger':<9}", "green" if peer["friend"] else "dim"))
+    whose = "stranger" if not peer["friend"] else "friend" if peer["accepted"] else "asked"
+    made.append_text(show.plain(f"{whose:<9}", "green" if whose == "friend" else "dim"))
     made.append_text(show.plain(f"{latency:>9} {speed:>12}  {lends}"))
     return made

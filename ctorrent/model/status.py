@@ -190,7 +190,8 @@ class PeerRow(TypedDict):
     owner: str
     how: str  # "join", "mdns", "dht", "last time", "inbound"
     connected: bool
-    friend: bool
+    friend: bool  # its owner is one of this node's owner's friends
+    accepted: bool  # and the other way round, as far as it said: False until its person accepts
     wants_friendship: bool  # asked; `ctorrent friend add OWNER` accepts
     version: str
     latency_s: float | None

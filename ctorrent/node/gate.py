@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -13,7 +14,7 @@ from ctorrent.model.ids import NodeId
 from ctorrent.model.session import Findings, FriendRequest, Inquiry, JoinAnswer, JoinRequest
 from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
-from ctorrent.node.session import hang_up, introduce
+from ctorrent.node.session import greet, hang_up, introduce
 from ctorrent.node.world import World
 from ctorrent.ports import Channel
 from ctorrent.wire import codec, names
@@ -87,7 +88,7 @@ class Gate:
         await self._reach(invite)
         if self._people.is_member(invite):
             return invite.inviter  # a node that is started with the same --join again
-        with trio.move_on_after(EXCHANGE_S):
+        with trio.move_on_after(EXCHANGE_S) as exchange:
             channel = await self._world.streams.open(invite.inviter, names.JOIN)
             try:
                 await introduce(channel, self._people)
@@ -98,8 +99,11 @@ class Gate:
             if not isinstance(answer, JoinAnswer):
                 raise Malformed(f"{type(answer).__name__} instead of an answer to an invite")
             await self._people.joined(invite, answer)
-            return invite.inviter
-        raise Unavailable("the inviter did not answer in time", "Is its node running? Try again.")
+        if exchange.cancelled_caught:
+            raise Unavailable("the inviter did not answer in time", "Is its node running? Try again.")
+        with trio.move_on_after(EXCHANGE_S), suppress(CTorrentError):
+            await greet(self._world.streams, invite.inviter, self._people)  # as friends, which neither was when it last said so
+        return invite.inviter
 
     async def _reach(self, invite: Invite) -> None:
         """Dial the inviter at the first of its addresses that answers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -18,11 +19,10 @@ from ctorrent.model.live import OfferGpu, OfferRow, Pool
 from ctorrent.model.status import PeerRow
 from ctorrent.node import plain
 from ctorrent.node.people import People
-from ctorrent.node.session import hang_up, introduce
+from ctorrent.node.session import greet
 from ctorrent.node.share import Share
 from ctorrent.node.world import World
 from ctorrent.ports import Contact
-from ctorrent.wire import names
 
 QUIET_S = 2.2  # a peer asked each second that says nothing for so long is not there: with the page's own delay it is 3 s
 LOOKS_S = 15.0  # a look counts for so long: a page asks again before
@@ -74,18 +74,12 @@ class Neighbours:
 
     async def _greet(self, peer: NodeId, limit: trio.CapacityLimiter) -> None:
         async with limit:
-            try:
-                channel = await self._world.streams.open(peer, names.JOIN)
-                try:
-                    await introduce(channel, self._people)
-                finally:
-                    await hang_up(channel)
-            except CTorrentError:  # it is leaving, or older than this exchange: what it said before stands
-                pass
+            with suppress(CTorrentError):  # it is leaving, or older than this exchange: what it said before stands
+                await greet(self._world.streams, peer, self._people)
 
     def _lending(self) -> list[NodeId]:
         """Those that may work for this person, so many at a time in turn."""
-        near = [contact.node for contact in self._world.directory.contacts() if self._is_here(contact) and self._may_work(contact.node, 0)]
+        near = [contact.node for contact in self._world.directory.contacts() if self._is_here(contact) and (self._may_work(contact.node, 0) or self._is_friends(contact.node))]
         first = self._turn % max(1, len(near))
         self._turn += REFRESH_MAX
         return (near[first:] + near[:first])[:REFRESH_MAX]
@@ -110,14 +104,14 @@ class Neighbours:
             known = self._people.known.get(contact.node)
             owner = known.owner if known and known.owner else ""
             person = self._people.persons.get(OwnerId(owner)) if owner else None
+            offer = self._offer(contact.node)
             row = PeerRow(
                 node=contact.node, name=known.name if known else "", owner=owner, how=contact.how,
-                connected=self._is_here(contact), friend=self._people.is_friend(OwnerId(owner)) if owner else False,
+                connected=self._is_here(contact), friend=self._is_friends(contact.node), accepted=_accepts(offer),
                 wants_friendship=person is not None and person.state == "asks",
                 version=known.version if known else contact.agent, latency_s=contact.latency_s,
                 bandwidth_bytes_s=contact.bandwidth_bytes_s, addresses=list(contact.addresses),
             )  # fmt: skip
-            offer = self._offer(contact.node)
             if offer:
                 row["offer"] = offer
             rows.append(dict(row))
@@ -180,7 +174,11 @@ class Neighbours:
         if known.owner == self._world.owner or whom == "all":
             return True
         shares_swarm = whom == "swarm" and any(root in self._people.swarms for root in known.swarms)
-        return shares_swarm or (whom != "me" and self._people.is_friend(known.owner))
+        return shares_swarm or (whom != "me" and self._is_friends(node) and _accepts(said))
+
+    def _is_friends(self, node: NodeId) -> bool:
+        known = self._people.known.get(node)
+        return known is not None and self._people.is_friend(known.owner)
 
     def _offer(self, node: NodeId) -> Plain:
         raw = self._people.offers.get(node, b"")
@@ -190,6 +188,11 @@ class Neighbours:
                 self._read.clear()
             found = self._read[raw] = plain.decode_offer(raw)
         return found
+
+
+def _accepts(said: Plain) -> bool:
+    """Does its owner count this node's as a friend, as far as it said? An older version says nothing of it."""
+    return said.get("you") != "stranger"
 
 
 def _number(said: Plain, key: str) -> float:

@@ -144,7 +144,7 @@ class Node:
         world.streams.serve(names.LEDGER, self.meetings.serve)
         world.streams.serve(names.JOIN, self.gate.serve)
         world.streams.serve(names.EVIDENCE, self.witness.serve)
-        self.people.offer = plain.encode_offer(self.share.offer())
+        self.people.offer = plain.offer_fields(self.share.offer())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery)
             nursery.start_soon(self._remember)
@@ -187,7 +187,7 @@ class Node:
                     nursery.start_soon(self._listen_to, ring, self._subscribed[ring])
             for ring in [ring for ring in self._subscribed if ring not in wanted]:
                 self._subscribed.pop(ring).cancel()
-            self.people.offer = plain.encode_offer(self.share.offer())
+            self.people.offer = plain.offer_fields(self.share.offer())
             await trio.sleep(RINGS_LOOK_S)
 
     async def _listen_to(self, ring: Ring, scope: trio.CancelScope) -> None:

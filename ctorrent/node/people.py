@@ -7,6 +7,7 @@ kept in the journal; a swarm membership is a chain of links from the swarm's roo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
@@ -47,7 +48,7 @@ class People:
         self.node = node_id(keys.node.public)
         self.owner = owner_id(keys.owner.public)
         self.certificate = codec.seal_certificate(Certificate(self.owner, self.node, clock.unix(), 0, name), keys.owner)
-        self.offer = b""  # set by the worker as its state changes
+        self.offer: dict[str, Any] = {}  # set by the worker as its state changes
         self.persons: dict[OwnerId, Person] = {}
         self.swarms: dict[OwnerId, tuple[Sealed, ...]] = {self.owner: ()}
         self.known: dict[NodeId, PeerIdentity] = {}
@@ -65,10 +66,18 @@ class People:
 
     # -- introductions ------------------------------------------------------------------------------------------------
 
-    def introduction(self) -> Introduction:
-        """What this node says of itself at the start of a session."""
+    def introduction(self, peer: NodeId) -> Introduction:
+        """What this node says of itself to a peer at the start of a session."""
         memberships = tuple(links for links in self.swarms.values() if links)
-        return Introduction(self.certificate, memberships, self.name, self.version, self.offer)
+        return Introduction(self.certificate, memberships, self.name, self.version, self._offer_to(peer))
+
+    def _offer_to(self, peer: NodeId) -> bytes:
+        """With `you`: what its owner is here, once that is known. Whoever asked for friendship sees whether it was accepted."""
+        if not self.offer:
+            return b""
+        known = self.known.get(peer)
+        you = {} if known is None else {"you": "friend" if self.is_friend(known.owner) else "stranger"}
+        return encode(self.offer | you)
 
     def learn(self, peer: NodeId, said: Introduction) -> PeerIdentity:
         """Check what a peer says of itself and remember it. Raises PeerError for a lie."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ctorrent.canon import CanonError, decode, encode
+from ctorrent.canon import CanonError, decode
 from ctorrent.model.block import Block
 from ctorrent.model.entry import EntryKind, SignedEntry
 from ctorrent.model.offer import EnvironmentInfo, Hardware, Offer
@@ -37,11 +37,11 @@ _FIGURES = frozenset({
     "slots", "slots_free", "memory_bytes", "gpus_free", "price", "gflops_per_slot", "disk_bytes", "gpu_price", "gpus_lent", "gpu_memory_bytes", "cores",
     "gflops", "tflops",
 })  # fmt: skip
-_TEXTS, _LISTS = frozenset({"isolation", "work_for", "cpu"}), frozenset({"pythons", "gpus"})
+_TEXTS, _LISTS = frozenset({"isolation", "work_for", "cpu", "you"}), frozenset({"pythons", "gpus"})
 
 
-def encode_offer(offer: Offer) -> bytes:
-    """What an introduction carries: enough for `peers`, small enough for every session."""
+def offer_fields(offer: Offer) -> dict[str, Any]:
+    """What an introduction carries: enough for `peers`, small enough for every session. People adds whom it is said to."""
     machine = offer.hardware
     fields: dict[str, Any] = {
         "slots": offer.slots, "slots_free": offer.slots_free, "memory_bytes": offer.memory_bytes,
@@ -56,11 +56,11 @@ def encode_offer(offer: Offer) -> bytes:
             "tflops": max((gpu.tflops for gpu in machine.gpus), default=0.0),
             "gpus": [f"{gpu.model} {gpu.memory_bytes >> 30} GiB" for gpu in machine.gpus],
         }  # fmt: skip
-    return encode(fields)
+    return fields
 
 
 def decode_offer(raw: bytes) -> dict[str, Any]:
-    """A peer's offer, as far as it can be read: what encode_offer wrote, each of its own kind. What a stranger wrote otherwise is left out."""
+    """A peer's offer, as far as it can be read: what offer_fields names, each of its own kind. What a stranger wrote otherwise is left out."""
     try:
         value = decode(raw) if raw else {}
     except CanonError:

@@ -8,11 +8,12 @@ import trio
 
 from ctorrent.errors import CTorrentError, LimitExceeded, Malformed, Unavailable
 from ctorrent.model.identity import PeerIdentity
+from ctorrent.model.ids import NodeId
 from ctorrent.model.session import Introduction, Message, Unknown, UnsupportedKind
 from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
-from ctorrent.ports import Channel
-from ctorrent.wire import codec
+from ctorrent.ports import Channel, Streams
+from ctorrent.wire import codec, names
 
 INTRODUCTION_S = 15.0  # two round trips on a bad line, and a node busy with something else
 HANG_UP_S = 2.0  # for what is queued to leave; the channel itself resets what stays longer
@@ -101,10 +102,19 @@ async def hang_up(channel: Channel) -> None:
         await channel.aclose()
 
 
+async def greet(streams: Streams, peer: NodeId, people: People) -> None:
+    """Exchange introductions and nothing else: each hears what the other says of itself now. Raises CTorrentError."""
+    channel = await streams.open(peer, names.JOIN)
+    try:
+        await introduce(channel, people)
+    finally:
+        await hang_up(channel)
+
+
 async def introduce(channel: Channel, people: People) -> Session:
     """Exchange introductions. Raises PeerError or Unavailable."""
     with trio.move_on_after(INTRODUCTION_S):
-        await channel.send(codec.encode_message(people.introduction()))
+        await channel.send(codec.encode_message(people.introduction(channel.peer)))
         said = codec.decode_message(await channel.receive())
         if not isinstance(said, Introduction):
             raise Malformed(f"{channel.peer} began with {type(said).__name__} instead of an introduction")

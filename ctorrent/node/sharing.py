@@ -48,7 +48,7 @@ class Sharing:
         if changed:
             self._switched.set()
             self._switched = trio.Event()
-            self._people.offer = plain.encode_offer(self._share.offer())
+            self._people.offer = plain.offer_fields(self._share.offer())
             if on:
                 self._worker.look_again()
             else:

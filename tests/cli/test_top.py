@@ -81,7 +81,7 @@ def door() -> TopDoor:
 
 def peer(n: int, name: str = "", **changes: object) -> dict[str, object]:
     return {
-        "node": f"12D3KooW{n:040}", "name": name, "owner": f"own_{n}", "how": "dht", "connected": True, "friend": n % 2 == 0,
+        "node": f"12D3KooW{n:040}", "name": name, "owner": f"own_{n}", "how": "dht", "connected": True, "friend": n % 2 == 0, "accepted": True,
         "wants_friendship": False, "version": "0.1.0", "latency_s": n / 1000 or None, "bandwidth_bytes_s": None, "addresses": [], **changes,
     }  # fmt: skip
 
@@ -248,7 +248,7 @@ def test_ctrl_c_and_no_colour(door: TopDoor, tmp_path: pathlib.Path) -> None:
 
 
 def test_who_asks_under_a_friends_name_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {"connected": True, "how": "mdns", "node": "12D3KooWA", "name": "ben", "latency_s": None, "version": "", "friend": True, "wants_friendship": False, "owner": "own_ben"}
+    row = {"connected": True, "how": "mdns", "node": "12D3KooWA", "name": "ben", "latency_s": None, "version": "", "friend": True, "accepted": True, "wants_friendship": False, "owner": "own_ben"}
     people._show_peers([row, row | {"node": "12D3KooWB", "owner": "own_eve", "friend": False, "wants_friendship": True}])
     assert "It has the name of a friend of yours, and is somebody else. To accept: ctorrent friend add own_eve" in capsys.readouterr().out
     people._show_peers([row, row | {"node": "12D3KooWB", "name": "eve", "owner": "own_eve", "friend": False, "wants_friendship": True}])

@@ -191,8 +191,8 @@ class SmallDoor:
     async def peers(self) -> list[Plain]:
         row = {"latency_s": 0.0012, "bandwidth_bytes_s": 5e7, "addresses": ["/ip4/10.0.0.2/tcp/4270"], "version": "0.1.0"}
         offer = {"cores": 8, "memory_bytes": 16 << 30, "gpus": [], "isolation": "docker", "slots_free": 3, "gflops": 40.0}
-        bob = {"node": OTHER, "name": "bob", "owner": "own_bob", "how": "mdns", "connected": True, "friend": True}
-        eve = {"node": LIAR, "name": "eve", "owner": "own_eve", "how": "dht", "connected": False, "friend": False}
+        bob = {"node": OTHER, "name": "bob", "owner": "own_bob", "how": "mdns", "connected": True, "friend": True, "accepted": True}
+        eve = {"node": LIAR, "name": "eve", "owner": "own_eve", "how": "dht", "connected": False, "friend": False, "accepted": True}
         return [
             {**row, **bob, "wants_friendship": False, "offer": offer},
             {**row, **eve, "wants_friendship": True, "latency_s": None, "bandwidth_bytes_s": None},

@@ -153,6 +153,50 @@ def test_the_pool_is_who_would_work_for_me_and_follows_their_coming_and_going() 
     simulate.run(4, main)
 
 
+def test_who_was_asked_and_has_not_accepted_lends_nothing_yet() -> None:
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm, trio.open_nursery() as nursery:
+            ann, ben = [await swarm.add(name, work_for="friends", hardware=machine(8, 16)) for name in ("ann", "ben")]
+            swarm.net.mesh()
+            follower = Follower(ann)
+            nursery.start_soon(follower.run)
+
+            def row() -> Plain:
+                found: Plain = next((peer for peer in follower.last("peers") or [] if peer["node"] == ben.id), {})
+                return found
+
+            await until(lambda: row().get("owner") == ben.owner)
+            assert (await ann.node.door.friend_add(ben.owner))["told"] == 1
+            await until(lambda: row()["friend"] and not row()["accepted"])
+            assert (await ann.node.door.pool())["machines"] == 1
+            await trio.sleep(30)
+            assert not row()["accepted"] and (await ann.node.door.pool())["machines"] == 1, "whatever time goes by"
+            await ben.node.door.friend_add(ann.owner)
+            await until(lambda: row()["accepted"])
+            assert (await ann.node.door.pool())["machines"] == 2
+            await ben.node.door.friend_remove(ann.owner)
+            await until(lambda: not row()["accepted"])
+            await until(partial(follower.shows, 1))
+            nursery.cancel_scope.cancel()
+
+    simulate.run(5, main)
+
+
+def test_an_invite_makes_friends_of_those_who_met_as_strangers() -> None:
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann, ben = [await swarm.add(name, work_for="friends", hardware=machine(8, 16)) for name in ("ann", "ben")]
+            swarm.net.mesh()
+            for one, other in ((ann, ben), (ben, ann)):
+                await one.node.live.neighbours.meet([other.id])
+            await ben.node.gate.join(await ann.node.door.invite(1, 3600))
+            for one in (ann, ben):
+                rows = one.node.live.neighbours.peers
+                await until(lambda rows=rows: [(peer["friend"], peer["accepted"]) for peer in rows()] == [(True, True)])
+
+    simulate.run(6, main)
+
+
 def test_what_a_peer_claims_is_shown_as_a_number_or_not_at_all() -> None:
     from ctorrent.canon import encode
 

@@ -40,7 +40,7 @@ class Crowd:
         connected = number % 9 != 0
         return {
             "node": self._id(), "name": f"machine-{number}", "owner": "own_" + self._id()[8:], "how": "dht", "connected": connected,
-            "friend": number % 3 == 0, "wants_friendship": False, "version": "0.1.0", "latency_s": None, "bandwidth_bytes_s": None,
+            "friend": number % 3 == 0, "accepted": True, "wants_friendship": False, "version": "0.1.0", "latency_s": None, "bandwidth_bytes_s": None,
             "addresses": [f"/ip4/10.0.{number // 250}.{number % 250}/tcp/4270"],
         }  # fmt: skip
 

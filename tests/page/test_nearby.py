@@ -29,6 +29,8 @@ def test_machines_nearby_are_connected_with_one_button_and_confirmed_on_the_othe
     expect(asks.get_by_role("region", name="Messages")).to_contain_text("frank was asked.")
     assert not any(peer["friend"] and peer["node"] == erin.id for peer in frank.net.peers()), "nobody is a friend unasked"
     expect(asked.get_by_role("link", name="Network (1 asks to be your friend)")).to_be_visible()  # whatever view is open
+    expect(found.locator("li", has_text="frank")).to_contain_text("asked: confirm on that machine")
+    assert erin.net.pool()["machines"] == 1, "who was asked lends nothing yet"
     request = asked.get_by_role("status").filter(has_text="Asked to be your friend")
     expect(request).to_contain_text("erin")
     request.get_by_role("button", name="Accept erin").click()

@@ -48,6 +48,12 @@ def test_why_says_that_a_peer_is_no_friend(make: Callable[..., Tended], tmp_path
     until(lambda: "1 peer is connected but is no friend: give it an invite (ctorrent invite)" in ann.net.why(name)["waits_for"], "why says so", 40)
 
 
+def peers(one: Tended) -> str:
+    """What `ctorrent peers` prints there."""
+    command = [sys.executable, "-m", "ctorrent", "peers", "--data-dir", os.fspath(one.data)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env={**os.environ, "COLUMNS": "200"}).stdout
+
+
 def test_a_friendship_is_asked_for_shown_with_its_command_and_works_once_both_agreed(make: Callable[..., Tended], tmp_path: Path) -> None:
     ann, ben = both(make)
     until(lambda: any(peer["owner"] for peer in ann.net.peers()), "they introduced themselves", 20)
@@ -56,14 +62,14 @@ def test_a_friendship_is_asked_for_shown_with_its_command_and_works_once_both_ag
     asks = until(lambda: next((p for p in ben.net.peers() if p["wants_friendship"]), None), "the request shows")
     assert (asks["name"], asks["friend"]) == ("ann", False)
     assert [row["state"] for row in ben.net.friends()] == ["asks"]
-    command = [sys.executable, "-m", "ctorrent", "peers", "--data-dir", os.fspath(ben.data)]
-    text = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env={**os.environ, "COLUMNS": "200"}).stdout
-    assert "ctorrent friend add" in text, text
+    assert "ctorrent friend add" in peers(ben)
+    assert "Asked, and not friends yet: ben." in peers(ann)
     name = ann.net.submit(job(tmp_path))
     assert ann.net.job(name)["state"] == "waiting"
     ben.net.friend_add(asks["owner"])
     assert ended(ann.net, name, 60)["state"] == "settled"
     assert [row["state"] for row in ben.net.friends()] == ["friend"]
+    assert "Asked" not in peers(ann)
 
 
 def test_a_friend_that_is_removed_works_no_more_and_what_runs_goes_on(make: Callable[..., Tended], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import {complain, get, onEvent, put} from './api.js'
 import {el, fill, say} from './dom.js'
-import {relation} from './map.js'
+import {relation, waits} from './map.js'
 import {called, doing, gently, latency, panel} from './parts.js'
 import {friendship, inviting, joining, requests} from './people.js'
 import {count} from './words.js'
@@ -42,10 +42,10 @@ export function open(root) {
     say(one.said, is ? ` – done: ${words}` : '')
   }
   const show = gently(() => {
-    const friends = peers.filter((peer) => peer.friend)
+    const friends = peers.filter((peer) => peer.friend && !waits(peer))
     near.show(peers)
     asks.show(peers)
-    done(first, peers.some((peer) => peer.how === 'mdns' && peer.friend), 'a friend nearby')
+    done(first, peers.some((peer) => peer.how === 'mdns' && peer.friend && !waits(peer)), 'a friend nearby')
     done(second, friends.length > 0, count(friends.length, "friend's machine", "friends' machines"))
   }, () => 200)
   let peers = []
@@ -79,12 +79,12 @@ function nearby() {
     show(peers) {
       const here = peers.filter((peer) => peer.how === 'mdns' && !peer.wants_friendship).slice(0, NEARBY_MAX)
       say(words, here.length ? `${count(here.length, 'machine')} found in this network. Connect asks its person to be a friend; that person confirms there.` : wait())
-      const now = JSON.stringify(here.map((peer) => [peer.node, peer.name, peer.friend, peer.connected]))
+      const now = JSON.stringify(here.map((peer) => [peer.node, peer.name, peer.friend, waits(peer), peer.connected]))
       if (now === looks) return
       looks = now
       fill(list, here.map((peer) => el('li', {data: {node: peer.node}},
         el('span', {}, el('strong', {}, called(peer)), el('span', {class: 'soft'}, ` ${relation(peer) === 'offline' ? 'not reached now' : latency(peer.latency_s)}`)),
-        peer.friend ? el('span', {class: 'pill good'}, 'friend') : friendship(peer, () => { looks = '' }))))
+        waits(peer) ? el('span', {class: 'soft'}, 'asked: confirm on that machine') : peer.friend ? el('span', {class: 'pill good'}, 'friend') : friendship(peer, () => { looks = '' }))))
     },
   }
 }

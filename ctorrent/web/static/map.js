@@ -14,6 +14,9 @@ const LOST = 266 // where those without a latency are: with the name below it in
 const RINGS_S = [0.001, 0.01, 0.1, 1]
 const NAMES_MAX = 24 // beyond, names would lie over one another: hover and the list tell them
 
+// A friend here whose person has not made this one a friend there yet.
+export const waits = (peer) => peer.friend && peer.connected && peer.accepted === false
+
 export const relation = (peer) => (!peer.connected ? 'offline' : peer.friend ? 'friend' : 'stranger')
 
 // How far from the middle a latency lies: each ring is ten times the one before.

@@ -1,7 +1,7 @@
 // The Network view: the live map, the peers in words, and what they offer.
 import {get, onEvent} from './api.js'
 import {el, say} from './dom.js'
-import {map, relation} from './map.js'
+import {map, relation, waits} from './map.js'
 import {card} from './peer.js'
 import {inviting, joining, requests} from './people.js'
 import {called, credits, gently, latency, panel, rate} from './parts.js'
@@ -82,7 +82,7 @@ function peers(open) {
   const words = el('p', {class: 'soft', role: 'status'})
   const rows = table([
     {key: 'name', title: 'Name', cell: called, sort: called},
-    { key: 'kind', title: 'Whose', cell: (row) => el('span', { class: `kind ${relation(row)}` }, row.wants_friendship ? '◆ asks' : KINDS[relation(row)]), sort: relation },
+    { key: 'kind', title: 'Whose', cell: (row) => el('span', { class: `kind ${relation(row)}` }, row.wants_friendship ? '◆ asks' : waits(row) ? '● asked' : KINDS[relation(row)]), sort: relation },
     {key: 'latency', title: 'Latency', numeric: true, cell: (row) => latency(row.latency_s), sort: (row) => row.latency_s},
     {key: 'speed', title: 'Throughput', numeric: true, roomy: true, falling: true, cell: (row) => rate(row.bandwidth_bytes_s), sort: (row) => row.bandwidth_bytes_s ?? -1},
   ], {label: 'Peers', key: (row) => row.node, sort: 'latency', open, empty: 'No peer yet. Invite one below, or join one.', height: '18rem'})

@@ -4,20 +4,16 @@ import {el, fill, say} from './dom.js'
 import {called, doing, wordsOf} from './parts.js'
 import {short} from './words.js'
 
-const ASKED = new Set() // owners that were asked from this page, until it is loaded again
-
 const button = (text, work, extra = {}) => el('button', {type: 'button', ...extra, onclick: (event) => doing(event.currentTarget, work, complain)}, text)
 
 // Makes a peer's owner a friend here, and asks for the same there.
 export async function befriend(peer) {
   const answer = await post('friends', {who: peer.owner || peer.node})
-  ASKED.add(answer.owner)
   toast(peer.wants_friendship ? `${called(peer)} is a friend now.` : answer.told ? `${called(peer)} was asked. Its person confirms there.` : `${called(peer)} is a friend here, and could not be told yet.`)
 }
 
 async function forget(peer, words) {
   await del(`friends/${encodeURIComponent(peer.owner)}`)
-  ASKED.delete(peer.owner)
   toast(words)
 }
 
@@ -32,7 +28,6 @@ export function friendship(peer, after) {
     return el('span', {class: 'row'}, button('Accept', then(() => befriend(peer)), { class: 'main', 'aria-label': `Accept ${who} as a friend` }), button('Decline', then(() => forget(peer, `${who} was declined.`)), { 'aria-label': `Decline ${who}` }))
   }
   if (peer.friend) return button('Unfriend', then(() => forget(peer, `${who} is no friend any more.`)), { 'aria-label': `Unfriend ${who}` })
-  if (ASKED.has(peer.owner)) return el('span', {class: 'soft'}, 'asked: confirm on that machine')
   return button('Connect', then(() => befriend(peer)), { class: 'main', 'aria-label': `Connect with ${who}: ask to be friends` })
 }
 
