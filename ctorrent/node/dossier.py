@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ctorrent.canon import encode
 from ctorrent.model.ids import Digest, JobId, NodeId, node_public
 from ctorrent.model.portable import Opening
 from ctorrent.model.result import Result, Usage
@@ -77,7 +76,7 @@ def put(job: JobId, given: Given) -> Put:
     usages = b"".join(_USAGE.pack(one.usage.cpu_s, one.usage.gpu_s, one.usage.wall_s) for one in given.outputs)
     back = [given.number, given.owner, given.alone, list(given.claim), usages]
     value = [ranges(given.indices), terms, records.pack_sealed(given.signed), openings, small, back]
-    return Put("dossier", job + given.id, encode(value))
+    return Put("dossier", job + given.id, records.pack(value))
 
 
 def by_assignment(journal: Journal, job: JobId, assignment: Digest, coordinator: NodeId) -> Kept | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import trio
 
-from ctorrent.canon import CanonError
 from ctorrent.errors import CTorrentError, KeyFileError, LocalError
 from ctorrent.model.ids import node_id, owner_id
 from ctorrent.node import plain, records
@@ -60,7 +59,7 @@ def _friends(data_dir: Path) -> Iterator[str]:
     for key, value in glance(data_dir / "journal.sqlite", "person"):
         try:
             state = records.load(value)[0]
-        except (CTorrentError, CanonError, LookupError, TypeError):
+        except (CTorrentError, ValueError, LookupError, TypeError):
             continue
         if state == "friend":
             yield owner_id(key)

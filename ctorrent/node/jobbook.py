@@ -263,7 +263,7 @@ class End:
             self.state, self.output, self.blob, self.failure_text, list(self.workers), self.agreed, self.seconds,
             self.words, self.log,
         ]  # fmt: skip
-        return Put("settled", job + u32(index), encode(fields))
+        return Put("settled", job + u32(index), records.pack(fields))
 
 
 def load_end(journal: Journal, job: JobId, index: int) -> End | None:
@@ -298,7 +298,7 @@ def put_voices(
 ) -> Put:
     """Whose word a provisional block stands on. counted: None where all were right, if they were several."""
     said = [[one.worker, one.owner, one.fingerprint, one.order, one.alone, one.own] for one in voices]
-    return Put("voice", job + u32(index), encode([digest, said] if counted is None else [digest, said, [list(one) for one in counted]]))
+    return Put("voice", job + u32(index), records.pack([digest, said] if counted is None else [digest, said, [list(one) for one in counted]]))
 
 
 def load_voices(journal: Journal, job: JobId) -> Iterator[Restored]:
@@ -315,7 +315,7 @@ def load_voices(journal: Journal, job: JobId) -> Iterator[Restored]:
 
 def put_final(job: JobId, index: int, agreed: int) -> list[Write]:
     """A provisional block stays as it is."""
-    return [Put("final", job + u32(index), encode([agreed])), Delete("voice", job + u32(index))]
+    return [Put("final", job + u32(index), records.pack([agreed])), Delete("voice", job + u32(index))]
 
 
 def _final(end: End, value: bytes | None) -> End:
@@ -336,7 +336,7 @@ def listed_blobs(journal: Journal, job: JobId) -> list[bytes] | None:
 
 
 def put_blobs(job: JobId, blobs: list[bytes]) -> Put:
-    return Put("outputs", job, encode(blobs))
+    return Put("outputs", job, records.pack(blobs))
 
 
 def ended_blobs(journal: Journal, job: JobId) -> list[bytes]:

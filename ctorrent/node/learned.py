@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ctorrent.canon import encode
 from ctorrent.model.ids import JobId, NodeId, node_id, node_public
 from ctorrent.node import records
 from ctorrent.ports import Delete, Journal, Put
@@ -64,12 +63,12 @@ class Learned:
         puts = []
         for one in changed:
             if isinstance(one, q.Remembered):
-                value = encode([one.owner, one.valid, one.checked, one.wrong, one.expelled, one.witnessed])
+                value = records.pack([one.owner, one.valid, one.checked, one.wrong, one.expelled, one.witnessed])
                 puts.append(Put(SPACE, self._job + _WORKER + node_public(one.worker), value))
             elif isinstance(one, q.JobRemembered):
-                puts.append(Put(SPACE, self._job + _JOB, encode([one.backed, one.own_runs, one.steady])))
+                puts.append(Put(SPACE, self._job + _JOB, records.pack([one.backed, one.own_runs, one.steady])))
         for worker in self._changed:
-            value = encode([self.refused.get(worker, 0), self.out.get(worker, "")])
+            value = records.pack([self.refused.get(worker, 0), self.out.get(worker, "")])
             puts.append(Put(SPACE, self._job + _OUT + node_public(worker), value))
         self._changed = {}
         return puts

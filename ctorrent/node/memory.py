@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from ctorrent.canon import CanonError, encode
 from ctorrent.model.block import Block
 from ctorrent.model.ids import Digest, JobId, NodeId
 from ctorrent.model.job import AmendmentKind
@@ -72,10 +71,10 @@ class Entry:
     at: int = 0  # this node's position in its own log when it was kept: see memory_voices.py
 
     def value(self) -> bytes:
-        return encode([self.day, self.job, self.digest, self.output, self.blob, list(self.workers), self.policy.packed(), self.at])
+        return records.pack([self.day, self.job, self.digest, self.output, self.blob, list(self.workers), self.policy.packed(), self.at])
 
     def writes(self, key: bytes, size: int) -> list[Write]:
-        return [Put("memory", key, self.value()), Put("memory-age", _age(self.day, key), encode([size, self.blob]))]
+        return [Put("memory", key, self.value()), Put("memory-age", _age(self.day, key), records.pack([size, self.blob]))]
 
     def end(self) -> End:
         return End("settled", self.output, self.blob, workers=self.workers, agreed=self.policy.agreed, words=KNOWN + self.job)
@@ -175,7 +174,7 @@ class Memory:
             day, job, name, output, blob, workers, policy, at = records.load(value)
             voices = tuple(map(str, workers))
             entry = Entry(int(day), str(job), Digest(name), bytes(output), bytes(blob), voices, Policy.unpacked(policy), int(at))
-        except (CanonError, ValueError, TypeError):
+        except (ValueError, TypeError):
             return None  # of another version: computed again, and written over
         if entry.blob:
             return entry if self._world.blobs.size(Digest(entry.blob)) is not None else None

@@ -39,34 +39,42 @@ class OwnProofs:
         self._lost: dict[NodeId, dict[int, Replica]] = {}  # worker -> block -> the answer that lost
         self._expelled: dict[NodeId, None] = {}  # and not yet proven wrong
         self._losses = 0
+        self._changed = False  # anything, since it was last looked what is proven
 
     def ran(self, event: q.SelfChecked) -> None:
         """Own runs, as they go to the jury."""
         first, second = event.outputs
         if first == second and len(self._runs) < RUNS_MAX and digests_decide(self._record.job.manifest.verify, first):
             self._runs[event.index] = output_digest(first)
+            self._changed = True
 
     def voted(self, effect: q.Voted, kept: Callable[[int, NodeId], Replica | None]) -> None:
         """Verdicts for the ledger. kept: what a worker answered."""
         if effect.worker == self._me:
             if effect.verdict is Verdict.AGREED:
                 self._borne_out.update(dict.fromkeys(effect.indices[:RUNS_MAX]))
+                self._changed = True
         elif effect.verdict is Verdict.DISPUTED:
             for index in effect.indices:
                 if (replica := kept(index, effect.worker)) is not None and self._losses < LOST_MAX:
                     self._lost.setdefault(effect.worker, {})[index] = replica
                     self._losses += 1
+                    self._changed |= effect.worker in self._expelled
 
     def expelled(self, worker: NodeId) -> None:
         if worker != self._me:
             self._expelled[worker] = None
+            self._changed = True
 
     async def publish(self) -> None:
         """Write what is proven by now. Raises JournalError."""
+        if not self._changed:
+            return
         for worker in list(self._expelled):
             if (proof := self._proof(worker)) is not None:
                 del self._expelled[worker]
                 await self._scribe.write(self._record.job.manifest.ring, EntryKind.PROOF, codec.encode_proof(proof))
+        self._changed = False
 
     def _proof(self, worker: NodeId) -> Proof | None:
         for index, lost in self._lost.get(worker, {}).items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ctorrent.canon import encode
 from ctorrent.dispatch import words
 from ctorrent.errors import LimitExceeded, Malformed
 from ctorrent.model.ids import Digest, JobId, NodeId
@@ -51,7 +50,7 @@ class Given:
     def put(self, job: JobId) -> Put:
         """So that a result that comes after a restart is still understood."""
         terms = list(self.terms) if self.terms else []
-        return Put("given", job + self.id, encode([self.number, self.worker, self.owner, list(self.indices), self.alone, terms]))
+        return Put("given", job + self.id, records.pack([self.number, self.worker, self.owner, list(self.indices), self.alone, terms]))
 
     def held_bytes(self) -> int:
         """Outputs of it that are in memory."""

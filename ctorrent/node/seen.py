@@ -14,7 +14,6 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from ctorrent.canon import encode
 from ctorrent.model.ids import JobId
 from ctorrent.model.job import Assurance, Isolation, Manifest, Verify
 from ctorrent.model.result import Verdict
@@ -36,18 +35,18 @@ def puts(job: JobId, board: Progress) -> Iterator[Put]:
     lines = list(board.workers.values()) if board.timeline.widened else [board.workers[node] for node in sorted(board.changed)]
     yield from board.timeline.puts(job)
     for line in lines:
-        yield Put(SPACE, job + _LINE + u32(line.number), encode(_pack(line, board)))
+        yield Put(SPACE, job + _LINE + u32(line.number), records.pack(_pack(line, board)))
     board.changed.clear()
     counts = [board.replicas, board.assignments, board.expired, board.coalesce, board.disputes_total]
-    yield Put(SPACE, job + _COUNTS, encode(counts))
+    yield Put(SPACE, job + _COUNTS, records.pack(counts))
     if (notes := _notes(board)) != board.noted:
         board.noted = notes
-        yield Put(SPACE, job + _NOTES, encode([[dict(one) for one in board.disputes], board.failures, board.said]))
+        yield Put(SPACE, job + _NOTES, records.pack([[dict(one) for one in board.disputes], board.failures, board.said]))
 
 
 def first_note(job: JobId, words: str) -> Put:
     """What its person should know of a job that is only about to begin."""
-    return Put(SPACE, job + _NOTES, encode([[], [], [words]]))
+    return Put(SPACE, job + _NOTES, records.pack([[], [], [words]]))
 
 
 def has_notes(board: Progress) -> bool:

@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ctorrent.canon import encode
 from ctorrent.model.ids import JobId
 from ctorrent.node import records
 from ctorrent.node.records import u32
@@ -90,10 +89,10 @@ class Timeline:
         """What has changed since the last time."""
         if self._dirty:
             gauge = [self.column_s, self.times, self.shortest_s, self.longest_s, self.complete]
-            yield Put(SPACE, job + _GAUGE, encode(gauge))
+            yield Put(SPACE, job + _GAUGE, records.pack(gauge))
         for chunk in self._chunks:
             rows = self.spans[chunk * SPANS_A_RECORD : (chunk + 1) * SPANS_A_RECORD]
-            yield Put(SPACE, job + _SPANS + u32(chunk), encode(rows))
+            yield Put(SPACE, job + _SPANS + u32(chunk), records.pack(rows))
         self._dirty, self.widened = False, False
         self._chunks = {}
 

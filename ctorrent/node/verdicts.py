@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctorrent.canon import encode
 from ctorrent.ledger.tally import Observation
 from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, node_id, node_public
 from ctorrent.model.result import Verdict
@@ -36,7 +35,7 @@ class Verdicts:
             self._scribe.record(one, owner, hardware_class)
         rows = [[one.block, one.assignment, one.commitment, *one.against] for one in seen]
         value = [owner, hardware_class, seen[0].verdict.value, rows]
-        return Put("verdict", self._job + node_public(worker) + u32(first), encode(value))
+        return Put("verdict", self._job + node_public(worker) + u32(first), records.pack(value))
 
     def before(self) -> None:
         """After a restart: count again what was decided and is in no tally."""

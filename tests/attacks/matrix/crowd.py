@@ -36,7 +36,7 @@ from .line import Line
 from .policies import Policy, replaced
 from .truth import COLLUDING, RIGHT, Truth
 
-JOB = "python: mix.py:mix\nblocks: {{count: {blocks}}}\nreduce: sum\nring: public\nlimits: {{seconds: 60}}\n"
+JOB = "python: mix.py:mix\nblocks: {{count: {blocks}}}\nreduce: sum\nmemo: false\nring: public\nlimits: {{seconds: 60}}\n"
 PATH = Path(__file__).parents[2] / "sim" / "jobs" / "mix.yaml"
 PLACES = 1024  # sessions: so that all of the crowd is in at once, where the defaults take 56 and 120
 MANY = 16  # workers from which on dispatch asks once a turn who else fits, where its default is 50: four times faster
