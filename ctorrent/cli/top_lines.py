@@ -117,7 +117,7 @@ def _machine(now: Plain, width: int, fancy: bool) -> list[Text]:
     heat = f"  {now['temperature_c']:.0f} °C" if now["temperature_c"] is not None else ""
     lines = [
         _gauge("CPU", now["cpu"], f"of {show.number(now['cores'], 'core')}{heat}", [row[1] for row in history], wide, fancy),
-        _gauge("memory", memory, f"{_giga(now['memory_used'])} of {_giga(now['memory_bytes'])}", [row[2] / (now["memory_bytes"] or 1) for row in history], wide, fancy),
+        _gauge("memory", memory, f"{_giga(now['memory_used'])} of {_giga(now['memory_bytes'])}", [row[2] for row in history], wide, fancy),
     ]
     for gpu in now["gpus"][:GPUS_SHOWN]:
         heat = f"  {gpu['temperature_c']:.0f} °C" if gpu["temperature_c"] is not None else ""

@@ -98,7 +98,7 @@ class MachineNow(TypedDict):
     lends: Lends
     works_for: list[WorksFor]
     earned_credits: float  # by receipts of others
-    history: list[list[float]]  # [t_unix, cpu, memory, net_in, net_out, gpu], a second apart, the newest last, at most 300
+    history: list[list[float]]  # [t_unix, cpu, memory, net_in, net_out, gpu]: shares, and bytes a second; each second, the newest last, at most 300
 
 
 class Pool(TypedDict):

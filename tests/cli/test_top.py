@@ -33,7 +33,7 @@ MACHINE: dict[str, object] = {
     "net_in_bytes_s": 1.2e6, "net_out_bytes_s": 0.0, "disk_free_bytes": 4e11, "sharing": True, "slots": 4, "slots_free": 3,
     "lends": {"cores": 4, "memory_bytes": 8 << 30, "gpus": 1, "disk_bytes": 2e10, "work_for": "friends"}, "earned_credits": 1.5,
     "works_for": [{"owner": "own_bob", "name": "bob", "job": "abcdefgh", "blocks": 3, "since_s": 75.0}],
-    "history": [[1.7e9 + n, n / 40, 5 << 30, 0.0, 0.0, 0.0] for n in range(40)],
+    "history": [[1.7e9 + n, n / 40, n / 80, 0.0, 0.0, 0.0] for n in range(40)],
 }  # fmt: skip
 POOL: dict[str, object] = {
     "machines": 4, "cores": 28, "cores_free": 12, "memory_bytes": 64_000_000_000, "gpu_memory_bytes": 32_000_000_000, "gpus": 2,
@@ -103,6 +103,12 @@ def test_a_picture_fits_its_terminal(width: int, height: int, jobs: int, peers: 
     assert "q end" in lines[-1].plain
     if jobs and height >= 24 and width >= 40:
         assert re.search(rf"^[▶>] {chosen}", shown, re.MULTILINE), "the chosen job is among those there is room for"
+
+
+def test_the_past_of_a_gauge_is_drawn_beside_it() -> None:
+    processor, memory, *_ = [line.plain for line in top_lines._machine(MACHINE, 100, True)]
+    assert processor.endswith("▅▅▅▅▅▆▆▆▆▆▇▇▇▇▇█████"), processor
+    assert memory.endswith("▃▃▃▃▃▃▃▃▃▃▄▄▄▄▄▄▄▄▄▄"), memory
 
 
 def test_the_head_says_what_the_pool_has() -> None:

@@ -116,7 +116,7 @@ function charts() {
     const last = machine.history.at(-1)?.[0] ?? 0
     const ago = machine.history.map((row) => [last - row[0], ...row.slice(1)])
     cpu.show(ago.map((row) => [row[0], row[1]]), `${percent(machine.cpu)} of ${count(machine.cores, 'core')}`)
-    ram.show(ago.map((row) => [row[0], row[2] <= 1 ? row[2] : row[2] / machine.memory_bytes]), `${bytes(machine.memory_used)} of ${bytes(machine.memory_bytes)}`)
+    ram.show(ago.map((row) => [row[0], row[2]]), `${bytes(machine.memory_used)} of ${bytes(machine.memory_bytes)}`)
     net.show(ago.map((row) => [row[0], row[3], row[4]]), `${rate(machine.net_in_bytes_s)} in, ${rate(machine.net_out_bytes_s)} out`)
     gpu.element.hidden = machine.gpus.length === 0
     if (machine.gpus.length) gpu.show(ago.map((row) => [row[0], row[5]]), machine.gpus.map((one) => percent(one.load)).join(', '))
