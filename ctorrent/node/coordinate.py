@@ -96,7 +96,8 @@ class Coordination:
         self.billing = bills.of_job(record, self.tender)
         self._inbox_send, self._inbox = trio.open_memory_channel[Item](INBOX)
         self.own_proofs = OwnProofs(scribe, record, world.node)
-        self.ends, self.proofs = Ends(world, scribe, record, self.board, self.tender), Proofs(world, scribe, record.id)
+        self.ends = Ends(world, scribe, record, self.board, self.tender)
+        self.proofs = Proofs(world, self.ends.verdicts, record.id)
         self.posts: list[tuple[Session, Message]] = []
         self._early = ""  # why the job ends before all its blocks did
         self._nursery: trio.Nursery | None = None

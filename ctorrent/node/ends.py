@@ -27,7 +27,7 @@ class Ends:
         self.puts: list[Write] = []
         self.blobs: list[Digest] = []  # that those records name
         self._world, self._record, self._board, self._tender = world, record, board, tender
-        self._verdicts = Verdicts(world.journal, scribe, record.id)
+        self.verdicts = Verdicts(world.journal, scribe, record.id)
         self._kept: dict[tuple[int, NodeId], Replica] = {}
         self._provisional: dict[int, None] = {}
         self.restored: list[q.Restored] = []  # of a life before a restart
@@ -38,7 +38,7 @@ class Ends:
 
     def before(self) -> dict[str, list[int]]:
         """What a life before a restart decided: state -> indices. The board counts it, and the time since."""
-        self._verdicts.before()
+        self.verdicts.before()
         seen.load(self._world.journal, self._record.id, self._board)
         found: dict[str, list[int]] = {}
         blobs: dict[tuple[int, str], Digest] = {}  # of provisional blocks
@@ -210,4 +210,4 @@ class Ends:
                 self._board.disputed(index, differences.get(index, "the results differ"), [worker], "settled")
         if votes:
             owner, hardware_class = self._tender.certified_owner(worker), self._tender.class_of(worker)
-            self.puts.append(self._verdicts.add(worker, owner, hardware_class, votes))
+            self.puts.append(self.verdicts.add(worker, owner, hardware_class, votes))

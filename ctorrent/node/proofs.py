@@ -29,6 +29,7 @@ from ctorrent.node import dossier, records
 from ctorrent.node.exhibits import differing, open_proof
 from ctorrent.node.jobbook import JobRecord
 from ctorrent.node.scribe import Scribe
+from ctorrent.node.verdicts import Verdicts
 from ctorrent.node.world import World
 from ctorrent.ports import Put, Write
 from ctorrent.seal import Sealed
@@ -46,9 +47,9 @@ Place = tuple[int, NodeId, bytes]  # what a proof is about: two proofs of one th
 class Proofs:
     """Second results, of one job."""
 
-    def __init__(self, world: World, scribe: Scribe, job: JobId) -> None:
+    def __init__(self, world: World, verdicts: Verdicts, job: JobId) -> None:
         self.puts: list[Write] = []  # for the next durable commit
-        self._world, self._scribe, self._job = world, scribe, job
+        self._world, self._verdicts, self._job = world, verdicts, job
         self._taken: dict[Digest, Sealed] = {}
         self._caught: set[NodeId] = set()
 
@@ -70,10 +71,10 @@ class Proofs:
             self.puts.append(Put("equivocation", node_public(peer) + result.assignment, pair))
             self._caught.add(peer)
         self._world.directory.charge(peer, EQUIVOCATION_POINTS, "signed two results for one assignment")
-        for line in before.blocks:
-            if line.block in apart:
-                seen = Observation(self._job, peer, line.block, result.assignment, line.commitment, Verdict.INVALID)
-                self._scribe.record(seen, owner, result.hardware_class)
+        lines = [line for line in before.blocks if line.block in apart]
+        seen = [Observation(self._job, peer, one.block, result.assignment, one.commitment, Verdict.INVALID) for one in lines]
+        if seen:
+            self.puts.append(self._verdicts.add(peer, owner, result.hardware_class, seen))
         raise Malformed("two results for one assignment")
 
 

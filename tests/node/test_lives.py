@@ -197,7 +197,7 @@ def test_a_second_result_is_found_out_after_a_kill_too() -> None:
         second.proofs.look(ben.id, ben.owner, kept.opened(), kept.result)  # sent again: no harm
         with pytest.raises(Malformed, match="two results"):
             second.proofs.look(ben.id, ben.owner, other, sealed)
-        assert [put.space for put in second.proofs.puts if isinstance(put, Put)] == ["equivocation"]
+        assert [put.space for put in second.proofs.puts if isinstance(put, Put)] == ["equivocation", "verdict"]
 
     story(main)
 

@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 import trio
 
+from ctorrent.errors import Malformed
+from ctorrent.ledger.tally import Observation
 from ctorrent.model.entry import EntryKind, Tally
+from ctorrent.model.ids import Digest, JobId, Ring, RingKind
+from ctorrent.model.result import Committed, Result, Verdict
 from ctorrent.node import records
+from ctorrent.node.proofs import Proofs
+from ctorrent.node.verdicts import Verdicts
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_sandbox import Behaviour
 from ctorrent.testing.fake_swarm import Member, ended, open_swarm
 from ctorrent.wire import codec
+from tests.node.test_stories import until
 
 JOB = Path(__file__).parents[1] / "sim" / "jobs" / "mix.yaml"
 BLOCKS = 60
@@ -78,3 +85,39 @@ def test_work_that_came_in_before_a_crash_is_told_with_its_answers() -> None:
             assert status["replicas_done"] == 12
 
     simulate.run(12, main)
+
+
+def test_who_signed_two_results_has_its_other_verdicts_counted_after_a_crash_too() -> None:
+    """What a second result says of its worker is numbered like any other verdict: a tally that holds it hides none that come later."""
+    job, tag, block = JobId(b"j" * 32), Digest(b"t" * 32), Digest(b"b" * 32)
+
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann, ben = await swarm.add("ann"), await swarm.add("ben")
+
+            def begin() -> Verdicts:
+                ann.node.scribe.open_job(job, tag, Ring(RingKind.PUBLIC))
+                return Verdicts(ann.journal, ann.node.scribe, job)
+
+            async def agreed(verdicts: Verdicts) -> None:
+                some = Digest(ann.clock.random_bytes(32))
+                seen = Observation(job, ben.id, some, some, some, Verdict.AGREED)
+                await ann.journal.commit([verdicts.add(ben.id, ben.owner, "x", [seen])])
+
+            verdicts = begin()
+            await agreed(verdicts)
+            proofs = Proofs(ann.node.world, verdicts, job)
+            one, other = [Result(tag, ben.id, tag, (Committed(block, Digest(word * 32)),)) for word in (b"1", b"2")]
+            proofs.took(one, codec.seal_result(one, ben.keys.node))
+            with pytest.raises(Malformed, match="two results"):
+                proofs.look(ben.id, ben.owner, other, codec.seal_result(other, ben.keys.node))
+            await ann.journal.commit(proofs.puts)
+            await until(lambda: tallies(ann), 60)
+            await agreed(verdicts)
+            await swarm.crash(ann)
+            await swarm.start(ann)
+            begin().before()
+            await ann.node.scribe.close_job(job)
+            assert sum(tally.agreed for tally in tallies(ann)) == 2
+
+    simulate.run(13, main)
