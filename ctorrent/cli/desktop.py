@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 WIDE, HIGH = 1180, 820  # fits a laptop's screen of 1366 × 768 with its bar, shrunk by the system where it does not
-_INSTALL = "pip install 'ctorrent[desktop]' 'pywebview[qt]'"  # Qt has wheels for every system; GTK needs the system's Python
+_INSTALL = "pip install 'pywebview[qt]'"  # Qt has wheels for every system; GTK needs the system's Python
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""Results as Parquet, in groups of rows. pyarrow is an extra: pip install 'ctorrent[parquet]'."""
+"""Results as Parquet, in groups of rows. pyarrow is an extra: pip install pyarrow."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def _show_peers(rows: list[Plain]) -> None:
             namesake = any(one["friend"] and one["name"] and one["name"] == row["name"] and one["owner"] != row["owner"] for one in rows)
             other = " It has the name of a friend of yours, and is somebody else." if namesake else ""
             console.print(show.plain(f"{who} asks to be a friend.{other} To accept: ctorrent friend add {row['owner']}", "yellow"), soft_wrap=True)
-    asked = {row["owner"]: row["name"] or show.short(row["node"]) for row in ranked if row["friend"] and not row["accepted"]}
+    asked = {row["owner"]: row["name"] or show.short(row["node"]) for row in ranked if row["friend"] and not row.get("accepted", True)}
     if asked:
         console.print(show.plain(f"Asked, and not friends yet: {', '.join(asked.values())}. Their persons accept with ctorrent friend add, or on the page."), soft_wrap=True)
 
@@ -60,7 +60,7 @@ def _peer(row: Plain) -> tuple[Any, ...]:
     """Two lines in each column, so that all of it fits into 80: name over id, ring over owner, state over how it was found."""
     latency = f" {1000 * row['latency_s']:.0f} ms" if row["connected"] and row["latency_s"] is not None else ""
     now = show.plain("here" if row["connected"] else "away", "green" if row["connected"] else "dim").append(latency)
-    friend = "friend" if row["accepted"] else "asked"
+    friend = "friend" if row.get("accepted", True) else "asked"
     whose = friend if row["friend"] else "no friend" if row["owner"] else "–"
     name = row["name"] or "–"
     name = name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1]}…"

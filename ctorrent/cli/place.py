@@ -14,7 +14,7 @@ from typing import IO
 from ctorrent.errors import LocalError
 
 FORMATS = ("csv", "json", "npz", "parquet")
-PARQUET_NEEDS = "  (and it needs pyarrow: pip install 'ctorrent[parquet]')"
+PARQUET_NEEDS = "  (and it needs pyarrow: pip install pyarrow)"
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -95,7 +95,7 @@ def has_parquet() -> bool:
 
 def need_parquet() -> None:
     if not has_parquet():
-        raise LocalError("Parquet files need the package pyarrow, which is not installed.", "pip install 'ctorrent[parquet]'  (or write .csv, .json or .npz)")
+        raise LocalError("Parquet files need the package pyarrow, which is not installed.", "pip install pyarrow  (or write .csv, .json or .npz)")
 
 
 def refuse_existing(place: Place, files: list[Path]) -> None:

@@ -202,7 +202,7 @@ def _peer(peer: Plain) -> Text:
     lends = f"{show.number(free, 'slot')} free of {show.number(cores, 'core')}, {_giga(memory)}" if cores else "lends nothing"
     name = (peer["name"] or show.short(peer["node"]))[:16]
     made = show.plain(f"  {name:<16} ")
-    whose = "stranger" if not peer["friend"] else "friend" if peer["accepted"] else "asked"
+    whose = "stranger" if not peer["friend"] else "friend" if peer.get("accepted", True) else "asked"
     made.append_text(show.plain(f"{whose:<9}", "green" if whose == "friend" else "dim"))
     made.append_text(show.plain(f"{latency:>9} {speed:>12}  {lends}"))
     return made

@@ -21,7 +21,7 @@ def test_without_pywebview_it_says_what_to_install(capfd: pytest.CaptureFixture[
     assert main.run(["desktop"]) == 2
     told = capfd.readouterr().err
     assert "needs pywebview, which is not installed" in told
-    assert "pip install 'ctorrent[desktop]' 'pywebview[qt]'" in " ".join(told.split())
+    assert "pip install 'pywebview[qt]'" in " ".join(told.split())
     assert "ctorrent open" in told
 
 

@@ -1,4 +1,4 @@
-"""The programs that the page on other systems shows are the ones that were measured."""
+"""The programs that README and the page on other systems show are the ones that were measured."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/compare.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 def body(text: str) -> list[str]:
@@ -28,3 +29,4 @@ def test_what_is_shown_was_measured(tab: str, file: str) -> None:
     shown = textwrap.dedent(own[1]).replace("```python\n", "").replace("```", "")
     measured = (ROOT / f"tests/benchmarks/sweeps/{file}.py").read_text()
     assert body(shared[1] + shown) == body(measured)
+    assert f"```python\n{shared[1]}```" in README and f"```python\n# {tab}\n{shown}```" in README
