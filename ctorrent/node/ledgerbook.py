@@ -254,18 +254,22 @@ class Ledgerbook:
                 yield from ((incarnation, seq) for seq in range(line.seq, max(0, line.low - 1), -1))
 
     async def take(self, effects: Sequence[Effect]) -> None:
-        """Do what the chain made of entries that came from a peer."""
-        fresh: list[SignedEntry] = []
-        for effect in effects:
-            if isinstance(effect, Accept):
-                self._learn(effect.entry)
-                fresh.append(effect.entry)
-                continue
-            await self.store(fresh, durable=False)  # in order: what follows may read them
-            fresh = []
-            await self._one(effect)
-        await self.store(fresh, durable=False)
-        await self._make_room()
+        """Do what the chain made of entries that came from a peer; all of it, though that peer may hang up any moment.
+
+        The chain holds them already, and says so to everybody: none would be asked for again.
+        """
+        with trio.CancelScope(shield=True):
+            fresh: list[SignedEntry] = []
+            for effect in effects:
+                if isinstance(effect, Accept):
+                    self._learn(effect.entry)
+                    fresh.append(effect.entry)
+                    continue
+                await self.store(fresh, durable=False)  # in order: what follows may read them
+                fresh = []
+                await self._one(effect)
+            await self.store(fresh, durable=False)
+            await self._make_room()
 
     async def _one(self, effect: Effect) -> None:
         match effect:

@@ -81,7 +81,8 @@ class Scribe:
             await self._publish(fresh)
 
     async def _publish(self, fresh: list[SignedEntry], beside: list[Put] | None = None) -> None:
-        await self.book.store(fresh, durable=True, beside=beside or ())
+        with trio.CancelScope(shield=True):  # they are chained: what is written next follows them, whoever waits for this
+            await self.book.store(fresh, durable=True, beside=beside or ())
         for ring in sorted({signed.entry.ring for signed in fresh}, key=str):
             await self._gossip(ring, [signed.sealed for signed in fresh if signed.entry.ring == ring])
 

@@ -20,7 +20,7 @@ from typing import Any
 import trio
 
 from ctorrent.door import Plain
-from ctorrent.errors import LocalError
+from ctorrent.errors import JournalError, LocalError
 from ctorrent.model.ids import NodeId, OwnerId
 from ctorrent.model.offer import Hardware
 from ctorrent.node.node import Node
@@ -119,6 +119,9 @@ class FakeSwarm:
             async with trio.open_nursery() as nursery:
                 task_status.started(self.net.host(member.keys.node, nursery))
                 await trio.sleep_forever()
+        except* JournalError:
+            if member.alive:
+                raise  # else a task that could not be cancelled met the end of its disk
         finally:
             member.gone.set()
 

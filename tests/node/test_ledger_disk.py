@@ -6,7 +6,9 @@ proves that of the real file), so here every such state is started from.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from copy import deepcopy
+from itertools import count
 from pathlib import Path
 
 import trio
@@ -14,10 +16,12 @@ import trio
 from ctorrent.canon import decode
 from ctorrent.ledger.chain import NOTHING
 from ctorrent.ledger.tally import Observation
-from ctorrent.model.entry import Entry
-from ctorrent.model.ids import Digest, JobId, Ring, RingKind
+from ctorrent.model.entry import Entry, EntryKind, SignedEntry
+from ctorrent.model.ids import Digest, JobId, Ring, RingKind, node_id
 from ctorrent.model.result import Verdict
+from ctorrent.node.records import entry_key
 from ctorrent.ports import Write
+from ctorrent.seal import Signer
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_journal import FakeJournal, Records
 from ctorrent.testing.fake_swarm import FakeSwarm, Member, ended, open_swarm
@@ -162,3 +166,71 @@ def test_an_entry_of_a_future_kind_is_stored_relayed_and_weighs_nothing() -> Non
 
     simulate.run(5, main)
 
+
+async def cancelled_after(turns: int, task: Callable[[], Awaitable[object]]) -> bool:
+    """Run a task and cancel it after so many turns of the scheduler. -> was it still running?"""
+    ended = trio.Event()
+
+    async def run() -> None:
+        await task()
+        ended.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        late = ended.is_set()
+        nursery.cancel_scope.cancel()
+    return not late
+
+
+def test_a_peer_that_hangs_up_leaves_no_entry_chained_and_not_stored() -> None:
+    """At whatever moment: what the chain holds is never asked for again."""
+
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann = await swarm.add("ann")
+            book = ann.node.scribe.book
+            for turns in count():
+                forks, other = Signer((2 * turns + 1).to_bytes(32, "big")), Signer((2 * turns + 2).to_bytes(32, "big"))
+                first, second, rival = signed(forks, 1), signed(forks, 2), signed(forks, 2, b"other")
+                came = [first, second, rival, signed(other, 1)]
+
+                async def take(came: list[SignedEntry] = came) -> None:
+                    await book.take([effect for one in came for effect in book.chain.add(one)])
+
+                running = await cancelled_after(turns, take)
+                assert [len(ann.journal.scan("entry", key.public)) for key in (forks, other)] == [2, 1], turns
+                assert len(ann.journal.scan("fork", forks.public)) == 2, turns
+                if not running:
+                    break
+            assert turns > 2
+
+    simulate.run(6, main)
+
+
+def signed(keys: Signer, seq: int, body: bytes = b"") -> SignedEntry:
+    """An entry of a log whose first one has an empty body."""
+    prev = NOTHING if seq == 1 else Digest(signed(keys, seq - 1).id)
+    return codec.seal_entry(Entry(node_id(keys.public), 0, seq, prev, 99, Ring(RingKind.PUBLIC), body, 1), keys)
+
+
+def test_an_own_entry_whose_task_is_cancelled_is_no_hole_in_the_log() -> None:
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann = await swarm.add("ann")
+            scribe = ann.node.scribe
+
+            async def write() -> None:
+                await scribe.write(Ring(RingKind.PUBLIC), EntryKind.TALLY, b"says nothing")
+
+            for turns in count():
+                running = await cancelled_after(turns, write)
+                (head,) = scribe.book.chain.heads(ann.id)
+                gone = [seq for seq in range(1, head.seq + 1) if ann.journal.get("entry", entry_key(ann.id, head.incarnation, seq)) is None]
+                assert not gone, (turns, gone)
+                if not running:
+                    break
+            assert turns > 1
+
+    simulate.run(6, main)
