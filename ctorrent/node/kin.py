@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import islice
 
 import trio
 
@@ -19,14 +20,15 @@ from ctorrent.model.ids import NodeId, OwnerId, owner_public
 from ctorrent.node.people import People
 from ctorrent.node.scribe import Scribe
 from ctorrent.node.world import World
-from ctorrent.ports import Put, Write
+from ctorrent.ports import Delete, Put, Write
 from ctorrent.wire import codec
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0  # until what a rotation changed is written down; after a crash before that it is heard again
 NODES_MAX = 65_536  # whose owner is remembered; the longest unheard of gives way
-SUCCESSORS_MAX = 65_536  # rotations believed; keys are free, so there is an end
+SUCCESSORS_MAX = 65_536  # rotations believed; keys are free, so there is an end: strangers' oldest give way
+GIVE_WAY = 256  # at once: who is a stranger is asked of 4,096 known peers
 ROTATED = b"rotations told"  # under "self": the last one that was published
 
 
@@ -38,8 +40,9 @@ class Kin:
         self._rotations = tuple(rotations)
         self.owners: dict[NodeId, OwnerId] = {}
         self._due: list[Write] = []
+        self._changed: dict[OwnerId, None] = {}  # whose friendship passed on
         for _, body in world.journal.scan("successor"):
-            self._believe(codec.open_rotation(body))
+            self._changed |= dict.fromkeys(self._believe(codec.open_rotation(body)))
         scribe.book.on(EntryKind.CERTIFICATE, self._certificate)
         scribe.book.on(EntryKind.ROTATION, self._rotation)
         certificate = (EntryKind.CERTIFICATE, codec.encode_sealed(people.certificate))
@@ -61,7 +64,9 @@ class Kin:
                 await self._scribe.open_log(ring)
             await self._world.journal.commit([Put("self", ROTATED, newest)])
         while True:
-            due, self._due = self._due, []
+            # What a person said of them meanwhile is not undone: the record is as it is now.
+            due, self._due, changed, self._changed = self._due, [], self._changed, {}
+            due += [self._people.record(owner) for owner in changed]
             if due:
                 await self._world.journal.commit(due)
             await trio.sleep(TICK_S)
@@ -83,15 +88,27 @@ class Kin:
             if self._people.replaced[rotation.old] != rotation.new:
                 log.warning("a second key claims to follow %s: %s is not believed", rotation.old, rotation.new)
             return
-        if self.newest(rotation.new) == rotation.old or len(self._people.replaced) >= SUCCESSORS_MAX:
+        if self.newest(rotation.new) == rotation.old:
             return
         self._due.append(Put("successor", owner_public(rotation.old), signed.entry.body))
-        self._due += self._believe(rotation)
+        self._changed |= dict.fromkeys(self._believe(rotation))
+        self._make_room()
 
-    def _believe(self, rotation: Rotation) -> list[Write]:
-        """Friendship and reputation pass to the new key; the old one is refused from now on."""
-        writes = self._people.succeed(rotation.old, rotation.new)
+    def _believe(self, rotation: Rotation) -> tuple[OwnerId, ...]:
+        """Friendship and reputation pass to the new key; the old one is refused from now on. -> whose record changed."""
+        changed = self._people.succeed(rotation.old, rotation.new)
         for node in [node for node, owner in self.owners.items() if owner == rotation.old]:
             self._scribe.trust.certified(node, rotation.new)
         self._scribe.trust.reputation.rotated(rotation.old, rotation.new)
-        return writes
+        return changed
+
+    def _make_room(self) -> None:
+        """A friend's rotation, and that of an owner whom this node meets, is believed however many strangers made."""
+        replaced = self._people.replaced
+        if len(replaced) <= SUCCESSORS_MAX:
+            return
+        near = {self._people.owner, *self._people.persons, *(peer.owner for peer in self._people.known.values())}
+        strangers = (old for old in replaced if old not in near and self.newest(old) not in near)
+        gone = list(islice(strangers, GIVE_WAY)) or list(islice(replaced, 1))
+        self._people.unfollow(gone)
+        self._due += [Delete("successor", owner_public(old)) for old in gone]

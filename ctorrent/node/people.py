@@ -6,6 +6,7 @@ kept in the journal; a swarm membership is a chain of links from the swarm's roo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import trio
 
 from ctorrent.canon import encode
 from ctorrent.errors import BadSignature, LimitExceeded, LocalError, Malformed, PeerError
+from ctorrent.ledger.trust_rules import ReputationRules
 from ctorrent.model.identity import Certificate, Invite, Link, Membership, PeerIdentity
 from ctorrent.model.ids import NodeId, OwnerId, Ring, RingKind, node_id, owner_id, owner_public
 from ctorrent.model.session import FriendRequest, Introduction, JoinAnswer, JoinRequest
@@ -26,6 +28,7 @@ CLOCK_SLACK_S = 7200  # readers allow this much between two machines' clocks
 REQUESTS_MAX = 100  # friend requests kept: a stranger with many owners must not fill the list
 KNOWN_MAX = 4096  # peers whose word is remembered, as many as the directory's contacts: ids are free
 OFFER_BYTES_MAX = 4 << 10  # ours with eight GPUs has 600
+ROTATIONS_MAX = ReputationRules().rotations_max  # changes of one owner's key that are followed
 NAME_CHARS = 60
 MEMBER_VALID_S = 365 * 86400  # a membership is renewed by another invite
 
@@ -53,7 +56,8 @@ class People:
         self.swarms: dict[OwnerId, tuple[Sealed, ...]] = {self.owner: ()}
         self.known: dict[NodeId, PeerIdentity] = {}
         self.offers: dict[NodeId, bytes] = {}
-        self.replaced: dict[OwnerId, OwnerId] = {}  # owners that have another key now: see node/kin.py
+        self.replaced: dict[OwnerId, OwnerId] = {}  # owners that have another key now, as they were heard: see node/kin.py
+        self.changes = 0  # of `replaced`, and of whose the nodes in `known` are
         self._redeeming = trio.Lock()
         self._load()
 
@@ -107,9 +111,10 @@ class People:
 
     def _remember(self, identity: PeerIdentity, offer: bytes) -> None:
         """Most recent last; friends stay, strangers give way to newer ones."""
-        self.known.pop(identity.node, None)
+        before = self.known.pop(identity.node, None)
         self.known[identity.node] = identity
         self.offers[identity.node] = offer
+        self.changes += before is None or before.owner != identity.owner
         if len(self.known) > KNOWN_MAX:
             old = next((node for node, who in self.known.items() if not self.is_friend(who.owner)), identity.node)
             del self.known[old], self.offers[old]
@@ -209,36 +214,50 @@ class People:
         earlier = next((who for who, person in asks.items() if peer in person.nodes), None)
         if earlier is not None:  # owner keys are free: one node asks for one owner
             del self.persons[earlier]
-            await self._journal.commit([Delete("person", owner_public(earlier))], durable=False)
         elif len(asks) >= REQUESTS_MAX:
             return  # nobody is charged: who asks does not know how many others did
-        await self._keep(owner, Person("asks", printable(request.name, NAME_CHARS), [peer]), durable=False)
+        self.persons[owner] = Person("asks", printable(request.name, NAME_CHARS), [peer])
+        changed = [owner] if earlier is None else [earlier, owner]  # in one commit: meanwhile each may be made a friend
+        await self._journal.commit([self.record(one) for one in changed], durable=False)
 
     def newest(self, owner: str) -> str:
         """The key that an owner has by now, as far as was told; whatever is no owner's key stays what it is."""
-        for _ in range(len(self.replaced) + 1):
+        for _ in range(ROTATIONS_MAX):
             found = self.replaced.get(OwnerId(owner))
             if found is None:
                 break
             owner = found
         return owner
 
-    def succeed(self, old: OwnerId, new: OwnerId) -> list[Write]:
-        """An owner has a new key: it is who the old one was, here. -> what is to be written down."""
+    def succeed(self, old: OwnerId, new: OwnerId) -> tuple[OwnerId, ...]:
+        """An owner has a new key: it is who the old one was, here. -> whose `record` changed."""
         self.replaced[old] = new
-        person = self.persons.pop(old, None)
-        if person is None or new == self.owner:
-            return []
-        if new not in self.persons or person.state == "friend":
-            self.persons[new] = person
-        kept = self.persons[new]
-        record = encode([kept.state, kept.name, list(kept.nodes)])
-        return [Delete("person", owner_public(old)), Put("person", owner_public(new), record)]
+        self.changes += 1
+        heir, person = OwnerId(self.newest(new)), self.persons.pop(old, None)  # what follows the new key may have been heard first
+        if person is None:
+            return ()
+        if heir == self.owner:
+            return (old,)
+        if heir not in self.persons or person.state == "friend":
+            self.persons[heir] = person
+        return old, heir
 
-    async def _keep(self, owner: OwnerId, person: Person, durable: bool = True) -> None:
+    def unfollow(self, owners: Iterable[OwnerId]) -> None:
+        """Forget which keys came after these, for want of room."""
+        for owner in owners:
+            del self.replaced[owner]
+        self.changes += 1
+
+    def record(self, owner: OwnerId) -> Write:
+        """What the journal should hold of an owner by now."""
+        person = self.persons.get(owner)
+        if person is None:
+            return Delete("person", owner_public(owner))
+        return Put("person", owner_public(owner), encode([person.state, person.name, list(person.nodes)]))
+
+    async def _keep(self, owner: OwnerId, person: Person) -> None:
         self.persons[owner] = person
-        record = encode([person.state, person.name, list(person.nodes)])
-        await self._journal.commit([Put("person", owner_public(owner), record)], durable)
+        await self._journal.commit([self.record(owner)])
 
     # -- invites ------------------------------------------------------------------------------------------------------
 
