@@ -31,11 +31,11 @@ SLOW = """
         time.sleep(0.15)
         return {"item": item}
     """
-DROP = """([name, text]) => {
+DROP = """files => {
     const transfer = new DataTransfer()
-    transfer.items.add(new File([text], name))
-    document.querySelector("main").dispatchEvent(new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: transfer}))
-}"""
+    for (const [name, text] of files) transfer.items.add(new File([text], name))
+    return ["dragover", "drop"].map(kind => !document.querySelector("main").dispatchEvent(new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: transfer})))
+}"""  # -> is each kept from the browser, which would leave the page for the file?
 SLOW_JOB = "name: {name}\npython: work.py:run\nblocks: {{items: [{items}]}}\ncoalesce: off\n"
 
 
@@ -119,7 +119,7 @@ def test_what_is_wrong_is_said_beside_its_field(three: tuple[Tended, ...], brows
     page.locator("#f-yaml").fill("python: mine.py:run\nblocks: {grid: {x: [1]}}\n")
     submit.click()
     expect(page.locator("#w-yaml")).to_contain_text("Drop it here as well")
-    page.evaluate(DROP, ["mine.py", "def run(x):\n    return x\n"])
+    page.evaluate(DROP, [["mine.py", "def run(x):\n    return x\n"]])
     expect(page.locator(".files")).to_contain_text("mine.py")
     expect(page.locator("#f-yaml")).to_have_value(re.compile("mine.py:run"))  # it lies beside the job file, and is not a job of its own
     page.locator("#f-yaml").fill("python: work.py:run\nblocks: {grid: {x: [1]}}\nbloks: 3\n")
@@ -189,6 +189,29 @@ def test_hostile_names_and_logs_are_text(three: tuple[Tended, ...], browse: Call
     assert sum(map(int, page.locator(".legend b").all_inner_texts())) == 3, "the legend counts each block once"
     page.get_by_role("tab", name="Results").click()
     assert ",'=HYPERLINK(1)," in downloaded(page, "Download CSV").decode()
+
+
+def test_a_file_dropped_on_any_view_is_a_new_job(three: tuple[Tended, ...], browse: Callable[..., Page]) -> None:
+    page = browse(three[0], "guide")
+    expect(page.get_by_role("heading", name="Begin")).to_be_visible()
+    assert page.evaluate(DROP, [["job.yaml", "name: dropped\npython: work.py:run\nblocks: {grid: {x: [1, 2]}}\n"], ["work.py", SQUARES]]) == [True, True]
+    expect(page.get_by_role("heading", name="New job")).to_be_visible()
+    expect(page.locator("#f-yaml")).to_have_value(re.compile("name: dropped"))
+    expect(page.locator(".files li")).to_have_count(2)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator(".view-head .pill")).to_have_text("settled", timeout=SETTLED_MS)
+    page.get_by_role("link", name="All jobs").click()
+    expect(page.get_by_role("link", name="dropped")).to_be_visible()
+    assert page.evaluate(DROP, [["mine.py", "def mine(x):\n    return x\n"]]) == [True, True]
+    expect(page.get_by_label("Program")).to_have_value(re.compile("def mine"))
+    expect(page.get_by_role("combobox", name="Function")).to_have_value("mine")
+
+
+def test_the_guide_tells_that_a_job_was_run_before(three: tuple[Tended, ...], done: str, browse: Callable[..., Page]) -> None:
+    page = browse(three[0], "jobs")
+    expect(page.locator(f"a[href$='{done}']")).to_be_visible()  # the stream has told of it, and says nothing more
+    page.get_by_role("link", name="Guide").click()
+    expect(page.get_by_role("region", name="Run a first job – done: a job was run")).to_be_visible()
 
 
 def test_a_folder_s_files_are_a_job(three: tuple[Tended, ...], browse: Callable[..., Page], tmp_path: Path) -> None:

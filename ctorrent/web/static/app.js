@@ -1,9 +1,10 @@
 // The shell: which view is open, the colours, the keyboard, and the page that is shown without a token.
 // A view is a module {title, open(root, args) -> close()}; #/jobs/k3f9abcd opens view "jobs" with args ['k3f9abcd'].
 
-import {onEvent, onLink, onLocked} from './api.js'
+import {complain, onEvent, onLink, onLocked} from './api.js'
 import {add, announce, el, fill, say} from './dom.js'
 import {start as startHead} from './head.js'
+import {dropped} from './jobs_files.js'
 
 const VIEWS = {
   jobs: () => import('./jobs.js'),
@@ -114,6 +115,29 @@ onEvent('peers', ({peers}) => {
   const owners = new Set(peers.filter((peer) => peer.wants_friendship).map((peer) => peer.owner)).size
   network.classList.toggle('asks', owners > 0)
   say(asks, owners ? `(${owners} ${owners === 1 ? 'asks' : 'ask'} to be your friend)` : '')
+})
+
+// -- files, dropped on any view: a new job's ---------------------------------------------------------------------------
+
+const carries = (event, type) => event.dataTransfer?.types.includes(type)
+const taken = (event) => !locked && !carries(event, 'text/html') // a picture that is dragged out of a page is none
+addEventListener('dragover', (event) => {
+  if (!carries(event, 'Files')) return
+  event.preventDefault() // the browser would leave the page for the file
+  root.classList.toggle('over', taken(event))
+})
+addEventListener('dragleave', (event) => { if (!event.relatedTarget) root.classList.remove('over') })
+addEventListener('drop', async (event) => {
+  if (!carries(event, 'Files')) return
+  event.preventDefault()
+  root.classList.remove('over')
+  if (!taken(event)) return
+  try { // what was dropped is read at once: it is gone with its event
+    const [files, form] = await Promise.all([dropped(event.dataTransfer), import('./jobs_new.js')])
+    await form.hand(files)
+  } catch (error) {
+    complain(error)
+  }
 })
 
 // -- colours -----------------------------------------------------------------------------------------------------------

@@ -35,12 +35,13 @@ export function open(root) {
       step(first, 'Machines nearby', near.element),
       step(second, 'Or by an invite', el('div', {class: 'two'}, joining('guide-join'), inviting('guide-invite'))),
       step(third, 'Share this machine', share.element),
-      step(fourth, 'Run a first job', el('p', {}, 'Drop a job file, or fill in the form: ', el('a', {href: '#/jobs/new'}, 'new job'), '. The machines above take its blocks, and check one another.'))))
+      step(fourth, 'Run a first job', el('p', {}, 'Drop a job file anywhere here, or fill in the form: ', el('a', {href: '#/jobs/new'}, 'new job'), '. The machines above take its blocks, and check one another.'))))
 
   const done = (one, is, words) => {
     one.mark.classList.toggle('done', is)
     say(one.said, is ? ` – done: ${words}` : '')
   }
+  const ran = () => done(fourth, true, 'a job was run')
   const show = gently(() => {
     const friends = peers.filter((peer) => peer.friend && !waits(peer))
     near.show(peers)
@@ -52,8 +53,9 @@ export function open(root) {
   const closers = [
     onEvent('peers', (event) => { peers = event.peers; show() }),
     onEvent('machine', ({machine}) => { share.show(machine); done(third, machine.sharing, 'it is shared') }),
-    onEvent('job', () => done(fourth, true, 'a job was run')),
+    onEvent('job', ran),
   ]
+  get('jobs?limit=1').then((jobs) => jobs.items.length && ran()).catch(complain) // an event tells of those that change from now on
   show()
   return () => {
     show.stop()

@@ -4,7 +4,7 @@ import {advice} from './advice.js'
 import {complain, Problem, toast} from './api.js'
 import {add, announce, el, fill, say} from './dom.js'
 import {compose, Fault, functionsOf, placed, PROGRAM} from './jobs_compose.js'
-import {chosen, dropped, isJobFile} from './jobs_files.js'
+import {chosen, isJobFile} from './jobs_files.js'
 import {planOf} from './jobs_plan.js'
 import {rehearse, submit} from './jobs_send.js'
 import {bytes, count} from './words.js'
@@ -23,6 +23,15 @@ const EMPTY = {code: '', function: '', kind: 'count', count: '20', grid: '', ite
 const UNSENT = /: there is no file |matches no file$/
 const MODES = [['form', 'Function'], ['file', 'job.yaml'], ['folder', 'Folder']]
 let draft = {...EMPTY, mode: 'form', files: []} // stays while the page does: looking at another view loses nothing
+let here = null // the form that is open
+let handed = [] // files for the one that opens next
+
+// Files that were dropped on the page, whatever view was open.
+export function hand(files) {
+  if (here) return here.take(files)
+  handed = files
+  location.hash = '#/jobs/new'
+}
 
 export class NewJob {
   constructor(root, mode) {
@@ -39,14 +48,16 @@ export class NewJob {
       el('div', {class: 'sticky'}, el('section', {class: 'panel', 'aria-labelledby': 'plan-title'}, el('h2', {id: 'plan-title'}, 'Plan'), this.plan, el('div', {class: 'buttons'}, this.tryButton, this.sendButton)), this.yamlPanel))
     add(root, el('div', {class: 'view-head'}, el('a', {class: 'back', href: '#/jobs', 'aria-label': 'All jobs'}, '←'), el('h1', {}, 'New job'), el('div', {class: 'row'}, el('div', {class: 'tabs', role: 'tablist', 'aria-label': 'How to say it'}, this.tabs))), this.view)
     document.title = 'New job · ComputeTorrent'
-    this.dropping()
     this.show(draft.mode)
+    here = this
+    this.take(handed).catch(complain)
+    handed = []
   }
 
   close() {
     this.closed = true
     this.stop?.abort()
-    this.undrop()
+    if (here === this) here = null
   }
 
   // -- the three ways --------------------------------------------------------------------------------------------------
@@ -138,22 +149,7 @@ export class NewJob {
       el('ul', {class: 'files', tabindex: '0', 'aria-label': 'Files'}, draft.files.slice(0, 200).map(({path, file}) => el('li', {}, el('span', {class: 'mono'}, path), el('span', {class: 'soft num'}, bytes(file.size)))), draft.files.length > 200 && el('li', {}, `and ${draft.files.length - 200} more`)))
   }
 
-  // -- what is dropped, chosen, typed ------------------------------------------------------------------------------------
-
-  dropping() {
-    const over = (event) => { if (event.dataTransfer?.types.includes('Files')) { event.preventDefault(); this.view.classList.add('over') } }
-    const out = (event) => { if (!event.relatedTarget) this.view.classList.remove('over') }
-    const drop = async (event) => {
-      if (!event.dataTransfer?.files.length) return
-      event.preventDefault()
-      this.view.classList.remove('over')
-      try { await this.take(await dropped(event.dataTransfer)) } catch (error) { complain(error) }
-    }
-    addEventListener('dragover', over)
-    addEventListener('dragleave', out)
-    addEventListener('drop', drop)
-    this.undrop = () => { removeEventListener('dragover', over); removeEventListener('dragleave', out); removeEventListener('drop', drop) }
-  }
+  // -- what is handed over, chosen, typed --------------------------------------------------------------------------------
 
   // One Python file fills the form, or lies beside the job file that is there; a job file, or several files, are a job of their own.
   async take(files, beside = false, folder = false) {
