@@ -30,6 +30,7 @@ class Crowd:
         self.rows = [self._peer(number) for number in range(count)]
         self.rows[1] |= {"how": "mdns", "name": "next-door"}
         self.rows[4] |= {"name": "machine-0", "wants_friendship": True}  # as a friend of ours is called
+        self.rows[9] |= {"how": "mdns", "name": "asked-and-off", "accepted": False}
         self.rows[2] |= {"how": "mdns", "name": HOSTILE, "version": HOSTILE, "addresses": [HOSTILE]}
         self.told, self.asked = 0, ""
 
@@ -77,7 +78,7 @@ class Crowd:
             self.told += 1
             await trio.sleep(UPDATES_S)
 
-    async def jobs(self) -> list[Plain]:
+    async def jobs(self, after: str = "", limit: int = 100) -> list[Plain]:
         return []
 
     async def friends(self) -> list[Plain]:
@@ -88,7 +89,7 @@ class Crowd:
         return {"owner": who, "name": "", "told": 1}
 
     async def status(self) -> Plain:
-        return {"node": self.rows[0]["node"], "name": "crowded"}
+        return {"node": self.rows[0]["node"], "name": "crowded", "jobs": 0}
 
 
 class CrowdedNode:

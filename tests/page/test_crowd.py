@@ -116,7 +116,9 @@ def test_a_peer_opens_by_keyboard_while_rows_change(network: Page) -> None:
 def test_who_is_found_nearby_is_asked_with_one_button(crowded: CrowdedNode, browse: Callable[..., Page]) -> None:
     page = browse(crowded, "guide")
     near = page.get_by_role("region", name="Machines nearby")
-    expect(near).to_contain_text("2 machines found in this network.")
+    expect(near).to_contain_text("3 machines found in this network.")
+    expect(near.locator("li", has_text="asked-and-off")).to_contain_text("asked: confirm on that machine")  # although it is not reached now
+    expect(page.get_by_role("heading", name="Machines nearby")).to_have_text("Machines nearby")  # and not done
     near.get_by_role("button", name="Connect with next-door").click()
     expect(page.get_by_role("region", name="Messages")).to_contain_text("next-door was asked.")
     assert crowded.door.asked == crowded.door.rows[1]["owner"]

@@ -15,7 +15,7 @@ const RINGS_S = [0.001, 0.01, 0.1, 1]
 const NAMES_MAX = 24 // beyond, names would lie over one another: hover and the list tell them
 
 // A friend here whose person has not made this one a friend there yet.
-export const waits = (peer) => peer.friend && peer.connected && peer.accepted === false
+export const waits = (peer) => peer.friend && peer.accepted === false
 
 export const relation = (peer) => (!peer.connected ? 'offline' : peer.friend ? 'friend' : 'stranger')
 

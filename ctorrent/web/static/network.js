@@ -82,7 +82,7 @@ function peers(open) {
   const words = el('p', {class: 'soft', role: 'status'})
   const rows = table([
     {key: 'name', title: 'Name', cell: called, sort: called},
-    { key: 'kind', title: 'Whose', cell: (row) => el('span', { class: `kind ${relation(row)}` }, row.wants_friendship ? '◆ asks' : waits(row) ? '● asked' : KINDS[relation(row)]), sort: relation },
+    { key: 'kind', title: 'Whose', cell: (row) => el('span', { class: `kind ${relation(row)}` }, row.wants_friendship ? '◆ asks' : waits(row) ? `${row.connected ? '●' : '✕'} asked` : KINDS[relation(row)]), sort: relation },
     {key: 'latency', title: 'Latency', numeric: true, cell: (row) => latency(row.latency_s), sort: (row) => row.latency_s},
     {key: 'speed', title: 'Throughput', numeric: true, roomy: true, falling: true, cell: (row) => rate(row.bandwidth_bytes_s), sort: (row) => row.bandwidth_bytes_s ?? -1},
   ], {label: 'Peers', key: (row) => row.node, sort: 'latency', open, empty: 'No peer yet. Invite one below, or join one.', height: '18rem'})

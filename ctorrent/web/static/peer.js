@@ -58,7 +58,7 @@ function content(peer, offer, dialog, changed) {
   const head = el('div', {class: 'row spread'}, el('h2', {id: 'peer-title'}, any ? (offer?.local ? 'This machine' : called(any)) : 'Gone'), el('button', {type: 'button', 'data-focus': 'close', 'aria-label': 'Close', class: 'icon', onclick: () => dialog.close()}, '✕'))
   if (!any) return [head, el('p', {}, 'It is not known here any more.')]
   const facts = [
-    ['Whose', peer ? WHOSE[relation(peer)] + (peer.wants_friendship ? ', asks to be a friend' : waits(peer) ? ', who was asked and has not accepted yet' : '') : null],
+    ['Whose', peer ? WHOSE[relation(peer)] + (peer.wants_friendship ? ', asks to be a friend' : waits(peer) ? ', asked and has not accepted yet' : '') : null],
     ['Met', peer ? HOW[peer.how] ?? peer.how : null],
     ['Latency', peer ? latency(peer.latency_s) : null],
     ['Throughput', peer ? rate(peer.bandwidth_bytes_s) : null],
