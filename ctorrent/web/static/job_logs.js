@@ -2,7 +2,7 @@
 // never more lines than a page can hold.
 
 import {ROOT} from './api.js'
-import {add, el, printable, say} from './dom.js'
+import {add, el, fill, printable, say} from './dom.js'
 import {rowOf} from './job_map.js'
 import {OVER, pathOf} from './job_words.js'
 import {number} from './words.js'
@@ -12,38 +12,80 @@ const LINES_SHOWN = 600 // in the document, the newest that pass the filter
 const PRINTED_MS = 1000 // in which what a job printed before it ended has come
 const LINE_MAX = 2000 // characters; a program may print a megabyte without a line's end
 
+// Pieces of one replica, of which one may be longer: lines are cut where a pause was.
+const alike = (a, b) => a.index === b.index && a.worker === b.worker && (a.text.startsWith(b.text) || b.text.startsWith(a.text))
+
 export class Logs {
   constructor(job, names) {
-    Object.assign(this, {job, names, lines: [], fresh: [], text: '', closed: false, frame: 0, seen: 0, follow: true, told: new Set()})
+    Object.assign(this, {job, names, lines: [], fresh: [], text: '', closed: false, frame: 0, seen: 0, follow: true, told: new Set(), came: new Map(), begins: null})
     this.search = el('input', {type: 'search', placeholder: 'Filter: text, or block 17', 'aria-label': 'Filter the log', oninput: () => { this.text = this.search.value.trim().toLowerCase(); this.again() }})
     this.box = el('div', {class: 'log', role: 'log', 'aria-label': 'Log', 'aria-live': 'off', tabindex: '0'})
     this.box.addEventListener('scroll', () => { this.follow = this.box.scrollTop + this.box.clientHeight > this.box.scrollHeight - 24; this.jump.hidden = this.follow })
     this.jump = el('button', {type: 'button', class: 'log-jump', hidden: true, onclick: () => { this.follow = true; this.down() }}, '↓ newest')
     this.word = el('p', {class: 'soft'}, 'Nothing has been printed yet. What a block prints shows here as soon as its worker sends it.')
-    this.element = el('div', {class: 'stack'}, el('div', {class: 'row spread'}, this.search, this.count = el('span', {class: 'soft num'})), el('div', {class: 'log-frame'}, this.box, this.jump), this.word)
+    this.problem = el('div', {class: 'note bad', role: 'alert', hidden: true})
+    this.element = el('div', {class: 'stack'}, el('div', {class: 'row spread'}, this.search, this.count = el('span', {class: 'soft num'})), this.problem, el('div', {class: 'log-frame'}, this.box, this.jump), this.word)
     this.box.hidden = true
-    this.open()
+    this.turned = () => this.turn()
+    document.addEventListener('visibilitychange', this.turned)
+    this.turn()
   }
 
+  // A page that nobody sees holds no stream: a browser opens six to a node, for all its pages.
+  turn() {
+    clearTimeout(this.again_)
+    this.source?.close()
+    if (document.visibilityState !== 'hidden' && !this.over) this.open()
+  }
+
+  // A stream tells all that is kept, from its first line on: what came with the one before is left out.
   open() {
     this.source = new EventSource(`${ROOT}${pathOf(this.job, 'logs')}?follow=true`)
-    const came = (message) => { try { this.take(JSON.parse(message.data)) } catch { /* not a line of a log */ } }
+    let known = null
+    const came = (message) => {
+      let piece
+      try { piece = JSON.parse(message.data) } catch { return /* not a line of a log */ }
+      if (typeof piece.text !== 'string') return
+      if (this.begins && !known && !alike(this.begins, piece)) this.anew() // its oldest lines are gone, or the node began anew
+      this.begins ??= piece
+      known ??= new Map(this.came)
+      this.take(this.rest(piece, known))
+    }
     this.source.onmessage = came
     this.source.addEventListener('log', came)
     this.source.addEventListener('problem', (message) => {
       const found = JSON.parse(message.data)
-      say(this.word, `${found.detail} ${found.hint ?? ''}`)
+      fill(this.problem, el('p', {}, found.detail), found.hint && el('p', {class: 'hint'}, found.hint))
+      this.problem.hidden = false
     })
-    this.source.onerror = () => { this.source.close(); if (!this.closed && !this.over) this.again_ = setTimeout(() => { this.lines = []; this.seen = 0; this.told.clear(); this.box.replaceChildren(); this.open() }, 2000) }
+    this.source.onerror = () => { this.source.close(); if (!this.closed && !this.over) this.again_ = setTimeout(() => { this.anew(); this.open() }, 2000) }
     this.source.addEventListener('end', () => { this.over = true; this.source.close(); this.failed() })
+  }
+
+  // What of a piece is new. known: how many characters of each replica's text are yet to be left out
+  rest(piece, known) {
+    const key = `${piece.index} ${piece.worker}`
+    const left = known.get(key) ?? 0
+    known.set(key, Math.max(0, left - piece.text.length))
+    const text = piece.text.slice(left)
+    this.came.set(key, (this.came.get(key) ?? 0) + text.length)
+    return {...piece, text}
+  }
+
+  anew() {
+    Object.assign(this, {lines: [], fresh: [], seen: 0, begins: null})
+    this.told.clear()
+    this.came.clear()
+    this.box.replaceChildren()
   }
 
   close() {
     this.closed = true
+    document.removeEventListener('visibilitychange', this.turned)
     clearTimeout(this.again_)
     clearTimeout(this.soon)
     cancelAnimationFrame(this.frame)
-    this.source.close()
+    this.source?.close()
   }
 
   // Of a job that has ended, failures come below all that was printed: once that is here, which its stream may say late.
@@ -65,7 +107,7 @@ export class Logs {
   }
 
   take(piece) {
-    if (typeof piece.text !== 'string') return
+    if (!piece.text) return
     for (const line of piece.text.replace(/\n$/, '').split('\n')) {
       const made = {block: piece.index, worker: piece.worker, text: line.slice(0, LINE_MAX), bad: piece.bad}
       this.lines.push(made)

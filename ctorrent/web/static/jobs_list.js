@@ -13,7 +13,7 @@ const FILTERS = [['all', () => true], ['open', (job) => !OVER.has(job.state)], [
 
 export class JobList {
   constructor(root) {
-    Object.assign(this, {jobs: new Map(), rows: new Map(), next: null, filter: 0, text: '', closed: false, loaded: false, frame: 0})
+    Object.assign(this, {jobs: new Map(), rows: new Map(), next: null, beyond: 0, filter: 0, text: '', closed: false, loaded: false, frame: 0})
     this.search = el('input', {type: 'search', placeholder: 'Filter by name or state', 'aria-label': 'Filter jobs by name or state', 'data-filter': true, oninput: () => { this.text = this.search.value.trim().toLowerCase(); this.arrange() }})
     this.tabs = FILTERS.map(([name], n) => el('button', {type: 'button', 'aria-pressed': String(n === 0), onclick: () => this.choose(n)}, name))
     this.list = el('ol', {class: 'jobs', 'aria-label': 'Jobs'})
@@ -41,7 +41,7 @@ export class JobList {
       const found = listOf(answer)
       for (const job of found) if (!this.jobs.has(job.job)) this.jobs.set(job.job, job)
       this.next = Array.isArray(answer) ? null : answer.next ?? null
-      this.total = answer.total
+      this.beyond = answer.total === undefined ? null : Math.max(0, answer.total - this.jobs.size)
       this.loaded = true
       this.arrange()
     } catch (error) {
@@ -51,6 +51,7 @@ export class JobList {
 
   came(job) {
     const known = this.jobs.has(job.job)
+    if (!known && this.beyond && job.submitted_unix < this.jobs.get(this.next)?.submitted_unix) this.beyond-- // one of those, before its page
     this.jobs.set(job.job, job)
     if (!this.loaded) return
     if (known && this.rows.has(job.job)) this.draw()
@@ -58,7 +59,7 @@ export class JobList {
   }
 
   gone(name) {
-    this.jobs.delete(name)
+    if (!this.jobs.delete(name) && this.beyond) this.beyond--
     this.arrange()
   }
 
@@ -92,7 +93,7 @@ export class JobList {
   }
 
   around(shown) {
-    say(this.count, this.jobs.size ? `${number(this.total && this.next ? Math.max(this.total, this.jobs.size) : this.jobs.size)}` : '')
+    say(this.count, !this.jobs.size ? '' : !this.next ? number(this.jobs.size) : this.beyond === null ? `${number(this.jobs.size)}+` : number(this.jobs.size + this.beyond))
     fill(this.foot, this.next && el('button', {type: 'button', onclick: () => this.more()}, 'Show older jobs'),
       !this.jobs.size ? teaching() : !shown && el('p', {class: 'soft'}, 'No job here is like that. ', el('button', {type: 'button', class: 'quiet', onclick: () => { this.search.value = this.text = ''; this.choose(0) }}, 'Show all')))
   }
