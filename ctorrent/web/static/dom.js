@@ -67,12 +67,6 @@ export function ask(question, {detail = '', yes = 'Yes', no = 'No', grave = fals
   })
 }
 
-// A style sheet that only one view needs: sheet('network.css'). Loaded once.
-export function sheet(name) {
-  const href = `/${name}`
-  if (!document.querySelector(`link[href="${href}"]`)) document.head.append(el('link', {rel: 'stylesheet', href}))
-}
-
 // Colours of the style sheet as the canvas wants them: light-dark() resolved for the present scheme.
 export function colours(names) {
   const probe = el('span', {hidden: true})
