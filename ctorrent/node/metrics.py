@@ -41,7 +41,7 @@ HELP = {
     "ctorrent_memory_used_bytes": "Memory in use on the machine.",
     "ctorrent_disk_free_bytes": "Free space where the node keeps its data.",
     "ctorrent_cpu_temperature_celsius": "The hottest sensor of the processor; absent where there is none.",
-    "ctorrent_gpu_temperature_celsius": "By device.",
+    "ctorrent_gpu_temperature_celsius": "By device; absent where the driver does not say.",
     "ctorrent_gpu_load_ratio": "By device.",
     "ctorrent_gpu_memory_used_bytes": "By device.",
     "ctorrent_network_bytes_total": "Bytes between this node and its peers, by direction, since its start.",
@@ -123,7 +123,8 @@ class Numbers:
             found["ctorrent_cpu_temperature_celsius"] = now["temperature_c"]
         for number, gpu in enumerate(now["gpus"]):
             labels = {"gpu": str(number), "name": gpu["name"]}
-            found[_of("ctorrent_gpu_temperature_celsius", **labels)] = gpu["temperature_c"] or 0.0
+            if gpu["temperature_c"] is not None:
+                found[_of("ctorrent_gpu_temperature_celsius", **labels)] = gpu["temperature_c"]
             found[_of("ctorrent_gpu_load_ratio", **labels)] = gpu["load"]
             found[_of("ctorrent_gpu_memory_used_bytes", **labels)] = float(gpu["memory_used"])
         return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from ctorrent.door import Plain
+from ctorrent.model.offer import Hardware
 from ctorrent.model.result import Failure, FailureKind, Outcome, Usage
 from ctorrent.node.metrics import HELP
 from ctorrent.node.sandboxtimes import BOUNDS_S, SandboxTimes
@@ -20,12 +22,12 @@ DASHBOARD = Path(__file__).parents[2] / "images" / "grafana.json"
 OF_A_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
 
 
-def given() -> Plain:
+def given(hardware: Hardware | None = None) -> Plain:
     """What a node with a GPU tells after a job."""
 
     async def main(simulation: simulate.Simulation) -> Plain:
         async with open_swarm(simulation) as swarm:
-            ann, *_ = await friends(swarm, "ann", "ben", hardware=machine(4, 8, gpus=1))
+            ann, *_ = await friends(swarm, "ann", "ben", hardware=hardware or machine(4, 8, gpus=1))
             await ended(ann, await submit(ann, 20))
             found: Plain = await ann.node.door.metrics()
             return found
@@ -42,6 +44,13 @@ def test_a_node_tells_what_it_has_and_did() -> None:
     times = found["histograms"]["ctorrent_sandbox_seconds"]
     assert len(times["counts"]) == len(times["bounds"]) + 1 and times["counts"] == sorted(times["counts"])
     assert times["counts"][-1] == counters['ctorrent_sandbox_blocks_total{outcome="value"}'] > 0
+
+
+def test_a_temperature_that_nobody_knows_is_not_told() -> None:
+    cool = machine(4, 8, gpus=1)
+    gauges = given(replace(cool, gpus=tuple(replace(one, temperature_c=0.0) for one in cool.gpus)))["gauges"]  # what a driver that does not say counts as
+    assert 'ctorrent_gpu_load_ratio{gpu="0",name="Fake H200"}' in gauges
+    assert not [key for key in gauges if key.startswith("ctorrent_gpu_temperature_celsius")]
 
 
 def test_every_number_has_a_sentence_and_the_dashboard_draws_it() -> None:
