@@ -23,6 +23,7 @@ class NodeStatus(TypedDict):
     slots: int
     slots_free: int
     peers: int
+    jobs: int  # that this node requested and keeps, those that ended too
     jobs_open: int
     draining: bool  # it is being stopped: what runs ends, and nothing new is taken
     installing: str  # packages on their way for somebody's job, with their size; "" normally

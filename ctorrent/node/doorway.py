@@ -64,7 +64,7 @@ class Doorway:
             data_dir=str(settings.data_dir), owner_dir=str(settings.owner_dir or ""), addresses=list(world.directory.addresses()),
             isolation=world.sandbox.level.name.lower(), gaps=list(world.sandbox.gaps), shares=self._share.on, mdns=settings.mdns,
             slots=self._share.slots, slots_free=self._share.slots_free, peers=connected,
-            jobs_open=self._requester.open_count(), testing=testing, installing=self._installs.words(), draining=self._drain.begun,
+            jobs=len(self._requester.records), jobs_open=self._requester.open_count(), testing=testing, installing=self._installs.words(), draining=self._drain.begun,
             ledger_read=self._scribe.book.share_read, against=self._defence.renown.words(self._called),
         ))  # fmt: skip
 

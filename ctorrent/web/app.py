@@ -55,7 +55,7 @@ def make_app(door: Door, place: Place, choices: Choices) -> Any:
     app = _open_api()
     problems.install(app, door)
     for routes in (
-        job_routes.router(door, rules, waiting, streams), result_routes.router(door), live_routes.router(door, streams),
+        job_routes.router(door, rules, waiting, streams), result_routes.router(door, streams), live_routes.router(door, streams),
         node_routes.router(door), people_routes.router(door), ledger_routes.router(door), blob_routes.router(door, waiting),
         metrics_routes.router(door), page_routes.router(tokens, rules, cookie, place.url),
     ):  # fmt: skip

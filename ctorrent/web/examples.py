@@ -45,7 +45,7 @@ _TRAINED = {
 }  # fmt: skip
 
 ANSWERS: dict[tuple[str, str], Any] = {  # (method, path) -> the body of its 2xx
-    ("get", "/api/v1/jobs"): {"items": [_JOB], "next": "k3f9abcd"},
+    ("get", "/api/v1/jobs"): {"items": [_JOB], "next": "k3f9abcd", "total": 137},
     ("post", "/api/v1/jobs"): {"job": "k3f9abcd"},
     ("get", "/api/v1/jobs/{job}"): _JOB | {"report": _REPORT},
     ("get", "/api/v1/jobs/{job}/results"): {"items": [_ROW], "next": None},

@@ -21,6 +21,7 @@ from ctorrent.web.submitting import BODY, lay, unsent_said
 from ctorrent.web.uploads import Waiting
 
 VERSION_MAX = 1 << 53  # beyond it JavaScript would round
+TOTAL = {"type": "integer", "description": "jobs on all pages together, with those that series=last leaves out"}
 
 
 def router(door: Door, rules: WebRules, waiting: Waiting, streams: Streams) -> APIRouter:
@@ -50,7 +51,7 @@ def router(door: Door, rules: WebRules, waiting: Waiting, streams: Streams) -> A
 
 
 def _reading(routes: APIRouter, door: Door, streams: Streams) -> None:
-    @routes.get("", summary="Jobs that this node requested, newest first", responses=rows("JobStatus", paged=True))
+    @routes.get("", summary="Jobs that this node requested, newest first", responses=rows("JobStatus", paged=True, total=TOTAL))
     async def jobs(
         after: Annotated[str, Query(max_length=64, description="the id of the last job of the page before")] = "", limit: Limit = 100,
         series: Annotated[Literal["all", "last"], Query(description="last: of settled jobs of a series (a training's epochs: softmax iris.csv 3/12) only the newest")] = "all",
@@ -59,7 +60,7 @@ def _reading(routes: APIRouter, door: Door, streams: Streams) -> None:
         following = found[-1]["job"] if len(found) == limit else None
         if series == "last":
             found = newest_of_series(found)
-        return items([_brief(one) for one in found], following)
+        return items([_brief(one) for one in found], following, total=(await door.status())["jobs"])
 
     @routes.get("/{job}", summary="One job, with its workers and report", responses=of("JobStatus"))
     async def job_status(job: Job) -> Json:
@@ -76,6 +77,12 @@ def _reading(routes: APIRouter, door: Door, streams: Streams) -> None:
     @routes.get("/{job}/why", summary="Who saw it, who did not take it and why, what it waits for", responses=of("WhyReport"))
     async def why(job: Job) -> Json:
         return Json(await door.why(job))
+
+    @routes.get("/{job}/watch", summary="How it stands, as it changes, until it ends, as server-sent events", **raw(EVENTS))
+    async def watch(job: Job) -> Response:
+        """Each event is what GET jobs/{job} answers; the last is named `end`."""
+        await door.job(job)  # such a job there is not: an error, not a stream
+        return Events(partial(door.watch, job), streams)
 
     @routes.get("/{job}/logs", summary="What its blocks print, as server-sent events", **raw(EVENTS))
     async def logs(job: Job, follow: Annotated[bool, Query(description="go on until the job ends")] = True) -> Response:
@@ -119,12 +126,23 @@ def _ordering(routes: APIRouter, door: Door) -> None:
             params = [canon.encode(one) for one in wanted.params]
         except canon.CanonError as error:
             raise Problem(422, f"params: {error}.") from None
-        return Json({"first": await door.append(job, params, [], wanted.first)}, 201)
+        inputs = await _digests(door, wanted.inputs) if wanted.inputs else []
+        return Json({"first": await door.append(job, params, inputs, wanted.first)}, 201)
 
     @routes.post("/{job}/seal", status_code=204, summary="No more blocks will be appended")
     async def seal(job: Job) -> Response:
         await door.seal(job)
         return Response(status_code=204)
+
+
+async def _digests(door: Door, inputs: list[dict[str, str]]) -> list[list[list[str | bytes]]]:
+    """As door.append wants them, of uploads by hash or name. Paths are for programs of this machine: what calls may be elsewhere."""
+    uploads = await door.blobs()
+    known = {row["name"]: row["hash"] for row in reversed(uploads)} | {row["hash"]: row["hash"] for row in uploads}  # of a name the newest
+    unknown = next((which for block in inputs for which in block.values() if which not in known), None)
+    if unknown is not None:
+        raise Problem(404, f"Nothing was uploaded as {unknown!r:.200}.", "POST /api/v1/blobs sends it in; GET /api/v1/blobs lists what is there.")
+    return [[[name, bytes.fromhex(known[which])] for name, which in block.items()] for block in inputs]
 
 
 def _brief(found: Plain) -> dict[str, Any]:

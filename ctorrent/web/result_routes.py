@@ -1,9 +1,11 @@
-"""A job's results: rows in pages, single values, the reduced answer."""
+"""A job's results: rows in pages or as they come, single values, the reduced answer."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import trio
 from fastapi import APIRouter, Path, Query, Response
@@ -12,7 +14,8 @@ from ctorrent.door import Door, Plain
 from ctorrent.web.forms import Job, Limit
 from ctorrent.web.jsonable import Json, decoded, text_of
 from ctorrent.web.problems import Problem
-from ctorrent.web.said import BYTES, raw
+from ctorrent.web.said import BYTES, EVENTS, raw
+from ctorrent.web.streams import Events, Streams, event
 
 INDEX_MAX = 1 << 40
 VALUE_MAX = 4 << 20  # bytes of a value that is shown as JSON; a larger one is fetched by itself
@@ -20,7 +23,7 @@ PAGE_MAX = 8 << 20  # bytes of values after which a page ends
 INLINE = 64 << 10  # bytes that are decoded on the spot, in about a millisecond; more in a thread
 
 
-def router(door: Door) -> APIRouter:
+def router(door: Door, streams: Streams) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job}", tags=["results"])
 
     @routes.get("/results", summary="Blocks with their values, in index order")
@@ -31,6 +34,13 @@ def router(door: Door) -> APIRouter:
         make = partial(_rows_text, found, found[-1]["index"] if more else None)
         text = make() if size <= INLINE else await trio.to_thread.run_sync(make)
         return Response(text, media_type="application/json")
+
+    @routes.get("/outcomes", summary="Blocks with their values as each ends, as server-sent events", **raw(EVENTS))
+    async def outcomes(job: Job) -> Response:
+        """Each event is {"rows", "state", "reason"}, until the job ends; the last is named `end`. Rows are those of `results`, without `params`: first the blocks
+        that have ended, then each once. An event without rows says that the job paused, or that it goes on."""
+        await door.job(job)  # such a job there is not: an error, not a stream
+        return Events(partial(_ends, door, job), streams)
 
     @routes.get("/results/{index}/value", summary="One block's value as it was signed: canonical bytes", **raw(BYTES))
     async def value(job: Job, index: Annotated[int, Path(ge=0, le=INDEX_MAX)]) -> Response:
@@ -59,6 +69,17 @@ async def _page(door: Door, job: str, after: int, limit: int) -> tuple[list[Plai
             return found, False
         after, step = more[-1]["index"], step * 4
     return found, bool(found)
+
+
+async def _ends(door: Door, job: str) -> AsyncIterator[bytes]:
+    async with aclosing(cast(AsyncGenerator[Plain, None], door.outcomes(job))) as stream:
+        async for item in stream:
+            make = partial(_ends_event, item)
+            yield make() if sum(map(_size, item["rows"])) <= INLINE else await trio.to_thread.run_sync(make)
+
+
+def _ends_event(item: Plain) -> bytes:
+    return event({**item, "rows": [_shown({key: value for key, value in row.items() if key != "params"}) for row in item["rows"]]})
 
 
 def _size(row: Plain) -> int:

@@ -15,9 +15,9 @@ from ctorrent.web.jsonable import Json
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", bytes: "", type(None): "null", object: ""}
 
 
-def items(found: list[Any], following: str | int | None = None) -> Json:
+def items(found: list[Any], following: str | int | None = None, **more: Any) -> Json:
     """A list. following: what `after` gets the next page; null when there is none."""
-    return Json({"items": found, "next": following})
+    return Json({"items": found, "next": following, **more})
 
 
 def of(name: str, code: int = 200) -> dict[int | str, dict[str, Any]]:
@@ -25,11 +25,12 @@ def of(name: str, code: int = 200) -> dict[int | str, dict[str, Any]]:
     return {code: {"description": "As it is now", "content": {"application/json": {"schema": schema(_shape(name))}}}}
 
 
-def rows(name: str, paged: bool = False) -> dict[int | str, dict[str, Any]]:
-    """A list of them; of any maps where name is ""."""
+def rows(name: str, paged: bool = False, **more: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """A list of them; of any maps where name is "". more: schemas of what is beside the list."""
     each = schema(_shape(name)) if name else {"type": "object"}
     following = {"type": ["string", "integer", "null"], "description": "`after` of the next page" if paged else "always null: this is all"}
-    shape = {"type": "object", "required": ["items", "next"], "properties": {"items": {"type": "array", "items": each}, "next": following}}
+    fields = {"items": {"type": "array", "items": each}, "next": following, **more}
+    shape = {"type": "object", "required": list(fields), "properties": fields}
     return {200: {"description": "As it is now", "content": {"application/json": {"schema": shape}}}}
 
 

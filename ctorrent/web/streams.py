@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import trio
 from fastapi.responses import Response
@@ -19,14 +19,16 @@ from ctorrent.web.problems import Problem
 
 HOLDS = "ctorrent.holds"  # in a scope: does what let this request in still hold?
 HOLDS_S = 0.5  # between two looks: a file's stamp and a digest, 40 µs
+Item = TypeVar("Item", bound=Plain | bytes)
 Source = Callable[[], AsyncIterator[Plain]]
+Told = Callable[[], AsyncIterator[Plain | bytes]]  # items, or events as they are written
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-def _of(source: Source) -> AsyncGenerator[Plain, None]:
+def _of(source: Callable[[], AsyncIterator[Item]]) -> AsyncGenerator[Item, None]:
     """Every stream of the door is a generator, which wants an end where it is left early."""
-    return cast(AsyncGenerator[Plain, None], source())
+    return cast(AsyncGenerator[Item, None], source())
 
 
 class Download(Response):
@@ -84,7 +86,7 @@ class Events(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, source: Source, streams: Streams, lines: Lines | None = None) -> None:
+    def __init__(self, source: Told, streams: Streams, lines: Lines | None = None) -> None:
         super().__init__(headers={"x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._source, self._streams, self._lines = source, streams, lines
@@ -111,7 +113,7 @@ async def until_revoked(holds: Callable[[], object], scope: trio.CancelScope) ->
     scope.cancel()
 
 
-async def said(source: Source, lines: Lines | None, ping_s: float, write: Callable[[bytes], Awaitable[None]]) -> None:
+async def said(source: Told, lines: Lines | None, ping_s: float, write: Callable[[bytes], Awaitable[None]]) -> None:
     """Write a stream as events, with a comment where it is silent. It is asked for an item when the one before is written."""
     give, take = trio.open_memory_channel[Plain | bytes](0)
     async with trio.open_nursery() as nursery:
@@ -129,7 +131,7 @@ async def said(source: Source, lines: Lines | None, ping_s: float, write: Callab
                 await write(text)
 
 
-async def _pump(source: Source, give: trio.MemorySendChannel[Plain | bytes]) -> None:
+async def _pump(source: Told, give: trio.MemorySendChannel[Plain | bytes]) -> None:
     """Items as they are, then what else is to be written."""
     async with give, aclosing(_of(source)) as stream:
         try:
@@ -149,7 +151,12 @@ def _text(item: Plain | bytes, lines: Lines | None) -> bytes:
 
 
 def _data(items: list[Plain]) -> bytes:
-    return b"".join(b"data: " + text_of(item).encode() + b"\n\n" for item in items)
+    return b"".join(map(event, items))
+
+
+def event(item: Plain) -> bytes:
+    """As it is written."""
+    return b"data: " + text_of(item).encode() + b"\n\n"
 
 
 async def _gone(receive: Receive, scope: trio.CancelScope) -> None:

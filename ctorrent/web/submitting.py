@@ -27,14 +27,15 @@ ZIP = ("application/zip", "application/x-zip-compressed")
 FIELDS_MAX = 10  # of a form, that are no files: job and options, each in memory
 _UNSENT = re.compile(r"there is no file(?: or folder)? (.{1,200})$|(\S{1,200}) matches no file$")  # of the planner's
 _FORMS = "Send the text of a job.yaml as application/yaml, or a form or a zip with it and its files."
+_JOB = "name: squares\npython: work.py:run\nblocks: {grid: {x: [1, 2, 3]}}\n"
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/yaml": {"schema": {"type": "string"}, "example": "name: squares\npython: work.py:run\nblocks: {grid: {x: [1, 2, 3]}}\n"},
-            "application/json": {"schema": Submission.model_json_schema(), "example": {"job": "name: squares\npython: work.py:run\nblocks: {grid: {x: [1, 2, 3]}}\n", "files": {"work.py": "def run(x):\n    return x * x\n"}, "options": {"replicas": 2}}},
+            "application/yaml": {"schema": {"type": "string"}, "example": _JOB},
+            "application/json": {"schema": Submission.model_json_schema(), "example": {"job": _JOB, "files": {"work.py": "def run(x):\n    return x * x\n"}, "options": {"replicas": 2}}},
             "application/zip": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {"schema": {"type": "object", "required": ["job"], "properties": {"job": {"type": "string", "format": "binary", "description": "job.yaml"}, "files": {"type": "array", "items": {"type": "string", "format": "binary"}}, "options": {"type": "string"}}}},
+            "multipart/form-data": {"schema": {"type": "object", "required": ["job"], "properties": {"job": {"type": "string", "format": "binary", "description": "job.yaml"}, "files": {"type": "array", "items": {"type": "string", "format": "binary"}}, "options": {"type": "string"}}}, "example": {"job": _JOB, "options": '{"replicas": 2}'}},
         },
     }
 }

@@ -83,7 +83,7 @@ class SmallDoor:
         return {
             "node": NODE, "owner": "own_ann", "name": "ann", "version": "0.1.0", "data_dir": "/data", "isolation": "jail",
             "addresses": [f"/ip4/127.0.0.1/tcp/4270/p2p/{NODE}"], "gaps": ["a kernel bug reaches the machine"],
-            "shares": True, "slots": 2, "slots_free": 1, "peers": 1, "jobs_open": 1, "testing": "", "installing": "",
+            "shares": True, "slots": 2, "slots_free": 1, "peers": 1, "jobs": 2, "jobs_open": 1, "testing": "", "installing": "",
         }  # fmt: skip
 
     async def submit(self, path: str, text: str, options: Plain) -> str:

@@ -78,4 +78,4 @@ class ManyBlocks:
         return {"job": NAME, "state": "running", "waits_for": "", "saw": WORKERS, "reasons": {}, "engaged": WORKERS}
 
     async def status(self) -> Plain:
-        return {"node": "12D3KooW" + "0" * 44, "name": "many"}
+        return {"node": "12D3KooW" + "0" * 44, "name": "many", "jobs": 1}

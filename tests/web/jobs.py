@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -27,6 +29,17 @@ def ended(api: httpx.Client, job: str) -> dict[str, Any]:
         return found if found["state"] in ("settled", "failed", "cancelled") else None
 
     return until(look, f"job {job} ends", 60.0)
+
+
+def events(answer: httpx.Response) -> Iterator[tuple[str, Any]]:
+    """(name, data) of server-sent events, as they come."""
+    name = "message"
+    for line in answer.iter_lines():
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            yield name, json.loads(line[6:])
+            name = "message"
 
 
 def packed(files: dict[str, str | bytes]) -> bytes:

@@ -6,15 +6,21 @@ import base64
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from ctorrent.model.ids import NodeId
 from ctorrent.model.series import newest_of_series
+from ctorrent.node.ledgerfile import MAGIC
+from ctorrent.testing.fake_keys import keys
+from ctorrent.wire import codec
+from tests.node.test_reading import log_of
 from tests.real.herd import until
 
 from .conftest import Site
-from .jobs import ALONE, JOB, PROGRAM, ended, packed, submitted
+from .jobs import ALONE, JOB, PROGRAM, ended, events, packed, submitted
 
 pytestmark = pytest.mark.real
 
@@ -25,7 +31,7 @@ MAPS = ("status", "machine", "pool", "hardware", "ledger/verify")
 @pytest.mark.parametrize("path", LISTS)
 def test_lists_come_with_what_follows(api: httpx.Client, path: str) -> None:
     found = api.get(f"/api/v1/{path}")
-    assert found.status_code == 200 and set(found.json()) == {"items", "next"}
+    assert found.status_code == 200 and set(found.json()) == {"items", "next", *(["total"] if path == "jobs" else [])}
 
 
 @pytest.mark.parametrize("path", MAPS)
@@ -76,7 +82,7 @@ def test_the_list_of_jobs_in_pages(api: httpx.Client) -> None:
         page = api.get("/api/v1/jobs", params={"limit": 2, "after": after}).json()
         seen += [row["job"] for row in page["items"]]
         after = page["next"]
-    assert len(seen) == len(set(seen)) and set(names) <= set(seen)
+    assert len(seen) == len(set(seen)) == page["total"] and set(names) <= set(seen)
     gone = api.get("/api/v1/jobs", params={"after": "zzzzzzzz"})
     assert gone.status_code == 400 and "beginning" in gone.json()["hint"]
     for name in names:
@@ -107,6 +113,89 @@ def test_pause_resume_cancel_and_retry(api: httpx.Client) -> None:
     assert ended(api, name)["state"] == "cancelled"
     late = api.post(f"/api/v1/jobs/{name}/pause")
     assert late.status_code == 400 and "ended" in late.json()["detail"]
+    again = api.post(f"/api/v1/jobs/{name}/retry")
+    assert again.status_code == 201 and again.headers["location"] == f"/api/v1/jobs/{again.json()['job']}"
+    new = api.get(again.headers["location"]).json()
+    assert new["job"] != name and (new["name"], new["blocks"]) == ("squares", 3) and new["state"] in ("waiting", "running")
+    assert api.post(f"/api/v1/jobs/{new['job']}/cancel").status_code == 200
+    assert ended(api, new["job"])["state"] == "cancelled"
+
+
+def test_blocks_appended_with_inputs_come_as_they_end_until_the_seal(api: httpx.Client) -> None:
+    table = api.post("/api/v1/blobs", params={"name": "table.csv"}, content=b"1,2,3").json()["hash"]
+    program = "def run(x, inputs):\n    return {'x': x * 100_000, 'read': {name: bytes(data).decode() for name, data in inputs.items()}}\n"
+    name = submitted(api, program, JOB.replace("[1, 2, 3]", "[a]"), open=True)
+    more = {"params": [{"x": "b"}, {"x": "c"}], "inputs": [{"by_hash": table, "by_name": "table.csv"}, {}], "first": 1}
+    for _ in range(2):  # the same call made twice adds once
+        found = api.post(f"/api/v1/jobs/{name}/blocks", json=more)
+        assert (found.status_code, found.json()) == (201, {"first": 1}), found.text
+    for wrong, code, words in (
+        ({"inputs": [{"a": "never.csv"}, {}]}, 404, "never.csv"), ({"inputs": [{"a": "/etc/passwd"}, {}]}, 404, "/etc/passwd"),
+        ({"inputs": [{}]}, 400, "inputs for 1"), ({"inputs": [{"../a": table}, {}]}, 400, "plain file name"), ({"first": 7}, 400, "next block"),
+    ):  # fmt: skip
+        refused = api.post(f"/api/v1/jobs/{name}/blocks", json=more | wrong)
+        assert refused.status_code == code and words in refused.json()["detail"], refused.text
+    with api.stream("GET", f"/api/v1/jobs/{name}/outcomes") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        came = events(answer)
+        rows: list[Any] = []
+        while len(rows) < 3:
+            rows += next(came)[1]["rows"]
+        with httpx.Client(base_url=api.base_url, headers=api.headers, trust_env=False) as other:
+            assert other.post(f"/api/v1/jobs/{name}/seal").status_code == 204
+        assert [what for what, _ in came][-1] == "end"
+    read = {1: {"by_hash": "1,2,3", "by_name": "1,2,3"}}
+    assert {row["index"]: row["value"] for row in rows} == {at: {"x": x * 100_000, "read": read.get(at, {})} for at, x in enumerate("abc")}
+    assert all("params" not in row and row["seed"].isdigit() for row in rows)
+    assert ended(api, name)["state"] == "settled"
+    late = api.post(f"/api/v1/jobs/{name}/blocks", json={"params": [{"x": 4}]})
+    assert late.status_code == 400 and "no block can be appended" in late.json()["detail"]
+
+
+def test_a_seal_ends_an_open_job(api: httpx.Client) -> None:
+    name = submitted(api, open=True)
+    until(lambda: api.get(f"/api/v1/jobs/{name}").json()["settled"] == 3, "its blocks settle")
+    assert api.get(f"/api/v1/jobs/{name}").json()["state"] in ("waiting", "running"), "it may get more"
+    for _ in range(2):  # twice is once
+        assert api.post(f"/api/v1/jobs/{name}/seal").status_code == 204
+    assert ended(api, name)["state"] == "settled"
+    assert api.post("/api/v1/jobs/nothing/seal").status_code == 404
+
+
+def test_a_job_is_watched_to_its_end(api: httpx.Client) -> None:
+    name = submitted(api)
+    with api.stream("GET", f"/api/v1/jobs/{name}/watch") as answer:
+        *states, last = events(answer)
+    assert last == ("end", {}) and states[-1][1]["state"] == "settled" and {state["job"] for _, state in states} == {name}
+    for path in ("watch", "outcomes"):
+        assert api.get(f"/api/v1/jobs/nothing/{path}").status_code == 404
+
+
+def test_the_ledger_from_a_file_and_back(api: httpx.Client) -> None:
+    node = api.get("/api/v1/status").json()["node"]
+    entries = [codec.encode_sealed(one.sealed) for one in log_of(keys("dave"), 5, NodeId(node))]
+    forged = entries[0][:-1] + bytes([entries[0][-1] ^ 1])
+    for word in ("new", "known"):
+        taken = api.post("/api/v1/ledger/import", json={"entries": [base64.b64encode(one).decode() for one in (*entries, forged)]})
+        assert taken.status_code == 200 and (taken.json()[word], taken.json()["refused"]) == (5, 1), taken.text
+        assert taken.json()["why"]
+    found = api.get("/api/v1/ledger/export", params={"author": keys("dave").node_id})
+    assert found.status_code == 200 and "ctorrent.ledger" in found.headers["content-disposition"]
+    assert cut(found.content) == entries
+    assert api.get("/api/v1/ledger/verify").json()["entries"] >= 5
+    assert api.post("/api/v1/ledger/import", json={"entries": ["no base64!"]}).status_code == 400
+    assert api.get("/api/v1/ledger/export", params={"ring": "none"}).status_code == 400
+
+
+def cut(file: bytes) -> list[bytes]:
+    """The entries of a ledger's file, whose form is in docs/ledger.md."""
+    found, at = [], len(MAGIC)
+    assert file[:at] == MAGIC
+    while size := int.from_bytes(file[at : at + 4], "big"):
+        found.append(file[at + 4 : at + 4 + size])
+        at += 4 + size
+    assert int.from_bytes(file[at + 4 :], "big") == len(found)
+    return found
 
 
 def test_values_that_json_has_no_word_for(api: httpx.Client) -> None:

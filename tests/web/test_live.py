@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -16,20 +14,9 @@ from websockets.sync.client import connect
 from ctorrent.web.loglines import Lines
 
 from .conftest import Site
-from .jobs import PROGRAM, submitted
+from .jobs import PROGRAM, events, submitted
 
 pytestmark = pytest.mark.real
-
-
-def events(answer: httpx.Response) -> Iterator[tuple[str, Any]]:
-    """(name, data) as they come."""
-    name = "message"
-    for line in answer.iter_lines():
-        if line.startswith("event: "):
-            name = line[7:]
-        elif line.startswith("data: "):
-            yield name, json.loads(line[6:])
-            name = "message"
 
 
 def test_events_begin_with_the_present_and_follow_a_job(api: httpx.Client, site: Site) -> None:

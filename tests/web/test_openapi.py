@@ -11,6 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from jsonschema import validate
 from schemathesis.checks import (
     content_type_conformance,
     not_a_server_error,
@@ -23,13 +24,17 @@ from tests.real.herd import herd, until
 from tests.workloads.tables import write
 
 from .conftest import Site, opened
+from .document import bodies, whole
 from .jobs import ended, submitted
 
 pytestmark = pytest.mark.real
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # Not called: what ends the node, takes minutes, or never ends.
-LEFT_OUT = {"/api/v1/stop", "/api/v1/drain", "/api/v1/environments", "/api/v1/hardware/measure", "/api/v1/events", "/api/v1/jobs/{job}/logs"}
+LEFT_OUT = {
+    "/api/v1/stop", "/api/v1/drain", "/api/v1/environments", "/api/v1/hardware/measure", "/api/v1/events",
+    *(f"/api/v1/jobs/{{job}}/{stream}" for stream in ("watch", "logs", "outcomes")),
+}  # fmt: skip
 EXAMPLES = 100  # calls in all, two of each: found faults in the first dozen
 
 
@@ -39,8 +44,10 @@ def test_every_call_says_what_it_is(api: httpx.Client) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"] and operation["responses"]["401"], (method, path)
-            if "application/json" in operation.get("requestBody", {}).get("content", {}):
-                assert "example" in str(operation["requestBody"]) or "$ref" in str(operation["requestBody"]), (method, path)
+            for media, wanted, examples in bodies(document, operation):
+                assert examples or wanted.get("format") == "binary", (method, path, media)
+                for example in examples:
+                    validate(example, whole(document, wanted))
     assert document["components"]["responses"]["Problem404"]["content"]["application/problem+json"]["example"]["hint"]
 
 
