@@ -43,13 +43,30 @@ BILLS_A_MEETING = 64  # offered to one worker when it comes: a frame of 300 byte
 UNKNOWN_OUT_S = 86400.0  # most that a unit handed out before a restart is believed to have taken
 
 
+class Persons:
+    """Whose uncertified nodes count as. `changes`: how often that did."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self._of: dict[NodeId, str] = {}
+
+    def get(self, node: NodeId) -> str:
+        """"" where nothing is known of it."""
+        return self._of.get(node, "")
+
+    def note(self, node: NodeId, person: str) -> None:
+        if self._of.get(node) != person:
+            self._of[node] = person
+            self.changes += 1
+
+
 class Bills:
     """All jobs of this node: bills that wait for a signature, and the jobs that make them."""
 
     def __init__(self, world: World, people: People, scribe: Scribe, receipts: Receipts) -> None:
         self._world, self._people, self._scribe, self._receipts = world, people, scribe, receipts
         self.open: dict[JobId, Billing] = {}
-        self.persons: dict[NodeId, str] = {}  # whose uncertified workers count as
+        self.persons = Persons()
 
     def of_job(self, record: JobRecord, tender: Tender) -> Billing:
         """A job's own bills, while it is coordinated here."""
@@ -95,7 +112,7 @@ class Bills:
 class Billing:
     """Of one job. `puts`: records for the durable commit that must come before a bill leaves."""
 
-    def __init__(self, world: World, people: People, record: JobRecord, tender: Tender, persons: dict[NodeId, str]) -> None:
+    def __init__(self, world: World, people: People, record: JobRecord, tender: Tender, persons: Persons) -> None:
         self.puts: list[Write] = []
         self._world, self._people, self._record, self._tender, self._persons = world, people, record, tender, persons
         self._pay = Pay()
@@ -199,7 +216,7 @@ class Billing:
     def _terms(self, worker: NodeId) -> Terms:
         """As the worker bid; its GPUs' speed as its offer says."""
         bid, owner = self._tender.bid_of(worker), self._tender.owner_of(worker)
-        self._persons[worker] = owner
+        self._persons.note(worker, owner)
         tflops = plain.decode_offer(self._people.offers.get(worker, b"")).get("tflops", 0.0)
         known = tflops if isinstance(tflops, int | float) and 0 < tflops < 1e6 else 0.0
         return Terms(owner, bid.price if bid else 0.0, bid.speed_gflops if bid else 0.0, float(known))

@@ -52,12 +52,14 @@ class Credit:
         self.bills = Bills(world, people, scribe, self.receipts)
         self.earnings = Earnings(world)
         self._whose: dict[NodeId, str] = {node_id(key): value.decode() for key, value in world.journal.scan("whose")}
+        self._certified = 0  # changes of that
         self._puts: list[Put] = []
         self._cached: tuple[object, Accounts] | None = None
         for key, value in world.journal.scan("credit"):
             work, incarnation, seq, issued = records.load(value)
             self._take(node_id(key[:32]), Receipt(codec.decode_work(work), incarnation, seq, issued))
-        self.bills.persons.update(self.earnings.persons())
+        for node, person in self.earnings.persons().items():
+            self.bills.persons.note(node, person)
         scribe.book.on(EntryKind.RECEIPT, self._learn)
         scribe.book.on_fork(self.receipts.forked)
 
@@ -122,6 +124,7 @@ class Credit:
         """Remember whose a node is over a restart."""
         if self._whose.get(node) != owner:
             self._whose[node] = owner
+            self._certified += 1
             self._puts.append(Put("whose", node_public(node), owner.encode()))
 
     def person(self, node: NodeId, claimed: str = "") -> str:
@@ -135,7 +138,7 @@ class Credit:
 
     def accounts(self) -> Accounts:
         """All that receipts say, added up by persons."""
-        version = (self.receipts.version, len(self._whose), len(self._people.known), self._people.friends(), len(self._people.replaced))
+        version = (self.receipts.version, self._certified, self._people.changes, self.bills.persons.changes, self._people.friends())
         if self._cached is None or self._cached[0] != version:
             self._cached = version, accounts(self.receipts.all(), self._world.owner, self.person)
         return self._cached[1]

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 NOTHING = Earned()
 NOBODY, NO_TAG = OwnerId(""), Digest(bytes(32))
-KEPT_S = 90 * 86400  # of a job that is over: three times as long as a requester keeps a bill
-JOBS_MAX = 10_000  # remembered; the oldest that are over go first
+KEPT_S = 90 * 86400  # of a job for which nothing is owed: three times as long as a requester keeps a bill
+JOBS_MAX = 10_000  # remembered; the oldest that are over, and for which nothing is owed, go first
 MORE = 1.01  # what a bill may be above this node's own measure: rounding, and a benchmark made meanwhile
 PAID_SHARE = 0.5  # of what it did by its own measure: below it a job that ended counts as not paid
 
@@ -60,10 +60,14 @@ class _Job:
             _pack(self.signed), self.number, self.over, self.unix,
         ]  # fmt: skip
 
+    def paid(self) -> bool:
+        """As far as a job must be that is over."""
+        return bool(self.signed.blocks) and _cost(self.signed) >= PAID_SHARE * _cost(self.did)
+
     def unpaid(self) -> Earned:
         """Done and without a receipt."""
         did, signed = self.did, self.signed
-        if self.over and signed.blocks and _cost(signed) >= PAID_SHARE * _cost(did):
+        if self.over and self.paid():
             return Earned()
         return Earned(
             max(0, did.blocks - signed.blocks), max(0.0, did.core_hours - signed.core_hours),
@@ -162,11 +166,14 @@ class Earnings:
         return {job.requester: job.person for job in self._jobs.values()}
 
     async def tidy(self) -> None:
-        """Forget jobs that are over and old, and the oldest of too many."""
+        """Forget old jobs for which nothing is owed, and the oldest of too many. No debt ends by waiting."""
         before, gone = self._world.clock.unix() - KEPT_S, list[Delete]()
-        aged = sorted(self._jobs, key=lambda job: (not self._jobs[job].over, self._jobs[job].unix))
+        owing = {job for job, held in self._jobs.items() if not held.paid() and held.unpaid().credits > 0}
+        aged = sorted(self._jobs, key=lambda job: (job in owing, not self._jobs[job].over, self._jobs[job].unix))
         for position, job in enumerate(aged):
-            if self._jobs[job].unix < before or (self._jobs[job].over and position < len(aged) - JOBS_MAX):
+            held = self._jobs[job]
+            old, many = held.unix < before, position < len(aged) - JOBS_MAX
+            if (old and job not in owing) or (many and (held.over or old)):
                 del self._jobs[job]
                 gone += [Delete("earned", job), *(Delete("signedbill", key) for key, _ in self._world.journal.scan("signedbill", job))]
         if gone:

@@ -12,14 +12,17 @@ import trio
 from ctorrent.canon import encode
 from ctorrent.errors import LocalError, Malformed
 from ctorrent.model.entry import EntryKind, Work
-from ctorrent.model.ids import Digest, JobId, Ring, RingKind, node_public
+from ctorrent.model.identity import PeerIdentity
+from ctorrent.model.ids import Digest, JobId, OwnerId, Ring, RingKind, node_id, node_public, owner_id
 from ctorrent.model.job import Needs
-from ctorrent.model.result import Outcome
+from ctorrent.model.result import Outcome, Usage
 from ctorrent.model.session import Billed, Countersigned
 from ctorrent.model.trade import GPU_CORES
 from ctorrent.node import billing
+from ctorrent.node.earnings import Earnings, Rate
 from ctorrent.node.records import u32
 from ctorrent.ports import Put
+from ctorrent.seal import Signer
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_hardware import machine
 from ctorrent.testing.fake_sandbox import Behaviour, FakeCell
@@ -255,6 +258,53 @@ def test_what_is_signed_is_what_was_asked_for_and_is_entered_once() -> None:
         await bills.countersigned(ben.id, right)
         held = [entry for entry in await ann.node.door.ledger() if entry["kind"] == "receipt"]
         assert len(held) == 1 and (await row(ann, ben))["balance"] == -2.0
+
+    story(main)
+
+
+def test_work_that_was_never_paid_is_held_against_its_requester_however_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(swarm: FakeSwarm) -> None:
+        ben, ann = await swarm.add("ben"), await swarm.add("ann", work=False)
+        earnings = ben.node.credit.earnings
+        rate = Rate(ann.owner, ann.owner, TAG, 1.0, 10.0, 0.0)
+        open_unpaid, over_unpaid, over_paid, open_paid, free = jobs = [JobId(bytes([n]) * 32) for n in range(5)]
+        for job in jobs:
+            await ben.journal.commit([earnings.did(job, ann.id, replace(rate, price=0.0) if job is free else rate, [Usage(cpu_s=3600.0)])])
+        for job in (over_paid, open_paid):
+            work = Work(TAG, ann.id, ben.id, ann.owner, ben.owner, 1, 1, 0.9, 0.0, 0.9)
+            assert await earnings.billed(ann.id, Billed(job, codec.encode_work(work)))
+        for job in (over_unpaid, over_paid):
+            await earnings.closed(job, ann.id)
+        await earnings.tidy()
+        assert len(earnings._jobs) == 5
+        for held in earnings._jobs.values():
+            held.unix -= 100 * 86400
+        await earnings.tidy()
+        assert list(earnings._jobs) == [open_unpaid, over_unpaid]
+        assert Earnings(ben.node.world).unpaid()[ann.owner].credits == pytest.approx(2.0), "nor is it gone from the disk"
+        earnings._jobs[open_unpaid].unix = ben.clock.unix()
+        monkeypatch.setattr("ctorrent.node.earnings.JOBS_MAX", 0)
+        await earnings.tidy()
+        assert list(earnings._jobs) == [open_unpaid], "there is an end to what is remembered, but for what is under way"
+
+    story(main)
+
+
+def test_accounts_follow_what_is_learned_of_whose_a_node_is() -> None:
+    """Its network first, then its certificate, while no receipt comes."""
+
+    async def main(swarm: FakeSwarm) -> None:
+        ann, zoe = await swarm.add("ann"), Signer(b"z" * 32)
+        node, owner = node_id(zoe.public), owner_id(Signer(b"o" * 32).public)
+        work = codec.seal_work(Work(TAG, ann.id, node, ann.owner, OwnerId(""), 1, 1, 5.0, 0.0, 5.0), zoe)
+        await ann.node.scribe.write(Ring(RingKind.PUBLIC), EntryKind.RECEIPT, codec.encode_receipt(work))
+        credit, people = ann.node.credit, ann.node.people
+        people._remember(PeerIdentity(node, None), b"")
+        assert list(credit.accounts().with_me) == [node]
+        credit.bills.persons.note(node, "net_10.0.0")
+        assert list(credit.accounts().with_me) == ["net_10.0.0"]
+        people._remember(PeerIdentity(node, owner), b"")
+        assert list(credit.accounts().with_me) == [owner]
 
     story(main)
 
