@@ -88,6 +88,8 @@ class Meetings:
                         while len(self._tried) > TRIED_MAX:
                             del self._tried[next(iter(self._tried))]
                         nursery.start_soon(self._open, contact.node)
+                    elif contact.node in wanted:
+                        self._meet.add(contact.node)  # it is met just now, and may not have been asked for this
                 with trio.move_on_after(TICK_S):
                     await self._wake.wait()
                 await trio.sleep(TICK_S / 4)

@@ -50,6 +50,7 @@ class Scribe:
         self.trust.pending, self.trust.pending_of = self._tallies.pending, self._tallies.pending_of
         self.back: Callable[[DueTally], Awaitable[Backed]] = backless  # nothing bad is said of anybody without what it stands on
         self.preface: tuple[tuple[EntryKind, bytes], ...] = ()  # entries that follow the opening of each log, and each checkpoint
+        self._in_vain: dict[Ring, tuple[int, int]] = {}  # at which no checkpoint could be made: not again before more is written
         self._voting = trio.Lock()
         self.written: dict[JobId, int] = {}
         self._tallied: dict[JobId, dict[NodeId, int]] = {}  # verdicts of open jobs that are in tallies
@@ -113,8 +114,9 @@ class Scribe:
     async def _sum_up(self) -> None:
         """A checkpoint in each ring in which enough was written since the last."""
         for ring in self._own.rings():
-            if due(*self.book.chain.unsummed(self._world.node, ring), self.book.rules):
-                await self.checkpoint(ring)
+            behind = self.book.chain.unsummed(self._world.node, ring)
+            if due(*behind, self.book.rules) and behind != self._in_vain.get(ring) and not await self.checkpoint(ring):
+                self._in_vain[ring] = behind
 
     async def checkpoint(self, ring: Ring) -> list[SignedEntry]:
         """Sum up this node's logs of a ring. -> the entries; none where something that they stand for is missing here."""

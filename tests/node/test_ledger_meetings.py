@@ -78,6 +78,29 @@ def test_a_newcomer_that_many_meet_at_once_is_not_given_everything_by_each() -> 
     run(main)
 
 
+def test_a_peer_that_holds_what_is_missing_is_met_though_it_was_met_just_now() -> None:
+    """Not when the next meeting is due, after two minutes."""
+
+    async def main(swarm: FakeSwarm) -> None:
+        ann, ben = await swarm.add("ann"), await swarm.add("ben")
+        swarm.net.mesh()
+        meetings = ann.node.meetings
+        await trio.sleep(5)
+        meetings._tried[ben.id] = begun = ann.node.world.clock.now()
+        ann.node.scribe.book.missing(ben.id)
+        await trio.sleep(5)
+        assert meetings._tried[ben.id] > begun and not meetings._meet
+        meetings._opened.add(ben.id)  # as while a meeting goes on, which may be past what is missing
+        ann.node.scribe.book.missing(ben.id)
+        await trio.sleep(5)
+        begun = meetings._tried[ben.id]
+        meetings._opened.discard(ben.id)
+        await trio.sleep(5)
+        assert meetings._tried[ben.id] > begun and not meetings._meet
+
+    run(main)
+
+
 def alike(*members: Member) -> bool:
     return len({m.node.scribe.book.chain.summary(PUBLIC).slice(ROOT) for m in members}) == 1
 

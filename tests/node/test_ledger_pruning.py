@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import pytest
 import trio
 
 from ctorrent.ledger.checkpoint import Totals, parts_of
 from ctorrent.ledger.rules import CheckpointRules
 from ctorrent.ledger.summary import ROOT
-from ctorrent.model.entry import EntryKind, Tally
+from ctorrent.model.entry import EntryKind, Head, Tally
 from ctorrent.model.ids import Digest, Ring, RingKind, node_id, node_public
+from ctorrent.node import records, summing
+from ctorrent.ports import Delete, Journal, Put
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_swarm import FakeSwarm, Member, open_swarm
 from ctorrent.wire import codec
@@ -143,6 +146,33 @@ def test_a_checkpoint_of_many_workers_takes_several_entries() -> None:
         assert not ben.node.scribe.book.lies
         assert rows(ben, ann) == rows(ann, ann) and ann.node.scribe.book.chain.floor(ann.id, PUBLIC) is not None
         assert entries(ben, ann) == entries(ann, ann)
+
+    run(main)
+
+
+def test_a_log_with_a_hole_is_read_again_only_when_it_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(swarm: FakeSwarm) -> None:
+        ann, (ben,) = await friends(swarm, "ben")
+        often(ann)
+        await votes(ann, ben, 10)
+        (head,) = ann.node.scribe.book.chain.heads(ann.id)
+        hole = records.entry_key(ann.id, head.incarnation, 5)
+        gone = ann.journal.get("entry", hole)
+        assert gone is not None
+        await ann.journal.commit([Delete("entry", hole)])
+        tried, history = list[int](), summing.history
+
+        async def counted(journal: Journal, head: Head) -> summing.History:
+            tried.append(head.seq)
+            return await history(journal, head)
+
+        monkeypatch.setattr(summing, "history", counted)
+        await votes(ann, ben, 15)
+        await trio.sleep(20)
+        assert len(tried) == len(set(tried)) > 1, "once for each head"
+        await ann.journal.commit([Put("entry", hole, gone)])
+        await votes(ann, ben, 1)
+        assert ann.node.scribe.book.chain.unsummed(ann.id, PUBLIC)[0] < 10
 
     run(main)
 
