@@ -110,10 +110,10 @@ def load_given(journal: Journal, record: JobRecord) -> list[Given]:
     """Assignments that were under way at the last stop."""
     found = []
     for key, value in journal.scan("given", record.id):
-        number, worker, owner, indices, alone, *rest = records.load(value)  # rest: not in a journal of before 0.2
+        number, worker, owner, indices, alone, terms = records.load(value)
         digests = tuple(record.digests[index] for index in indices)
-        terms = tuple(rest[0]) if rest and rest[0] else None
-        found.append(Given(number, Digest(key[len(record.id) :]), worker, owner, indices, digests, alone, terms=terms))
+        name = Digest(key[len(record.id) :])
+        found.append(Given(number, name, worker, owner, indices, digests, alone, terms=tuple(terms) if terms else None))
     return found
 
 
