@@ -1,23 +1,38 @@
-"""What one reading of a receipt file leaves in memory: some hundred bytes a block, nothing of its data."""
+"""What one reading of a receipt file leaves in memory: some hundred bytes a block, nothing of its data.
+
+Workers are numbers of 32 bits, a block's one after the other: a bit for each worker would cost every block as many bits
+as the file has keys, and keys are free.
+"""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ctorrent.errors import Malformed
+from ctorrent.errors import LimitExceeded, Malformed
 from ctorrent.model.entry import Tally
 from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId
 from ctorrent.model.job import Amendment, AmendmentKind, SignedManifest
 from ctorrent.model.portable import Answer, Head
-from ctorrent.wire.codec_portable import STATES
+from ctorrent.wire.codec_portable import RULES, STATES
 from ctorrent.wire.portable import MerkleStream
 
 EXAMPLES = 5  # of what is wrong, that are told one by one
 NO_TAG = Digest(b"")
 NOTHING = bytes(32)  # instead of an output's digest, where a block has none
 SETTLED = STATES.index("settled")
+
+
+def packed(workers: Iterable[int]) -> bytes:
+    """As a block's columns hold them."""
+    return array("I", workers).tobytes()
+
+
+def numbers(column: bytes) -> tuple[int, ...]:
+    """The inverse of packed()."""
+    return tuple(memoryview(column).cast("I"))
 
 
 @dataclass(slots=True)
@@ -74,10 +89,10 @@ class Blocks:
     outputs: bytearray = field(default_factory=bytearray)
     states: bytearray = field(default_factory=bytearray)
     inside: bytearray = field(default_factory=bytearray)  # 1: its output rides in the block's own part
-    listed: list[tuple[int, ...]] = field(default_factory=list)  # workers, by number, that the requester says agreed
-    same: list[int] = field(default_factory=list)  # bits of those whose signed result opens to the kept output
-    other: list[int] = field(default_factory=list)  # of those whose signed result opens to another
-    inputs: list[tuple[Digest, ...]] = field(default_factory=list)
+    listed: list[bytes] = field(default_factory=list)  # workers, packed, that the requester says agreed
+    same: list[bytes] = field(default_factory=list)  # those whose signed result opens to the kept output
+    other: list[bytes] = field(default_factory=list)  # those whose signed result opens to another
+    inputs: list[bytes] = field(default_factory=list)  # digests, one after the other
     tree: MerkleStream = field(default_factory=MerkleStream)  # over the present amendment's blocks
     checked: int = 0  # amendments whose root was found to hold
 
@@ -89,6 +104,19 @@ class Blocks:
 
     def output(self, index: int) -> Digest:
         return Digest(bytes(self.outputs[32 * index : 32 * index + 32]))
+
+    def signers(self, index: int) -> set[int]:
+        """Whoever signed a result of it."""
+        return {*numbers(self.same[index]), *numbers(self.other[index])}
+
+    def sign(self, column: list[bytes], index: int, worker: int) -> None:
+        """Note a signed result, in `same` or in `other`. Raises LimitExceeded where a block has too many."""
+        held = numbers(column[index])
+        if worker in held:
+            return
+        if len(held) >= RULES.workers:
+            raise LimitExceeded(f"block {index} has signed results of more than {RULES.workers} workers")
+        column[index] += packed((worker,))
 
 
 @dataclass(slots=True)
@@ -117,6 +145,7 @@ class Book:
     votes: Votes = field(default_factory=Votes)
     answer: Answer | None = None
     data: dict[Digest, tuple[int, int]] = field(default_factory=dict)  # digest -> where its pieces begin, bytes
+    nameable: int = RULES.files  # data that what was read so far can name
     units: int = 0
     shown: array[int] = field(default_factory=lambda: array("Q"))  # where units with outputs of their own stand in the file
     equal: int = 0  # blocks in which all that is shown of listed workers is equal by the job's policy; after second_look
@@ -130,4 +159,11 @@ class Book:
         self.wrongs.setdefault(what, Wrongs()).add(words)
 
     def number(self, worker: NodeId) -> int:
+        """Raises LimitExceeded where the file names too many."""
+        if len(self.workers) >= RULES.keys and worker not in self.workers:
+            raise LimitExceeded(f"the file names more than {RULES.keys:,} workers")
         return self.workers.setdefault(worker, len(self.workers))
+
+    def kept_class(self, index: int) -> str:
+        """The class of a worker that signed the kept output, "" where none did."""
+        return self.class_of.get(min(numbers(self.blocks.same[index]), default=-1), "")

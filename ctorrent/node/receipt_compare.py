@@ -9,7 +9,7 @@ from ctorrent import canon
 from ctorrent.errors import PeerError
 from ctorrent.model.ids import node_id
 from ctorrent.model.job import Equality
-from ctorrent.node.receipt_book import Book
+from ctorrent.node.receipt_book import Book, numbers
 from ctorrent.node.receipt_source import Source
 from ctorrent.ports import BlockInput, Cell
 from ctorrent.verify.calibrate import Tolerances
@@ -67,9 +67,7 @@ class Comparing:
     def _found(self, index: int, theirs: bytes, mine: bytes) -> object:
         if self._verify.equal not in SUPPORTED:
             return same(theirs, mine, replace(self._verify, equal=Equality.AUTO))  # one of them failed
-        signers = self._book.blocks.same[index]
-        theirs_class = self._book.class_of.get((signers & -signers).bit_length() - 1, "")
-        return self._tolerances.same(theirs, mine, theirs_class, self._mine)
+        return self._tolerances.same(theirs, mine, self._book.kept_class(index), self._mine)
 
     def _last_digits(self, theirs: bytes, mine: bytes) -> bool:
         """Is it only that the job wants exact what other hardware rounds otherwise?"""
@@ -97,7 +95,7 @@ def second_look(book: Book, source: Source, tolerances: Tolerances) -> None:
         unit = source.unit(offset)
         worker = book.workers[node_id(unit.result.public)]
         for index, output in zip(unit.indices, unit.outputs, strict=False):
-            if output and worker in book.blocks.listed[index] and book.blocks.inside[index]:
+            if output and worker in numbers(book.blocks.listed[index]) and book.blocks.inside[index]:
                 apart[index] = apart.get(index, False) or _apart(book, tolerances, source, index, worker, output)
     book.apart = sum(apart.values())
     book.equal = len(apart) - book.apart
@@ -105,9 +103,8 @@ def second_look(book: Book, source: Source, tolerances: Tolerances) -> None:
 
 def _apart(book: Book, tolerances: Tolerances, source: Source, index: int, worker: int, output: bytes) -> bool:
     kept = source.line(index).data
-    signers = book.blocks.same[index]
-    theirs = book.class_of.get((signers & -signers).bit_length() - 1, "")
+    theirs = book.class_of.get(worker, "")
     try:
-        return kept is None or isinstance(tolerances.same(kept, output, theirs, book.class_of.get(worker, "")), Different)
+        return kept is None or isinstance(tolerances.same(kept, output, book.kept_class(index), theirs), Different)
     except PeerError:
         return True

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from ctorrent.errors import BadSignature, Malformed, PeerError
+from ctorrent.errors import BadSignature, LimitExceeded, Malformed, PeerError
 from ctorrent.model.block import block_digest, block_seed
 from ctorrent.model.entry import EntryKind, job_tag
 from ctorrent.model.ids import Digest, NodeId, node_id
 from ctorrent.model.job import AmendmentKind
 from ctorrent.model.portable import Answer, BlockLine, Data, Head, Part, Piece, SealedKind, SealedPart, Tag, Unit
 from ctorrent.model.result import Result, commitment, output_digest
-from ctorrent.node.receipt_book import NOTHING, Book, Chain
+from ctorrent.node.receipt_book import NOTHING, Book, Chain, packed
 from ctorrent.seal import Sealed, digest
 from ctorrent.verify.calibrate import class_of
 from ctorrent.verify.compare import check_output
@@ -85,6 +85,8 @@ class _Reading:
                 self._counted()
                 book.answer = part
             case Data():
+                if len(book.data) >= book.nameable:
+                    raise LimitExceeded("the file has more data than its blocks, its inputs and a job's files can name")
                 book.data[part.digest] = self._reader.offset, part.size_bytes
             case Piece():
                 pass
@@ -132,11 +134,12 @@ class _Reading:
         blocks.outputs += line.output or NOTHING
         blocks.states.append(STATES.index(line.state))
         blocks.inside.append(line.data is not None)
-        blocks.listed.append(tuple(dict.fromkeys(book.number(worker) for worker in line.workers)))
-        blocks.same.append(0)
-        blocks.other.append(0)
-        blocks.inputs.append(tuple(ref.digest for ref in block.inputs))
+        blocks.listed.append(packed(dict.fromkeys(map(book.number, line.workers))))
+        blocks.same.append(b"")
+        blocks.other.append(b"")
+        blocks.inputs.append(b"".join(ref.digest for ref in block.inputs))
         blocks.tree.add(named)
+        book.nameable += 1 + len(block.inputs)
         if line.state == "settled" and line.output is None:
             book.wrong("outputs", f"block {block.index} is settled and has no output")
         if line.data is not None:
@@ -212,10 +215,8 @@ class _Reading:
             made = commitment(unit.assignment_id, line.block, result.worker, opening.nonce, opening.output)
             if made != line.commitment:
                 book.wrong("results", f"{what}: what its worker committed to for block {index} does not open")
-            elif opening.output == blocks.output(index):
-                blocks.same[index] |= 1 << worker
             else:
-                blocks.other[index] |= 1 << worker
+                blocks.sign(blocks.same if opening.output == blocks.output(index) else blocks.other, index, worker)
         for index, opening, output in zip(unit.indices, unit.openings, unit.outputs, strict=False):
             if output and output_digest(output) != opening.output:
                 book.wrong("results", f"{what}: the output shown for block {index} is not the one that was committed to")

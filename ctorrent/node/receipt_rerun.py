@@ -22,6 +22,7 @@ from ctorrent.node.receipt_compare import Comparing
 from ctorrent.node.receipt_place import Place
 from ctorrent.node.receipt_source import Source
 from ctorrent.ports import BlockInput
+from ctorrent.seal import DIGEST_BYTES
 from ctorrent.wire.codec_portable import STATES
 
 TOGETHER = 16  # blocks of one process where there are many: a start costs as much as some of them
@@ -45,10 +46,14 @@ class Row:
 def runnable(book: Book) -> list[int]:
     """Blocks with an output to compare whose inputs are all in the file."""
     blocks = book.blocks
+
+    def are_inside(inputs: bytes) -> bool:
+        return all(inputs[at : at + DIGEST_BYTES] in book.data for at in range(0, len(inputs), DIGEST_BYTES))
+
     return [
         index
         for index in range(len(blocks))
-        if blocks.states[index] in RERUN_STATES and blocks.output(index) != NOTHING and all(one in book.data for one in blocks.inputs[index])
+        if blocks.states[index] in RERUN_STATES and blocks.output(index) != NOTHING and are_inside(blocks.inputs[index])
     ]
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ctorrent.model.ids import NodeId, show_job
-from ctorrent.model.job import Assurance, Equality
+from ctorrent.model.job import Assurance, Equality, Verify
 from ctorrent.node.policy import is_audited
-from ctorrent.node.receipt_book import NOTHING, SETTLED, Book
+from ctorrent.node.receipt_book import NOTHING, SETTLED, Book, numbers
 from ctorrent.verify import draw
 from ctorrent.verify.audit import rules_for
 
@@ -99,16 +99,14 @@ def support(book: Book) -> Support:
     for index in range(len(blocks)):
         if blocks.states[index] != SETTLED:
             continue
-        same, other = blocks.same[index], blocks.other[index]
-        listed = sum(1 << worker for worker in blocks.listed[index])
-        mine = own >= 0 and bool(listed >> own & 1)  # the requester's own run is assigned to nobody
-        twice += same.bit_count() > 1
-        once += same.bit_count() == 1
-        lone += same.bit_count() == 1 and not other & listed
+        same, other, listed = (set(numbers(column[index])) for column in (blocks.same, blocks.other, blocks.listed))
+        twice += len(same) > 1
+        once += len(same) == 1
+        lone += len(same) == 1 and other.isdisjoint(listed)
         none += not same
-        denied += bool(not same and listed and not mine and not listed & ~other)
-        tolerance += bool(other & listed)
-        against += bool(other & ~listed)
+        denied += bool(not same and listed and own not in listed and listed <= other)  # its own run is assigned to nobody
+        tolerance += not other.isdisjoint(listed)
+        against += not other <= listed
     return Support(twice, once, lone, tolerance, none, denied, against)
 
 
@@ -162,30 +160,53 @@ def _draw(book: Book) -> Iterator[Finding]:
     if not is_audited(book.job.manifest):
         yield Finding("draw", "proven", f"{kept}; a job among friends draws no audits.")
         return
-    drawn, looked = audits(book)
-    words = f"{kept}. Drawn anew, it asks for an audit of {_many(drawn, 'block')}"
-    if looked == drawn:
-        yield Finding("draw", "proven", f"{words}{', and a further worker signed each' if drawn else ''}.")
-    else:
-        why = "by nobody else: the requester ran them itself, or no further owner was there"
-        yield Finding("draw", "open", f"{words}: {looked:,} were signed by a further worker, {drawn - looked:,} {why}.")
+    found = audits(book)
+    share = " at the least share that a lone answer has" if _may_stand_alone(book.job.manifest.verify) else ""
+    words = f"{kept}. Drawn anew{share}, it asks for an audit of {_many(found.drawn, 'block')}"
+    if found.looked == found.drawn:
+        yield Finding("draw", "proven", f"{words}{', and a further worker signed each' if found.drawn else ''}.")
+        return
+    parts = [f"{found.looked:,} were signed by a further worker"]
+    if found.unsure:
+        parts.append(f"{found.unsure:,} by two or more, where the file does not tell an auditor from a second newcomer")
+    if alone := found.drawn - found.looked - found.unsure:
+        parts.append(f"{alone:,} by nobody else: the requester ran them itself, or no further owner was there")
+    yield Finding("draw", "open", f"{words}: {', '.join(parts)}.")
 
 
-def audits(book: Book) -> tuple[int, int]:
-    """Settled blocks that the secret drew for an audit, redone; and how many of them one more worker ran."""
+@dataclass(frozen=True, slots=True)
+class Audits:
+    """Of settled blocks, the draws redone."""
+
+    drawn: int = 0  # that the secret asks an audit of
+    looked: int = 0  # of these, that one more worker signed than their agreement needed
+    unsure: int = 0  # of these, where that cannot be told
+
+
+def audits(book: Book) -> Audits:
+    """In economy an answer stands alone or with a second newcomer's, and is drawn at a rate of its own either way.
+
+    Which it was is not in the file: two signers may be a worker and its auditor, or two newcomers whom nobody audited. A
+    young worker's answers are drawn more often than that, by what its requester knew of it: those draws are not redone.
+    """
     verify, blocks, secret = book.job.manifest.verify, book.blocks, book.chain.secret
-    rules = rules_for(verify)
-    economy = verify.assurance is Assurance.ECONOMY
-    drawn = looked = 0
+    rules, lone = rules_for(verify), _may_stand_alone(verify)
+    most = min(verify.replicas, 2) if lone else verify.replicas  # that an agreement needs
+    drawn = looked = unsure = 0
     for index in range(len(blocks)):
         if blocks.states[index] != SETTLED:
             continue
-        runs = (blocks.same[index] | blocks.other[index]).bit_count()
-        share = rules.floor if economy and runs < 2 else rules.strict_share
-        if draw.chance(secret, "audit", index) < share:
+        chance, runs = draw.chance(secret, "audit", index), len(blocks.signers(index))
+        if chance < (rules.floor if lone else rules.strict_share):
             drawn += 1
-            looked += runs > (1 if economy else verify.replicas)
-    return drawn, looked
+            enough = runs > most and (most < 2 or chance < rules.strict_share)
+            looked += enough
+            unsure += lone and runs > 1 and not enough
+    return Audits(drawn, looked, unsure)
+
+
+def _may_stand_alone(verify: Verify) -> bool:
+    return verify.assurance is Assurance.ECONOMY or verify.replicas < 2
 
 
 # -- votes, the answer ------------------------------------------------------------------------------------------------
@@ -211,12 +232,8 @@ def _votes(book: Book) -> Iterator[Finding]:
 def _overcounted(book: Book) -> Iterator[str]:
     """Workers that are praised or blamed for more blocks than they signed results of."""
     signed: Counter[int] = Counter()
-    for same, other in zip(book.blocks.same, book.blocks.other, strict=True):
-        bits = same | other
-        while bits:
-            low = bits & -bits
-            signed[low.bit_length() - 1] += 1
-            bits ^= low
+    for index in range(len(book.blocks)):
+        signed.update(book.blocks.signers(index))
     agreed: Counter[NodeId] = Counter()
     blamed: Counter[NodeId] = Counter()  # apart: a verdict that was revised is a vote of each kind
     for tally in book.votes.tallies:

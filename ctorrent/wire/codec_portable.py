@@ -46,10 +46,12 @@ class PortableRules:
     part_bytes: int = 2 << 20  # a block is assigned within a frame of 1 MiB; beside it stands an output of 256 KiB
     piece_bytes: int = 512 << 10  # of data: what a reader holds at once
     body_bytes: int = 384 << 10  # of anything signed: a result of 4096 lines is the largest
-    blocks: int = 1_000_000  # as the largest job; a reader remembers half a KiB of each
+    blocks: int = 1_000_000  # as the largest job; a reader remembers 350 bytes of each
     unit_blocks: int = 4096  # as one assignment
     inputs: int = 1024  # of one block
-    workers: int = 256  # of one block: replicas, audits and second looks
+    workers: int = 256  # of one block: replicas, audits and second looks; that are listed, and that signed a result
+    keys: int = 100_000  # different workers of one file, ten times what is planned for: a reader remembers half a KiB of each
+    files: int = 20_000  # data that no block names: a job's files (plan/codemap.py), its lock, calibrations, the answer
     text: int = 4096  # characters of a name or a reason
     size_bytes: int = 1 << 44  # of one piece of data: more than any disk that reads it
 
@@ -256,7 +258,7 @@ def _node(raw: Any) -> NodeId:
     return _named(raw)
 
 
-_named = lru_cache(maxsize=4096)(node_id)  # a base58 number takes 80 µs to write, and few workers run many blocks
+_named = lru_cache(maxsize=4096)(node_id)  # a base58 number takes 8 µs to write, and few workers run many blocks
 
 
 def _whole(number: Any, what: str, high: int) -> int:

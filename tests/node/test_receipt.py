@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +14,12 @@ import pytest
 import trio
 
 from ctorrent import canon
-from ctorrent.errors import LocalError, PeerError
+from ctorrent.errors import LimitExceeded, LocalError, PeerError
 from ctorrent.model.ids import Digest, node_id
-from ctorrent.model.job import Equality, Verify
+from ctorrent.model.job import Assurance, Equality, Verify
 from ctorrent.model.portable import BlockLine, Head, Part, SealedKind, SealedPart, Tag, Unit
 from ctorrent.model.result import output_digest
+from ctorrent.node import receipt_book
 from ctorrent.node.mending import mend
 from ctorrent.node.portable import InsideRules, Portable
 from ctorrent.node.receipt_book import Book
@@ -23,16 +27,32 @@ from ctorrent.node.receipt_compare import second_look
 from ctorrent.node.receipt_read import read
 from ctorrent.node.receipt_rerun import drawn, runnable
 from ctorrent.node.receipt_source import Source
-from ctorrent.node.receipt_words import Finding, audits, findings, support
+from ctorrent.node.receipt_words import Audits, Finding, audits, findings, support
 from ctorrent.ports import Delete, Put
+from ctorrent.seal import Signer
 from ctorrent.store.salvage import Loss
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_sandbox import Behaviour
 from ctorrent.testing.fake_swarm import Member, ended, open_swarm
+from ctorrent.verify import draw
+from ctorrent.verify.audit import AuditRules
 from ctorrent.verify.calibrate import Tolerances
-from tests.wire.portable_sample import MANIFEST, WORKERS, Made, honest, swapped, value, written
+from ctorrent.wire.codec_portable import RULES
+from tests.wire.portable_sample import (
+    BLOCKS,
+    MANIFEST,
+    SECRET,
+    WORKERS,
+    Made,
+    data_parts,
+    honest,
+    swapped,
+    value,
+    written,
+)
 
 JOB = Path(__file__).parents[1] / "sim" / "jobs" / "mix.yaml"
+PAGE = Path(__file__).parents[2] / "docs" / "receipts.md"
 
 
 def told(data: bytes) -> dict[str, list[Finding]]:
@@ -161,6 +181,106 @@ def test_a_sample_is_drawn_by_its_seed() -> None:
     assert drawn(range(3), 5, 3) == [0, 1, 2]
 
 
+# -- draws ------------------------------------------------------------------------------------------------------------
+
+
+def drawn_of(verify: Verify, ran: Callable[[int], list[int]], workers: int = 3, count: int = 200) -> tuple[Audits, Finding]:
+    """What is said of the draws of a job whose workers ran these blocks each."""
+    made = Made(replace(MANIFEST, verify=verify), count=count, workers=MANY[:workers], ran=ran)
+    book = read(io.BytesIO(written([part for part in made.parts() if not (isinstance(part, SealedPart) and part.kind is SealedKind.ENTRY)])))
+    return audits(book), next(row for row in findings(book) if row.what == "draw")
+
+
+MANY = tuple(Signer(number.to_bytes(32, "big")) for number in range(1, 258))
+ECONOMY = Verify(assurance=Assurance.ECONOMY)
+CHANCES = [draw.chance(SECRET, "audit", index) for index in range(200)]
+STRICT = [index for index, chance in enumerate(CHANCES) if chance < AuditRules().strict_share]
+LONE = [index for index, chance in enumerate(CHANCES) if chance < AuditRules().floor]
+
+
+def test_two_newcomers_that_agree_are_not_taken_for_a_worker_and_its_auditor() -> None:
+    """In economy two signers may be either, so the file proves no audit with them; nor does it deny one."""
+    assert STRICT and len(LONE) > len(STRICT), "the sample has blocks that are drawn at each share"
+    found, row = drawn_of(ECONOMY, lambda worker: list(range(200)), workers=2)
+    assert found == Audits(len(LONE), 0, len(LONE)) and row.verdict == "open"
+    assert f"{len(LONE)} by two or more, where the file does not tell an auditor from a second newcomer" in row.words
+
+
+def test_a_lone_answer_that_was_audited_counts_as_drawn_as_one_that_was_not() -> None:
+    audited = [index for index in LONE if index not in STRICT][:1]
+    found, row = drawn_of(ECONOMY, lambda worker: audited if worker else list(range(200)), workers=2)
+    assert found == Audits(len(LONE), 0, 1) and row.verdict == "open"
+    assert f"audit of {len(LONE)} blocks: 0 were signed by a further worker, 1 by two or more" in row.words
+    assert f"{len(LONE) - 1} by nobody else" in row.words
+
+
+def test_more_signers_than_any_agreement_needs_are_an_audit() -> None:
+    found, _ = drawn_of(ECONOMY, lambda worker: STRICT if worker == 2 else list(range(200)))
+    assert found == Audits(len(LONE), len(STRICT), len(LONE) - len(STRICT))
+    found, row = drawn_of(Verify(audit_share=0.1), lambda worker: list(range(200)))
+    assert found.drawn == found.looked == sum(chance < 0.1 for chance in CHANCES) and row.verdict == "proven"
+    alone = Verify(replicas=1, assurance=Assurance.ECONOMY)
+    found, row = drawn_of(alone, lambda worker: list(range(200)), workers=2)
+    assert found == Audits(len(LONE), len(LONE)) and row.verdict == "proven", "one is enough there, so the second is the auditor"
+
+
+def test_a_draw_is_what_the_page_says() -> None:
+    """docs/receipts.md, The file: whoever has no more than the page redoes the draws."""
+
+    def page(*parts: bytes) -> bytes:
+        body = b"ctorrent/draw/chance/1\0" + b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return hashlib.sha256(body).digest()
+
+    assert '"ctorrent/draw/chance/1" of secret, purpose, index (u64), round (u32) and candidate' in PAGE.read_text()
+    for index, again in ((0, 0), (17, 0), (17, 2)):
+        number = int.from_bytes(page(SECRET, b"audit", index.to_bytes(8, "big"), again.to_bytes(4, "big"), b"")[:8], "big")
+        assert draw.chance(SECRET, "audit", index, again) == number / 2**64
+    keys = [one.public for one in MANY[:9]]
+    least = min(keys, key=lambda key: page(SECRET, b"replica", (3).to_bytes(8, "big"), (1).to_bytes(4, "big"), key)[:8])
+    assert draw.pick(SECRET, "replica", 3, 1, map(node_id, keys)) == node_id(least)
+
+
+# -- hostile files ----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_names_many_workers_costs_no_more_than_it_has() -> None:
+    """Keys are free. One signed result by the last of 32,768 costs each block the four bytes of its number."""
+    count, named = 1024, 32
+    keys = iter(range(1, count * named + 1))
+
+    def crowd(part: Part) -> Part:
+        if not isinstance(part, BlockLine):
+            return part
+        return replace(part, workers=tuple(node_id(next(keys).to_bytes(32, "little")) for _ in range(named)))
+
+    book = read(io.BytesIO(written([crowd(part) for part in Made(count=count, workers=MANY[:1]).parts()])))
+    begun = time.monotonic()
+    assert support(book).once == count and findings(book)
+    assert time.monotonic() - begun < 5, "as many bits for each block as the file has keys take longer than to read it"
+    columns = book.blocks.same, book.blocks.other, book.blocks.listed
+    assert sum(sys.getsizeof(held) for column in columns for held in column) < count * (3 * 40 + 4 * (named + 1))
+
+
+def test_more_workers_than_a_reader_remembers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipt_book, "RULES", replace(RULES, keys=2))
+    assert not read(io.BytesIO(honest())).wrongs
+    with pytest.raises(LimitExceeded, match="more than 2 workers"):
+        read(io.BytesIO(written(Made(workers=MANY[:3]).parts())))
+
+
+def test_a_block_with_more_signed_results_than_any_has_is_refused() -> None:
+    assert not read(io.BytesIO(written(Made(workers=MANY[: RULES.workers]).parts()))).wrongs
+    with pytest.raises(LimitExceeded, match="signed results of more than 256 workers"):
+        read(io.BytesIO(written([replace(part, workers=()) if isinstance(part, BlockLine) else part for part in Made(workers=MANY).parts()])))
+
+
+def test_data_that_nothing_can_name_is_refused() -> None:
+    parts, extra = Made().parts(), [part for number in range(RULES.files + 2 * BLOCKS) for part in data_parts(number.to_bytes(3, "big"))]
+    assert not read(io.BytesIO(written([*parts, *extra[:100]]))).wrongs
+    with pytest.raises(LimitExceeded, match="more data than"):
+        read(io.BytesIO(written([*parts, *extra])))
+
+
 # -- from a swarm -----------------------------------------------------------------------------------------------------
 
 
@@ -185,7 +305,7 @@ def test_a_job_of_a_swarm_with_a_liar_in_it() -> None:
             held = support(book)
             assert held.twice + held.once == 60 and not held.none and held.against, held
             assert book.owner == ann.owner and book.votes.tallies
-            assert audits(book)[0] >= audits(book)[1]
+            assert audits(book).drawn >= audits(book).looked and not audits(book).unsure
             small = InsideRules(item_bytes=8, total_bytes=100)
             record = ann.node.requester.find(name)
             tiny = b"".join([piece async for piece in Portable(ann.node.world, ann.node.people, small).file(record, False)])

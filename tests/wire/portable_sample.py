@@ -73,21 +73,23 @@ class Made:
     """The job's parts; `lie` changes how the requester tells it."""
 
     def __init__(
-        self, manifest: Manifest = MANIFEST, keep: Callable[[int], bytes] = value, said: Callable[[int, int], bytes] | None = None, files: bytes = MAP
+        self, manifest: Manifest = MANIFEST, keep: Callable[[int], bytes] = value, said: Callable[[int, int], bytes] | None = None, files: bytes = MAP,
+        count: int = BLOCKS, workers: Sequence[Signer] = WORKERS, ran: Callable[[int], Sequence[int]] | None = None,
     ) -> None:  # fmt: skip
+        self.count, self.workers, self.ran = count, workers, ran or (lambda worker: range(count))
         self.manifest = replace(manifest, program=replace(manifest.program, code=blob(files)))
         self.files, manifest = files, self.manifest
         self.sealed = codec.seal_manifest(manifest, REQUESTER)
         self.job = JobId(digest("ctorrent/job/1", self.sealed.body))
         self.environment = codec.environment_bytes(manifest.environment)
         words = InputRef("words", blob(WORDS), len(WORDS))
-        self.blocks = [Block(i, block_seed(manifest.seed, i), encode({"x": i}), (words,)) for i in range(BLOCKS)]
+        self.blocks = [Block(i, block_seed(manifest.seed, i), encode({"x": i}), (words,)) for i in range(count)]
         self.digests = [block_digest(self.job, block, manifest.program.code, self.environment) for block in self.blocks]
         self.keep, self.said = keep, said or (lambda worker, index: value(index))
 
     def parts(self) -> list[Part]:
         return [
-            Head(self.job, "0.1.0", 1_800_000_600, "settled", "", BLOCKS, False),
+            Head(self.job, "0.1.0", 1_800_000_600, "settled", "", self.count, False),
             SealedPart(SealedKind.MANIFEST, self.sealed),
             SealedPart(SealedKind.OWNER, codec.seal_certificate(Certificate(owner_id(OWNER.public), node_id(REQUESTER.public), 1_800_000_000, 0), OWNER)),
             *self.chain(), Tag(JOB_SECRET), *data_parts(self.files), *map(self.line, self.blocks), *self.units(), *self.entries(), *self.answer(),
@@ -95,35 +97,36 @@ class Made:
         ]  # fmt: skip
 
     def chain(self) -> list[Part]:
-        first = Amendment(self.job, 1, Digest(bytes(self.job)), AmendmentKind.BLOCKS, 0, BLOCKS, merkle_root(list(self.digests)))
+        first = Amendment(self.job, 1, Digest(bytes(self.job)), AmendmentKind.BLOCKS, 0, self.count, merkle_root(list(self.digests)))
         sealed = codec.seal_amendment(first, REQUESTER)
         close = Amendment(self.job, 2, codec.amendment_id(sealed), AmendmentKind.CLOSE, draw_secret=SECRET)
         return [SealedPart(SealedKind.AMENDMENT, one) for one in (sealed, codec.seal_amendment(close, REQUESTER))]
 
     def line(self, block: Block) -> BlockLine:
         output = self.keep(block.index)
-        return BlockLine(block, "settled", output_digest(output), len(output), output, tuple(node_id(one.public) for one in WORKERS), "")
+        return BlockLine(block, "settled", output_digest(output), len(output), output, tuple(node_id(one.public) for one in self.workers), "")
 
     def units(self) -> list[Part]:
-        return sorted((self.unit(number) for number in range(len(WORKERS))), key=lambda unit: unit.assignment_id)
+        return sorted((self.unit(number) for number in range(len(self.workers))), key=lambda unit: unit.assignment_id)
 
     def unit(self, number: int) -> Unit:
-        worker = WORKERS[number]
+        worker, indices = self.workers[number], tuple(self.ran(number))
+        digests = tuple(self.digests[index] for index in indices)
         head = codec.amendment_id(self.chain()[0].sealed)  # type: ignore[union-attr]
-        assignment = Assignment(self.job, 1, head, node_id(worker.public), bytes([number]) * 16, 30.0, tuple(self.digests))
+        assignment = Assignment(self.job, 1, head, node_id(worker.public), bytes([number % 256]) * 16, 30.0, digests)
         sealed = codec.seal_assignment(assignment, REQUESTER)
         name = codec.assignment_id(sealed)
-        openings = tuple(Opening(bytes([i % 256]) * 16, output_digest(self.said(number, i))) for i in range(BLOCKS))
+        openings = tuple(Opening(bytes([i % 256]) * 16, output_digest(self.said(number, i))) for i in indices)
         lines = tuple(
             Committed(block, commitment(name, block, assignment.worker, opening.nonce, opening.output))
-            for block, opening in zip(self.digests, openings, strict=True)
+            for block, opening in zip(digests, openings, strict=True)
         )
         result = codec.seal_result(Result(name, assignment.worker, PRINT, lines, "x86_64"), worker)
-        shown = tuple(b"" if self.said(number, i) == self.keep(i) else self.said(number, i) for i in range(BLOCKS))
-        return Unit(name, tuple(range(BLOCKS)), sealed, result, openings, shown if any(shown) else ())
+        shown = tuple(b"" if self.said(number, i) == self.keep(i) else self.said(number, i) for i in indices)
+        return Unit(name, indices, sealed, result, openings, shown if any(shown) else ())
 
     def entries(self) -> list[Part]:
-        tally = Tally(job_tag(self.job, JOB_SECRET), node_id(WORKERS[0].public), owner_id(OWNER.public), BLOCKS, 0, 0, "x86_64", b"e" * 32)
+        tally = Tally(job_tag(self.job, JOB_SECRET), node_id(self.workers[0].public), owner_id(OWNER.public), self.count, 0, 0, "x86_64", b"e" * 32)
         entry = Entry(node_id(REQUESTER.public), 0, 1, Digest(bytes(32)), EntryKind.TALLY, self.manifest.ring, codec.encode_tally(tally), 1_800_000_500)
         return [SealedPart(SealedKind.ENTRY, codec.seal_entry(entry, REQUESTER).sealed)]
 
