@@ -129,7 +129,7 @@ class Gossip(Protocol):
         """From now on ask `of` what is thought of a neighbour, at each heartbeat; 0: nothing bad.
 
         Below 0 it has no place in any mesh: it hears of messages a heartbeat late, if it asks. Below
-        wire.names.GOSSIP_MUTE_BELOW nothing is sent to it at all. What it passes on is still heard.
+        wire.names.GOSSIP_MUTE_BELOW it is sent no messages and told of none. What it passes on is still heard.
         """
 
     def mesh(self, topic: str) -> frozenset[NodeId]:

@@ -30,8 +30,8 @@ def receipt(
 ) -> None:
     """Write the receipt of a job that has ended: one signed file that others can check, and re-run, with ctorrent verify.
 
-    It holds the job's program, parameters and outputs: give it to those who may read them. Inputs and outputs of more than
-    1 MB each, or 64 MB together, are named by their digests only, unless --with-data.
+    It holds the job's program, parameters and outputs: give it to those who may read them. Inputs, outputs and files of more
+    than 1 MiB each, or beyond 64 MiB of each of the three, are named by their digests only, unless --with-data.
     """
     with any_node(data_dir) as net:
         name = named(net, job)

@@ -37,7 +37,7 @@ class ReputationRules:
     alone_max: float = 2.0  # wrong blocks that one friend's complaint stands for while nobody else complains
     unfounded_max: int = 16384  # tallies without their evidence, and liars, remembered: as many as a witness keeps
     rotations_max: int = 16  # changes of an owner's key that are followed
-    stale_share: float = 0.005  # of new edges after which trust is worked out anew: 10,000 authors take 30 ms
+    stale_share: float = 0.005  # of new edges after which trust is worked out anew: 10,000 authors take 10 ms
     consecutive_max: int = 10_000  # an audit rate of 1/10,000 is below every floor
 
 

@@ -47,8 +47,8 @@ class ScoreRules:
 
     application_weight: float = 1.0
     mesh: float = 0.0  # below: no place in a mesh, as GossipSub 1.1 has it
-    gossip: float = GOSSIP_MUTE_BELOW  # below: told of no messages; between the two above, so that the way back stays open
-    graylist: float = -80.0  # below: nothing is sent to it at all
+    gossip: float = GOSSIP_MUTE_BELOW  # below: sent no messages, and told of none; between the two above, so that the way back stays open
+    graylist: float = -80.0  # libp2p's floor for grafts and messages; here both ended above it
 
 
 @dataclass(frozen=True, slots=True)

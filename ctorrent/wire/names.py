@@ -19,7 +19,7 @@ FRAME_BYTES_MAX = 1 << 20  # larger values travel as blobs; libp2p's own request
 INLINE_BYTES_MAX = 256 << 10  # an output up to this size rides inside Returned
 CREDIT_BYTES = 8 << 20  # bytes a receiver lets a sender have under way: 8 frames hide 80 ms at 100 MB/s
 GOSSIP_BYTES_MAX = 64 << 10  # py-libp2p silently loses RPCs above 1 MiB; ours stay far below
-GOSSIP_MUTE_BELOW = -50.0  # of a neighbour's score: nothing is sent to it
+GOSSIP_MUTE_BELOW = -50.0  # of a neighbour's score: it is sent no messages and told of none
 ANNOUNCEMENT_BYTES_MAX = 2 << 10
 
 
