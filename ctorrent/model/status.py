@@ -192,7 +192,7 @@ class PeerRow(TypedDict):
     how: str  # "join", "mdns", "dht", "last time", "inbound"
     connected: bool
     friend: bool  # its owner is one of this node's owner's friends
-    accepted: bool  # and the other way round, as far as it said: False until its person accepts
+    accepted: bool  # and the other way round, as far as it said: False where it said that it does not; True also where it said nothing yet
     wants_friendship: bool  # asked; `ctorrent friend add OWNER` accepts
     version: str
     latency_s: float | None
