@@ -12,6 +12,9 @@ import secrets
 import socket
 import stat
 import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ctorrent import canon, errors
@@ -33,6 +36,12 @@ class Wire:
     def close(self) -> None:
         self.broken = True
         self._socket.close()
+
+    def hang_up(self) -> None:
+        """End it for whoever waits for an answer in another thread, which then closes it."""
+        self.broken = True
+        with suppress(OSError):  # the node did so before
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def ask(self, method: str, args: tuple[Any, ...]) -> None:
         self._id += 1
@@ -88,6 +97,102 @@ class Wire:
         cause = f" ({error.strerror})" if error is not None and error.strerror else ""
         return Unavailable(f"The node ended{cause}.", "Start it again (ctorrent node); its jobs go on where they were.")
 
+
+class Wires:
+    """Connections to one node, for questions of several threads: each is one thread's from its question to the answer."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self._idle: list[Wire] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self) -> Wire:
+        """One of its own for the caller. Raises Unavailable."""
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return Wire(dial(self._folder))
+
+    def give(self, wire: Wire) -> None:
+        """Its answer is there: it is the next one's. After close(), which somebody may not have waited for, nobody's."""
+        with self._lock:
+            if self._closed:
+                wire.close()
+            elif not wire.broken:
+                self._idle.append(wire)
+
+    def ask(self, method: str, args: tuple[Any, ...]) -> Any:
+        """The answer to one question; raises the node's error as what it is."""
+        wire = self.take()
+        try:
+            wire.ask(method, args)
+            answer = wire.receive()
+        except CTorrentError:
+            self.give(wire)
+            raise
+        except BaseException:  # such as Ctrl-C: the answer is still to come, so this connection is of no more use
+            wire.close()
+            raise
+        self.give(wire)
+        return answer.get("result")
+
+    def close(self) -> None:
+        """Those that nobody uses; the others as they are given back."""
+        with self._lock:
+            self._closed = True
+            wires, self._idle = self._idle, []
+        for wire in wires:
+            wire.close()
+
+
+class Items:
+    """The answer to a question that is answered item by item; asked with the first. close() ends it from any thread."""
+
+    def __init__(self, take: Callable[[], Wire], method: str, args: tuple[Any, ...]) -> None:
+        self._take, self._method, self._args = take, method, args
+        self._wire: Wire | None = None
+        self._over = False
+        self._reading = threading.Lock()  # held by the thread that waits for the next item
+
+    def __iter__(self) -> Items:
+        return self
+
+    def __next__(self) -> Plain:
+        try:
+            with self._reading:
+                answer = {} if self._over else self._receive()
+        except BaseException as error:
+            ended = self._over
+            self.close()
+            if ended and isinstance(error, Unavailable):  # by close(), in another thread
+                raise StopIteration from None
+            raise
+        if self._over or "item" not in answer:
+            self.close()
+            raise StopIteration
+        item: Plain = answer["item"]
+        return item
+
+    def _receive(self) -> Plain:
+        if self._wire is None:
+            self._wire = self._take()
+            if self._over:  # meanwhile
+                return {}
+            self._wire.ask(self._method, self._args)
+        return self._wire.receive()
+
+    def close(self) -> None:
+        """End the request, and a wait for its next item. Twice is once."""
+        self._over = True
+        if self._reading.acquire(blocking=False):
+            if self._wire is not None:
+                self._wire.close()
+            self._reading.release()
+        elif self._wire is not None:  # the thread that waits closes it, once it is awake
+            self._wire.hang_up()
+
+    __del__ = close  # who leaves a loop early forgets it
 
 
 def dial(folder: pathlib.Path) -> socket.socket:

@@ -16,11 +16,11 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from ctorrent.channel import Wire, dial
+from ctorrent.channel import Items, Wire, Wires
 from ctorrent.door import NOTICE, Plain
 from ctorrent.errors import CTorrentError, LocalError, Unavailable
 from ctorrent.library.interrupt import explain
@@ -109,7 +109,7 @@ class Net:
         self.folder = folder
         self.embedded = on_close is not None or start is not None
         self._on_close, self._start = on_close, start
-        self._idle: list[Wire] = []
+        self._wires = Wires(folder)
         self._lock = threading.Lock()
         self._calls: Executor | None = None  # what submit() uses
         self._executors: list[Executor] = []
@@ -129,10 +129,10 @@ class Net:
 
         return await entered(self)
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         from ctorrent.library.trio_net import left
 
-        await left(self)
+        await left(self, kind, error, trace)
 
     def begin(self) -> None:
         """Start the node of one's own that was put off, if there is one."""
@@ -157,22 +157,23 @@ class Net:
 
     def close(self) -> None:
         """Wait for submitted calls, leave the node, and end it if it is our own. Twice is once."""
-        executors, self._executors = self._executors, []
-        for executor in executors:
-            if not executor.closing:
-                executor.shutdown()
+        self._wait_for_calls()
+        self._executors = []
         self.closed = True
         with self._lock:
-            wires, self._idle = self._idle, []
             on_close, self._on_close = self._on_close, None
-        for wire in wires:
-            wire.close()
+        self._wires.close()
         if on_close is not None:
             on_close()
 
+    def _wait_for_calls(self) -> None:
+        for executor in self._executors:
+            if not executor.closing:
+                executor.shutdown()
+
     def ping(self) -> None:
         """Raises Unavailable unless the node accepts connections."""
-        self._give(self._take())
+        self._wires.give(self._take())
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -445,49 +446,30 @@ class Net:
         return dict(self._call(method, *args) or {})
 
     def _call(self, method: str, *args: Any) -> Any:
-        wire = self._take()
-        try:
-            wire.ask(method, args)
-            answer = wire.receive()
-        except CTorrentError:
-            self._give(wire)
-            raise
-        except BaseException:  # such as Ctrl-C: the answer is still to come, so this connection is of no more use
-            wire.close()
-            raise
-        self._give(wire)
-        return answer.get("result")
+        self._ready()
+        return self._wires.ask(method, args)
 
     def _stream(self, method: str, *args: Any) -> Iterator[Plain]:
         """Items; leaving the loop early closes the connection, which ends the request."""
-        wire = self._take()
-        with closing(wire):
-            wire.ask(method, args)
-            while "item" in (answer := wire.receive()):
-                yield answer["item"]
+        return Items(self._take, method, args)
 
     def _take(self) -> Wire:
+        self._ready()
+        return self._wires.take()
+
+    def _ready(self) -> None:
         if self.closed:
             raise LocalError("This net is closed.", "What uses it belongs into its `with` block; ctorrent.connect() makes another.")
         if self._start is not None:
             self.begin()
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return Wire(dial(self.folder))
-
-    def _give(self, wire: Wire) -> None:
-        with self._lock:
-            if not wire.broken:
-                self._idle.append(wire)
 
 
 def _forked() -> None:
     """In the child: connections, calls under way and a node of one's own are its parent's, who uses them."""
     for net in filter(None, (reference() for reference in _nets)):
-        for wire in net._idle:
+        for wire in net._wires._idle:  # without its lock: a thread that is not here may hold it
             wire.close()
-        net._idle, net._lock, net._on_close, net._calls, net._executors = [], threading.Lock(), None, None, []
+        net._wires, net._lock, net._on_close, net._calls, net._executors = Wires(net.folder), threading.Lock(), None, None, []
 
 
 getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_forked)  # on Windows nothing forks

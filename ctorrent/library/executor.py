@@ -162,8 +162,12 @@ class Executor(concurrent.futures.Executor):
 
     def abandon(self) -> None:
         """Take no more calls, and end those under way: nobody will read what comes of them. Its jobs are cancelled."""
+        ending = self._closing  # its thread has sealed the jobs, and waits for their calls
         self._abandoned = True
-        self.shutdown(cancel_futures=True)
+        self.shutdown(wait=False, cancel_futures=True)
+        for job in list(self._jobs.values()) if ending else ():
+            job.cancel()
+        self.shutdown()
 
     # -- functions ----------------------------------------------------------------------------------------------------
 

@@ -35,16 +35,22 @@ class Job:
 
     def wait(self, progress: bool | None = None) -> Plain:
         """Block until the job ended, or paused itself with a reason. -> its status. progress: a bar; None: as fits where it is."""
+        for _ in self.changes(progress):
+            pass
+        return self.status()
+
+    def changes(self, progress: bool | None = None) -> Iterator[list[Plain]]:
+        """The job's status as it changes, each in a list of its own, for as long as wait() waits; draws the progress."""
         try:
             with closing(Progress(str(self.status()["name"] or self.name), progress)) as bar, closing(self.watch()) as changes:  # type: ignore[type-var]
                 for status in changes:
                     bar.update(status)
+                    yield [status]
                     if status["state"] in ENDED or (status["state"] == "paused" and status["reason"]):
                         break
         except KeyboardInterrupt as error:
             self.interrupted(error)
             raise
-        return self.status()
 
     def interrupted(self, error: KeyboardInterrupt) -> None:
         """Ctrl-C while it was waited for: the job goes on, unless its node ends with the program (Net.__exit__)."""

@@ -95,8 +95,9 @@ class MapResult(Job, Generic[T]):
         for rows in self._rows_by_end():
             yield [(index, self._result(row)) for index, row in rows]
 
-    def changes(self) -> Iterator[list[Plain]]:
-        """The job's status as it changes, each in a list of its own; draws the progress."""
+    def changes(self, progress: bool | None = None) -> Iterator[list[Plain]]:
+        """The job's status as it changes, each in a list of its own, for as long as wait() waits; draws the progress."""
+        self._draw = self._draw if progress is None else progress
         if self.name:
             with self._changes() as changes:
                 for status in changes:
@@ -106,10 +107,7 @@ class MapResult(Job, Generic[T]):
         """Block until the job ended, or paused itself with a reason. -> its status (status.JobStatus). progress: a bar; None: as map was told."""
         if not self.name:
             return {"state": "settled", "blocks": 0}
-        self._draw = self._draw if progress is None else progress
-        for _ in self.changes():
-            pass
-        return self.status()
+        return super().wait(progress)
 
     def table(self) -> Any:
         """One row per item, in order: its arguments by name, and the result: of a dict a column per key, else "value".

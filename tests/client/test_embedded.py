@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+import trio
 
 import ctorrent
 from ctorrent.embedded import Swarm, start_node, wait_for
@@ -57,6 +59,57 @@ def test_connect_brings_up_a_node_that_ends_with_it(tmp_path: pathlib.Path, monk
     with ctorrent.connect(tmp_path / "data") as net:
         assert net.status()["node"] == who, "what it knows stays"
         assert net.jobs()[0]["state"] in ("settled", "cancelled"), "no job of a cell that is gone stays open"
+
+
+def long(x: int) -> None:
+    time.sleep(600)
+
+
+def test_under_trio_it_ends_with_who_is_cancelled_while_its_calls_are_waited_for(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CTORRENT_OWNER_DIR", str(tmp_path / "owner"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "settings.toml").write_text('listen = ["127.0.0.1"]\nport = 0\nmdns = false\ndht = false\n')
+
+    async def main() -> str:
+        with trio.CancelScope() as scope:
+            async with ctorrent.connect(tmp_path / "data") as net:
+                future = await net.submit(long, 1)
+                with trio.fail_after(LIMIT_S):
+                    while not future.job:  # noqa: ASYNC110  set by another thread
+                        await trio.sleep(0.01)
+                scope.deadline = trio.current_time() + 0.5
+        assert scope.cancelled_caught and trio.current_time() - scope.deadline < LIMIT_S, "the call takes 600 s"
+        async with ctorrent.connect(tmp_path / "data") as net:
+            assert (await net.jobs[future.job]).name == future.job
+            return str((await net.job(future.job))["state"])
+
+    assert trio.run(main) == "cancelled", "no job of a program that is gone stays open"
+    assert not [process for process in psutil.Process().children() if str(tmp_path) in " ".join(process.cmdline())]
+
+
+WAITS = """
+import ctorrent, trio
+def long(x):
+    __import__("time").sleep(600)
+async def main():
+    async with ctorrent.connect() as net:
+        await (await net.map(long, range(2), replicas=1)).values()
+trio.run(main)
+"""
+
+
+def test_ctrl_c_under_trio_cancels_the_job_that_was_waited_for(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "settings.toml").write_text('listen = ["127.0.0.1"]\nport = 0\nmdns = false\ndht = false\n')
+    environ = {**os.environ, "CTORRENT_DATA": str(tmp_path), "CTORRENT_OWNER_DIR": str(tmp_path / "owner")}
+    with subprocess.Popen([sys.executable, "-c", WAITS], stderr=subprocess.PIPE, text=True, env=environ) as script:
+        assert script.stderr is not None
+        said = []
+        while not said or "long: 0 of 2" not in said[-1]:
+            said.append(script.stderr.readline())
+            assert said[-1], said
+        script.send_signal(signal.SIGINT)
+        _, last = script.communicate(timeout=LIMIT_S)
+    assert re.fullmatch(r"ctorrent: Interrupted\. Job \w{8} is cancelled: its node ends with this program\.\n", last)
 
 
 def test_a_swarm_leaves_nothing() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from ctorrent.library.failures import RemoteTraceback
 
 pytestmark = pytest.mark.real
 FACTOR = 3
+LEAVES_S = 15.0  # a net is left in milliseconds; two busy cores take longer
+HEARD_S = 5.0  # a cancellation is heard within a second there
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +230,135 @@ def test_under_trio(net: Net) -> None:
             await slow.cancel("enough")
 
     trio.run(main)
+
+
+def long(x: int) -> int:
+    import time
+
+    time.sleep(600)
+    return x
+
+
+async def _handed(future: Any) -> None:
+    with trio.fail_after(60):
+        while not future.job:  # noqa: ASYNC110  set by another thread
+            await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", ["an error", "cancelled inside", "cancelled while it waits"])
+def test_leaving_under_trio_by_an_error_or_a_cancel_waits_for_no_call(net: Net, how: str) -> None:
+    """Within LEAVES_S; the call takes 600."""
+
+    async def main() -> tuple[str, float]:
+        with trio.CancelScope() as scope:
+            try:
+                async with client.attach(net.folder) as there:
+                    future = await there.submit(long, 1)
+                    await _handed(future)
+                    began = trio.current_time()
+                    if how == "an error":
+                        raise KeyError("apple")
+                    if how == "cancelled inside":
+                        scope.cancel()
+                        await future
+                    scope.deadline = began + 0.5
+            except KeyError:
+                assert how == "an error"
+        assert scope.cancelled_caught == (how != "an error")
+        return str(future.job), trio.current_time() - began
+
+    job, took = trio.run(main)
+    net.cancel(job, "nobody waits for it")
+    assert took < LEAVES_S
+
+
+def test_a_run_under_trio_is_cancelled(net: Net, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\ndef slow():\n    time.sleep(600)\n")
+    (tmp_path / "job.yaml").write_text("{python: 'slow.py:slow', blocks: {count: 1}, needs: {isolation: jail}, verify: {replicas: 1}, name: slow-run}")
+
+    async def main() -> None:
+        async with client.attach(net.folder) as there:
+            before = len(await there.jobs())
+            with trio.move_on_after(2.0) as scope:
+                await there.run(tmp_path / "job.yaml")
+            late = trio.current_time() - scope.deadline
+            assert scope.cancelled_caught and late < HEARD_S
+            assert len(await there.jobs()) == before + 1, "it goes on"
+            job = await there.attach("slow-run")
+            with trio.move_on_after(0.2) as scope:
+                await job.wait()
+            assert scope.cancelled_caught
+            with trio.move_on_after(0.2) as scope:
+                async for _ in job.logs(follow=True):  # it prints nothing
+                    pass
+            assert scope.cancelled_caught and trio.current_time() - scope.deadline < HEARD_S
+            with trio.fail_after(HEARD_S):
+                while trio.to_thread.current_default_thread_limiter().borrowed_tokens:  # noqa: ASYNC110  the thread that waited for the log
+                    await trio.sleep(0.01)
+            await job.cancel("enough")
+            assert (await job.wait())["state"] == "cancelled"
+
+    trio.run(main)
+
+
+def test_a_call_under_trio(net: Net) -> None:
+    async def main() -> None:
+        async with client.attach(net.folder) as there:
+            four, fails = await there.submit(pow, 2, 2), await there.submit(divmod, 1, 0)
+            with trio.fail_after(60):
+                assert (await four, await four.result(), await four.exception(), await four.traceback()) == (4, 4, None, "")
+                assert four.done() and four.index == 0
+                with pytest.raises(ZeroDivisionError):
+                    await fails
+                assert "ZeroDivisionError" in await fails.traceback()
+            waits = await there.submit(long, 1)
+            with pytest.raises(TimeoutError):
+                await waits.result(0.2)
+            await _handed(waits)
+            await there.cancel(waits.job)
+            with pytest.raises(ctorrent.CallFailed, match="is cancelled"):
+                await waits
+
+    trio.run(main)
+
+
+def test_collections_and_streams_under_trio(net: Net) -> None:
+    async def main() -> None:
+        async with client.attach(net.folder) as there:
+            result = await there.map(_says, [1, 2], replicas=1, name="says")
+            assert (await result.wait())["state"] == (await result.status())["state"] == "settled"
+            assert [status["state"] async for status in result.watch()] == ["settled"]
+            assert [row["params"] async for row in result.rows()] == [row["params"] for row in result.sync.rows()]
+            assert {line["text"] async for line in result.logs()} == {"one 1\n", "one 2\n"} == {line["text"] async for line in there.logs(result.name)}
+            again = await there.jobs["says"]
+            again.pickled = "own"
+            assert again.name == result.name and await again.values() == [1, 2] and again.sync.pickled == "own"
+            assert (await there.jobs[0]).name == result.name in [job.name async for job in there.jobs]
+            assert (await there.jobs(limit=1))[0]["job"] == result.name
+            pairs = await there.map(_says, [3, 4], replicas=1, as_completed=True)
+            assert {pair async for pair in pairs} == {(0, 3), (1, 4)}
+            assert (await (await there.map(_says, [])).wait())["blocks"] == 0
+            assert (await there.peers["node1"])["connected"] and {row["name"] async for row in there.peers} == {"node1", "node2"}
+            assert set((await there.peers.table())["name"]) == {"node1", "node2"}
+            with pytest.raises(LocalError, match=r"names none of the peers here"):
+                await there.peers["nobody"]
+            kinds = set()
+            async with aclosing(there.events()) as events:
+                async for event in events:
+                    kinds.add(event["kind"])
+                    if kinds >= {"job", "peers", "machine", "pool"}:
+                        break
+            assert b"".join([piece async for piece in there.receipt(result.name)])
+            with pytest.raises(LocalError, match="nothing-of-this-name"):
+                async for _ in there.watch("nothing-of-this-name"):
+                    pass
+
+    trio.run(main)
+
+
+def _says(x: int) -> int:
+    print("one", x)
+    return x
 
 
 SCRIPT = """
