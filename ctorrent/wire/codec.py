@@ -27,11 +27,9 @@ from ctorrent.wire.codec_job import (
 )
 from ctorrent.wire.codec_ledger import (
     decode_entries,
-    decode_heads,
     decode_incarnation,
     decode_tally,
     encode_entries,
-    encode_heads,
     encode_incarnation,
     encode_tally,
     entry_id,
@@ -74,7 +72,6 @@ __all__ = [
     "assignment_id",
     "decode_checkpoint",
     "decode_entries",
-    "decode_heads",
     "decode_incarnation",
     "decode_invite",
     "decode_message",
@@ -85,7 +82,6 @@ __all__ = [
     "decode_work",
     "encode_checkpoint",
     "encode_entries",
-    "encode_heads",
     "encode_incarnation",
     "encode_invite",
     "encode_message",

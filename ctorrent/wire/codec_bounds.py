@@ -51,7 +51,6 @@ class Bounds:
     keepers: int = 16
     words: int = 256  # of a command, or packages of an environment
     entries: int = 1024  # of one sync answer
-    heads: int = 4096  # authors in one sync question
     word_chars: int = 4096  # one argument of a command
     label_chars: int = 200  # names, versions, requirement strings, hardware classes
     file_name_bytes: int = 255  # what a file system takes

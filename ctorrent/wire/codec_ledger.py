@@ -140,18 +140,6 @@ def decode_entries(data: bytes) -> list[Sealed]:
     return [sealed_from_wire(e) for e in m.entries]
 
 
-def encode_heads(heads: Sequence[Head]) -> bytes:
-    """Where logs stand."""
-    return canonical(pb.Heads(heads=[head_to_wire(h) for h in heads]))
-
-
-def decode_heads(data: bytes) -> list[Head]:
-    """The inverse. Raises Malformed, LimitExceeded."""
-    m = parse(pb.Heads, data, BOUNDS.frame_bytes)
-    few(len(m.heads), "heads", BOUNDS.heads)
-    return [head_from_wire(h) for h in m.heads]
-
-
 def head_to_wire(head: Head) -> pb.Head:
     return pb.Head(author=node_to_wire(head.author), incarnation=head.incarnation, seq=head.seq, id=head.id)
 

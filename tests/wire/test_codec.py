@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from ctorrent.errors import BadSignature, LimitExceeded, Malformed, PeerError
+from ctorrent.errors import BadSignature, LimitExceeded, Malformed
 from ctorrent.model import session as s
 from ctorrent.model.ids import OwnerId, node_id
 from ctorrent.model.job import Environment
@@ -312,12 +312,9 @@ def test_ledger_bodies_and_batches_come_back() -> None:
     assert codec.decode_incarnation(codec.encode_incarnation(None)) is None
     batch = [samples.sealed("entry"), samples.sealed("entry-future")]
     assert codec.decode_entries(codec.encode_entries(batch)) == batch
-    assert codec.decode_heads(codec.encode_heads([samples.HEAD, samples.HEAD])) == [samples.HEAD, samples.HEAD]
     assert codec.decode_sealed(codec.encode_sealed(batch[0])) == batch[0]
 
 
 def test_a_batch_has_a_limit() -> None:
     with pytest.raises(LimitExceeded):
         codec.decode_entries(codec.encode_entries([Sealed(b"", b"k" * 32, b"s" * 64)] * 1025))
-    with pytest.raises(PeerError):
-        codec.decode_heads(b"\n\0" * 5000)

@@ -58,7 +58,6 @@ def test_random_bytes(data: bytes) -> None:
         codec.decode_message,
         codec.decode_sealed,
         codec.decode_entries,
-        codec.decode_heads,
         codec.decode_tally,
         codec.decode_incarnation,
     ):
@@ -93,7 +92,6 @@ def test_mutated_bodies_that_are_signed_all_the_same(name: str) -> None:
 
 BATCHES = {
     "entries": (codec.encode_entries([samples.sealed("entry")] * 3), codec.decode_entries),
-    "heads": (codec.encode_heads([samples.HEAD] * 3), codec.decode_heads),
     "tally": (codec.encode_tally(samples.TALLY), codec.decode_tally),
     "incarnation": (codec.encode_incarnation(samples.HEAD), codec.decode_incarnation),
     "sealed": (codec.encode_sealed(samples.sealed("bid")), codec.decode_sealed),
