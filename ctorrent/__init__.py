@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from ctorrent.embedded import swarm as swarm
     from ctorrent.errors import BadSignature as BadSignature
     from ctorrent.errors import CTorrentError as CTorrentError
+    from ctorrent.errors import DiskFull as DiskFull
+    from ctorrent.errors import JobClosed as JobClosed
     from ctorrent.errors import JobFileError as JobFileError
     from ctorrent.errors import JournalError as JournalError
     from ctorrent.errors import KeyFileError as KeyFileError
     from ctorrent.errors import LimitExceeded as LimitExceeded
     from ctorrent.errors import LocalError as LocalError
     from ctorrent.errors import Malformed as Malformed
+    from ctorrent.errors import NoSuchPackage as NoSuchPackage
     from ctorrent.errors import PeerError as PeerError
     from ctorrent.errors import Unavailable as Unavailable
     from ctorrent.errors import Unsupported as Unsupported
@@ -44,8 +47,8 @@ __version__ = "0.1.0"
 _CLIENT = ("Job", "Net", "connect")
 _EMBEDDED = ("Swarm", "swarm")
 _ERRORS = (
-    "BadSignature", "CTorrentError", "JobFileError", "JournalError", "KeyFileError", "LimitExceeded",
-    "LocalError", "Malformed", "PeerError", "Unavailable", "Unsupported", "WorkError",
+    "BadSignature", "CTorrentError", "DiskFull", "JobClosed", "JobFileError", "JournalError", "KeyFileError", "LimitExceeded",
+    "LocalError", "Malformed", "NoSuchPackage", "PeerError", "Unavailable", "Unsupported", "WorkError",
 )  # fmt: skip
 _PLACES = {
     **dict.fromkeys(_CLIENT, "ctorrent.client"),

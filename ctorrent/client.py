@@ -284,6 +284,7 @@ class Net:
         return Jobs(self)
 
     def job(self, job: str) -> Plain:
+        """One job, by its id, the beginning of that, or its name: status.JobStatus. Raises LocalError: there is none, or several."""
         return self._map("job", job)
 
     def watch(self, job: str) -> Iterator[Plain]:
@@ -295,6 +296,7 @@ class Net:
         return self._rows("results", job, after, limit)
 
     def answer(self, job: str) -> Plain:
+        """The reduced answer: {"ready", "state"} with "value" (canonical bytes) and "reduce", or with "why" there is none yet."""
         return self._map("answer", job)
 
     def timeline(self, job: str) -> Plain:
@@ -302,6 +304,7 @@ class Net:
         return self._map("timeline", job)
 
     def logs(self, job: str, follow: bool = False) -> Iterator[Plain]:
+        """{"index", "worker", "text"} of what blocks print. follow: until the job ends, as they print it."""
         return self._stream("logs", job, follow)
 
     def receipt(self, job: str, with_data: bool = False) -> Iterator[bytes]:
@@ -309,20 +312,25 @@ class Net:
         return (item["bytes"] for item in self._stream("receipt", job, with_data))
 
     def why(self, job: str) -> Plain:
+        """Who saw it, who did not take it and for which reasons, and what it waits for: status.WhyReport."""
         return self._map("why", job)
 
     def cancel(self, job: str, reason: str = "") -> None:
+        """End a job: what runs of it is given back, what has ended stays. Raises LocalError where it has ended."""
         self._call("cancel", job, reason)
 
     def pause(self, job: str) -> None:
+        """Give none of its blocks out until resume(); those that run go on. Raises LocalError where it has ended."""
         self._call("pause", job)
 
     def resume(self, job: str) -> None:
+        """Go on with a job that was paused, or paused itself. Raises LocalError where it has ended."""
         self._call("resume", job)
 
     # -- the node and its neighbours ----------------------------------------------------------------------------------
 
     def status(self) -> Plain:
+        """This node: status.NodeStatus."""
         return self._map("status")
 
     @property
@@ -331,24 +339,31 @@ class Net:
         return Peers(self)
 
     def connect(self, address: str) -> Plain:
+        """Join another node by its multiaddr or an invite: {"node", "name", "owner"}. Raises Unavailable."""
         return self._map("connect", address)
 
     def invite(self, uses: int = 1, valid_s: int = 7 * 86400) -> str:
+        """A line of text that lets 1 to 1000 others join this owner's swarm as friends, within a minute to a year."""
         return str(self._call("invite", uses, valid_s))
 
     def friends(self) -> list[Plain]:
+        """Owners who are friends, or ask to be: status.FriendRow."""
         return self._rows("friends")
 
     def friend_add(self, who: str) -> Plain:
+        """Make an owner a friend, by its id or name, or a node's: {"owner", "name", "told"}; told: how many of its nodes heard."""
         return self._map("friend_add", who)
 
     def friend_remove(self, who: str) -> None:
+        """Forget a friend; what runs goes on to its end. Raises LocalError where it is none."""
         self._call("friend_remove", who)
 
     def ledger(self, after: int = 0, limit: int = 1000) -> list[Plain]:
+        """A page of the entries held, by author and number: status.LedgerRow. after: how many to pass over. Empty: no more."""
         return self._rows("ledger", after, limit)
 
     def ledger_verify(self) -> Plain:
+        """Check every signature and link: {"entries", "authors", "cut", "bad", "forks", "lies"}, the last three lists."""
         return self._map("ledger_verify")
 
     def ledger_export(self, ring: str = "", author: str = "") -> Iterator[bytes]:
@@ -360,6 +375,7 @@ class Net:
         return self._map("ledger_import", entries)
 
     def reputation(self, who: str = "") -> list[Plain]:
+        """What verdicts say of nodes: status.ReputationRow; of one, by its name or the beginning of its id."""
         return self._rows("reputation", who)
 
     def credit(self, who: str = "") -> list[Plain]:
@@ -367,12 +383,15 @@ class Net:
         return self._rows("credit", who)
 
     def hardware(self, measure: bool = False) -> Plain:
+        """This machine, as model.offer.Hardware. measure: run the benchmark first, which takes seconds."""
         return self._map("hardware", measure)
 
     def environments(self) -> list[Plain]:
+        """Those here: [{"name", "python", "arch", "image", "packages": {name: version}, "programs", "fingerprint"} …]."""
         return self._rows("environments")
 
     def environment_add(self, name: str, packages: list[str]) -> Plain:
+        """Install packages into a new environment, which may take minutes. -> its row. Raises NoSuchPackage, LocalError."""
         return self._map("environment_add", name, packages)
 
     def gc(self, dry_run: bool = False) -> list[Plain]:
@@ -404,6 +423,7 @@ class Net:
         return Offers(self)
 
     def machine(self) -> Plain:
+        """This machine now and in the last five minutes: live.MachineNow."""
         return self._map("machine")
 
     def share(self, on: bool) -> Plain:
@@ -411,6 +431,7 @@ class Net:
         return self._map("share", on)
 
     def pool(self) -> Plain:
+        """This machine and the connected peers that would work for its person, added up: live.Pool."""
         return self._map("pool")
 
     def retry(self, job: str) -> str:
@@ -426,15 +447,19 @@ class Net:
         return self._map("blob_add", os.fspath(pathlib.Path(path).expanduser().absolute()), name)
 
     def blobs(self) -> list[Plain]:
+        """What blob_add brought, newest first: live.BlobRow."""
         return self._rows("blobs")
 
     def blob_remove(self, which: str) -> Plain:
+        """Keep it no longer, by name or hash (or its beginning). -> the row that was. Raises LocalError: none, or several."""
         return self._map("blob_remove", which)
 
     def blob_find(self, which: str) -> Plain:
+        """Its row, found so, with "path": where its bytes lie, for reading only."""
         return self._map("blob_find", which)
 
     def metrics(self) -> Plain:
+        """Numbers for a monitor: live.Metrics."""
         return self._map("metrics")
 
     # -- the channel --------------------------------------------------------------------------------------------------

@@ -80,13 +80,17 @@ class Door(Protocol):
     async def why(self, job: str) -> Plain:
         """Who saw it, who did not take it and for which typed reasons, and what it waits for."""
 
-    async def cancel(self, job: str, reason: str = "") -> None: ...
+    async def cancel(self, job: str, reason: str = "") -> None:
+        """End a job: what runs of it is given back, what has ended stays. Raises LocalError where it has ended."""
 
-    async def pause(self, job: str) -> None: ...
+    async def pause(self, job: str) -> None:
+        """Give none of its blocks out until resume(); those that run go on. Raises LocalError where it has ended."""
 
-    async def resume(self, job: str) -> None: ...
+    async def resume(self, job: str) -> None:
+        """Go on with a job that was paused, or paused itself. Raises LocalError where it has ended."""
 
-    async def peers(self) -> list[Plain]: ...
+    async def peers(self) -> list[Plain]:
+        """Every peer that is known, connected ones first: status.PeerRow."""
 
     async def connect(self, address: str) -> Plain:
         """Join by multiaddr or invite text."""
@@ -94,13 +98,17 @@ class Door(Protocol):
     async def invite(self, uses: int, valid_s: int) -> str:
         """One line of text that lets `uses` others join this owner's swarm, as friends."""
 
-    async def friends(self) -> list[Plain]: ...
+    async def friends(self) -> list[Plain]:
+        """Owners who are friends, or ask to be: status.FriendRow."""
 
-    async def friend_add(self, who: str) -> Plain: ...
+    async def friend_add(self, who: str) -> Plain:
+        """Make an owner a friend, by its id or name, or a node's: {"owner", "name", "told"}; told: how many of its nodes heard."""
 
-    async def friend_remove(self, who: str) -> None: ...
+    async def friend_remove(self, who: str) -> None:
+        """Forget a friend; what runs goes on to its end. Raises LocalError where it is none."""
 
-    async def ledger(self, after: int = 0, limit: int = 1000) -> list[Plain]: ...
+    async def ledger(self, after: int = 0, limit: int = 1000) -> list[Plain]:
+        """A page of the entries held, by author and number: status.LedgerRow. after: how many to pass over."""
 
     async def ledger_verify(self) -> Plain:
         """Check every chain held: authors, entries, forks, gaps."""
@@ -112,16 +120,20 @@ class Door(Protocol):
     async def ledger_import(self, entries: list[bytes]) -> Plain:
         """Entries of such a file, up to 256, in its order: {"new", "known", "waiting", "forks", "elsewhere", "refused", "why"}."""
 
-    async def reputation(self, who: str = "") -> list[Plain]: ...
+    async def reputation(self, who: str = "") -> list[Plain]:
+        """What verdicts say of nodes: status.ReputationRow; of one, by its name or the beginning of its id."""
 
     async def credit(self, who: str = "") -> list[Plain]:
         """Who worked for whom, by persons: status.CreditRow; who: one of them, with the receipts behind it."""
 
-    async def hardware(self, measure: bool = False) -> Plain: ...
+    async def hardware(self, measure: bool = False) -> Plain:
+        """This machine, as model.offer.Hardware. measure: run the benchmark first, which takes seconds."""
 
-    async def environments(self) -> list[Plain]: ...
+    async def environments(self) -> list[Plain]:
+        """Those here: [{"name", "python", "arch", "image", "packages": {name: version}, "programs", "fingerprint"} …]."""
 
-    async def environment_add(self, name: str, packages: list[str]) -> Plain: ...
+    async def environment_add(self, name: str, packages: list[str]) -> Plain:
+        """Install packages into a new environment, which may take minutes. -> its row. Raises NoSuchPackage, LocalError."""
 
     async def gc(self, dry_run: bool = False) -> list[Plain]:
         """Remove, or only count, what nothing needs: [{"what", "count", "bytes", "names", "note"} …]."""

@@ -3,6 +3,7 @@
     CTorrentError
     ├── LocalError        this machine or this person: settings, keys, disk, a job file
     │   ├── JobFileError      a job file says something impossible; names line and field
+    │   ├── JobClosed         a job takes no more blocks: sealed, ended, full, or never open
     │   ├── KeyFileError      a key file is damaged, foreign or readable by others
     │   ├── NoSuchPackage     every package index asked says that there is none of that name
     │   ├── JournalError      the journal cannot be read or written

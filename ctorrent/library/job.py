@@ -28,9 +28,11 @@ class Job:
         return f"Job({self.name!r})"
 
     def status(self) -> Plain:
+        """How it stands now: status.JobStatus."""
         return self.net.job(self.name)
 
     def watch(self) -> Iterator[Plain]:
+        """Statuses as they change, at least once a second, until it ends."""
         return self.net.watch(self.name)
 
     def wait(self, progress: bool | None = None) -> Plain:
@@ -84,12 +86,15 @@ class Job:
         return frame((list(range(len(rows))), columns(rows)))
 
     def why(self) -> Plain:
+        """Who saw it, who did not take it and for which reasons, and what it waits for: status.WhyReport."""
         return self.net.why(self.name)
 
     def logs(self, follow: bool = False) -> Iterator[Plain]:
+        """{"index", "worker", "text"} of what blocks print. follow: until it ends, as they print it."""
         return self.net.logs(self.name, follow)
 
     def cancel(self, reason: str = "") -> None:
+        """End it: what runs of it is given back, what has ended stays. Raises LocalError where it has ended."""
         self.net.cancel(self.name, reason)
 
 

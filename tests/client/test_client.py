@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -11,8 +13,10 @@ from collections.abc import Iterator
 import pytest
 
 import ctorrent
-from ctorrent import canon, channel, client
+from ctorrent import canon, channel, client, errors
 from ctorrent.client import Net
+from ctorrent.door import Door
+from ctorrent.library.trio_net import AsyncFuture, AsyncJob, AsyncMapResult, AsyncNet
 from ctorrent.node.control import ControlRules
 from tests.client.small_door import SmallDoor, serving
 
@@ -195,6 +199,26 @@ def test_importing_costs_little_and_loads_no_network() -> None:
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_member_says_what_it_is() -> None:
+    """The reference shows none that does not."""
+    shown = [*(getattr(ctorrent, name) for name in ctorrent.__all__), Door, AsyncNet, AsyncJob, AsyncMapResult, AsyncFuture]
+    silent = [
+        f"{place.__name__}.{name}"
+        for kind in filter(inspect.isclass, shown)
+        for place in kind.__mro__
+        if place.__module__.startswith("ctorrent")
+        for name, member in (("", place), *vars(place).items())
+        if not name.startswith("_") and (callable(member) or isinstance(member, property | classmethod | staticmethod)) and not member.__doc__
+    ]
+    assert not sorted(set(silent))
+
+
+def test_every_error_has_a_public_name_and_its_place_in_the_tree() -> None:
+    kinds = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, errors.CTorrentError)}
+    assert kinds <= set(ctorrent.__all__)
+    assert kinds <= set(re.findall(r"\w+", (errors.__doc__ or "").partition("A message")[0]))
 
 
 def test_every_public_name_exists() -> None:
