@@ -68,12 +68,15 @@ class MapResult(Job, Generic[T]):
 
     def __getitem__(self, index: int) -> T:
         """The result of one item; waits for it."""
+        with closing(self._item(index)) as batches:
+            return next(batch[0] for batch in batches if batch)
+
+    def _item(self, index: int) -> Generator[list[T], None, None]:
         at = index + self._count if index < 0 else index
         if not 0 <= at < self._count:
             raise IndexError(f"item {index} of {self._count}")
-        with closing(self._rows(from_index=at)) as batches:
-            found: T = self._result(next(rows[0][1] for rows in batches if rows))
-            return found
+        for rows in self._rows(from_index=at):
+            yield [self._result(row) for _, row in rows[:1]]
 
     def values(self) -> list[T]:
         """All results in the order of the items; waits for the end, or for the first that fails with on_error "raise"."""

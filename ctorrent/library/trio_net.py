@@ -53,7 +53,7 @@ class AsyncJob:
             pass
         return dict(await _asked(self.sync.status if self.name else self.sync.wait))
 
-    async def _unrolled(self, make: Callable[[], Iterator[list[Any]]]) -> AsyncIterator[Any]:
+    async def _unrolled(self, make: Callable[[], Iterator[list[Any]]]) -> AsyncGenerator[Any, None]:
         try:
             async with aclosing(_each(make)) as batches:
                 async for batch in batches:
@@ -81,6 +81,11 @@ class AsyncMapResult(AsyncJob):
 
     def __len__(self) -> int:
         return len(self.sync)
+
+    async def __getitem__(self, index: int) -> Any:
+        """The result of one item; waits for it."""
+        async with aclosing(self._unrolled(partial(self.sync._item, index))) as found:
+            return await anext(found)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._unrolled(self.sync.batches_by_end if self.sync._by_end else self.sync.batches)

@@ -335,6 +335,9 @@ def test_collections_and_streams_under_trio(net: Net) -> None:
             assert again.name == result.name and await again.values() == [1, 2] and again.sync.pickled == "own"
             assert (await there.jobs[0]).name == result.name in [job.name async for job in there.jobs]
             assert (await there.jobs(limit=1))[0]["job"] == result.name
+            assert (await again[-1], await again[0]) == (2, 1)
+            with pytest.raises(IndexError, match="item 2 of 2"):
+                await again[2]
             pairs = await there.map(_says, [3, 4], replicas=1, as_completed=True)
             assert {pair async for pair in pairs} == {(0, 3), (1, 4)}
             assert (await (await there.map(_says, [])).wait())["blocks"] == 0
