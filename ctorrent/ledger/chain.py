@@ -202,11 +202,6 @@ class Chain:
         log = self._logs.get((author, incarnation))
         return 0 if log is None else log.fork
 
-    def forks(self, author: NodeId) -> list[tuple[int, int]]:
-        """(incarnation, seq) of every known fork of an author."""
-        pairs = ((i, self.forked_at(author, i)) for i in self.incarnations(author))
-        return [pair for pair in pairs if pair[1]]
-
     def incarnations(self, author: NodeId) -> list[int]:
         """Every log known of an author, forked and empty ones too, in order."""
         return sorted(self._by_author.get(author, ()))

@@ -2,16 +2,15 @@
 
 A node that lost bytes, was restored from a backup, or runs from a copied folder cannot see it from the inside, and the
 peers it can reach may be behind too. So it continues a log only while it can tell that nobody else wrote there: within
-one run, or when its caller vouches for the journal. Otherwise the first entry of a ring after a start opens a new log.
-Its number skips ahead at random, so that two copies that open one unknown to each other still open two.
+one run. The first entry of a ring after a start opens a new log. Its number skips ahead at random, so that two copies
+that open one unknown to each other still open two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ctorrent.ledger.chain import INCARNATION_MAX, NOTHING, Chain, Request
+from ctorrent.ledger.chain import INCARNATION_MAX, NOTHING, Chain
 from ctorrent.model.entry import Head
 from ctorrent.model.ids import Digest, NodeId, Ring
 
@@ -42,25 +41,6 @@ class OwnLogs:
         self._chain = chain
         self._writing: dict[Ring, int] = {}
 
-    def resume(self, answers: Iterable[Iterable[Head]], continuous: bool) -> list[Request]:
-        """After a start: compare this node's own heads with what peers hold; returns what to fetch from them.
-
-        answers: per peer that answered, the heads it holds of this author. continuous: the caller can tell that this
-        journal is the one that was written last, whole, and used by nobody else since. With no answer, or with one
-        that is ahead, it is not believed, and the next entry of each ring opens a new log.
-        """
-        missing: dict[int, Head] = {}
-        answered = False
-        for heads in answers:
-            answered = True
-            for head in heads:
-                best = missing.get(head.incarnation)
-                if head.author == self.author and self._ahead(head) and (best is None or head.seq > best.seq):
-                    missing[head.incarnation] = head
-        if continuous and answered and not missing:
-            self._continue()
-        return [self._request(missing[incarnation]) for incarnation in sorted(missing)]
-
     def next(self, ring: Ring, entropy: bytes) -> Place:
         """Where the next entry of `ring` goes. entropy: 8 fresh random bytes."""
         incarnation = self._writing.get(ring)
@@ -87,18 +67,3 @@ class OwnLogs:
         """The newest head of this author in a ring: the highest incarnation's."""
         heads = [h for h in self._chain.heads(self.author) if self._chain.ring(self.author, h.incarnation) == ring]
         return heads[-1] if heads else None
-
-    def _ahead(self, head: Head) -> bool:
-        held = self._chain.head(self.author, head.incarnation)
-        return held is None or head.seq > held.seq or (head.seq == held.seq and head.id != held.id)
-
-    def _request(self, head: Head) -> Request:
-        held = self._chain.head(self.author, head.incarnation)
-        first = 1 if held is None else min(held.seq + 1, head.seq)
-        return Request(self.author, head.incarnation, first, head.seq, None)
-
-    def _continue(self) -> None:
-        for head in self._chain.heads(self.author):
-            ring = self._chain.ring(self.author, head.incarnation)
-            if ring is not None and not self._chain.forked_at(self.author, head.incarnation):
-                self._writing[ring] = head.incarnation

@@ -28,7 +28,6 @@ class Cause(Enum):
     FORK = "fork"
     EQUIVOCATION = "equivocation"
     RERUN = "rerun"  # this node ran a signed block again itself, twice
-    FRIENDS = "friends"  # two friends' figures, and no experience of one's own; lasts as long as they do
 
 
 class Phase(Enum):

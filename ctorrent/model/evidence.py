@@ -13,10 +13,8 @@ from enum import Enum
 from ctorrent.errors import Malformed
 from ctorrent.model.block import Block
 from ctorrent.model.ids import Digest
-from ctorrent.model.result import Verdict
+from ctorrent.model.result import NONCE_BYTES, Verdict
 from ctorrent.seal import Sealed
-
-NONCE_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,6 @@ class Why(Enum):
     """A typed no to somebody who asks for evidence."""
 
     UNKNOWN = 1  # never here, or not by this name
-    FORGOTTEN = 2  # its time is over, or there was no room left
     RING = 3  # the asker is not in the job's ring
     BUSY = 4  # asked too often
 

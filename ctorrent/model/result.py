@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ctorrent.model.ids import Digest, NodeId, node_public
-from ctorrent.seal import digest
+from ctorrent.seal import DIGEST_BYTES, digest
+
+NONCE_BYTES = 16  # of randomness in everything that is signed with some: commitments, assignments, bids, jobs
+OPENING_BYTES = NONCE_BYTES + DIGEST_BYTES  # nonce and output: what makes a commitment plain
 
 
 class FailureKind(Enum):

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from ctorrent.model.ids import Digest, JobId, NodeId, node_public
 from ctorrent.model.portable import Opening
-from ctorrent.model.result import Result, Usage
+from ctorrent.model.result import NONCE_BYTES, OPENING_BYTES, Result, Usage
 from ctorrent.model.trade import Assignment
 from ctorrent.node import records
 from ctorrent.ports import Journal, Put
 from ctorrent.seal import Sealed
 from ctorrent.wire import codec
-from ctorrent.wire.codec_portable import NONCE_BYTES, OPENING_BYTES, ranges, spread
+from ctorrent.wire.codec_portable import ranges, spread
 
 if TYPE_CHECKING:
     from ctorrent.node.returned import Given
@@ -111,14 +111,6 @@ def by_index(journal: Journal, job: JobId) -> dict[int, list[Digest]]:
         for index in spread(records.load(value)[0]):
             found.setdefault(index, []).append(Digest(key[len(job) :]))
     return found
-
-
-def replicas_of(journal: Journal, job: JobId, index: int, coordinator: NodeId) -> list[Kept]:
-    """Every replica of one block. Reads the job's index: for one block of a job; for many, by_index."""
-    return [
-        kept for one in by_index(journal, job).get(index, [])
-        if (kept := by_assignment(journal, job, one, coordinator)) is not None
-    ]  # fmt: skip
 
 
 def _pages(journal: Journal, job: JobId) -> Iterator[tuple[bytes, bytes]]:

@@ -12,17 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ctorrent.canon import encode
-from ctorrent.model.evidence import NONCE_BYTES, Shown
+from ctorrent.model.evidence import Shown
 from ctorrent.model.ids import Digest, JobId
-from ctorrent.model.result import Committed
+from ctorrent.model.result import NONCE_BYTES, OPENING_BYTES, Committed
 from ctorrent.node import records
 from ctorrent.ports import Clock, Delete, Journal, Put
-from ctorrent.seal import DIGEST_BYTES, Sealed
+from ctorrent.seal import Sealed
 from ctorrent.wire import codec
 
 SPACE = "signed"
 DAY_S = 86400
-OPENING_BYTES = NONCE_BYTES + DIGEST_BYTES
 
 
 @dataclass(frozen=True, slots=True)

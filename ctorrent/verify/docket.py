@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from ctorrent.model.ids import NodeId
 from ctorrent.verify.case import Case
+from ctorrent.verify.words import INDEX_MAX
 
-INDEX_MAX = 1 << 32  # far above any job; an index beyond it is nobody's
 LOG_MAX = 2000  # steps kept for story()
 
 

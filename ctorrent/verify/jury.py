@@ -35,13 +35,11 @@ from ctorrent.verify.record import Record
 from ctorrent.verify.steady import Steadiness
 from ctorrent.verify.windows import Windows
 
-DIFFERENCES_MAX = 1000  # kept in words for the report
+DIFFERENCES_MAX = w.Rules().differences_max  # as the quorum
 
 
 class Jury:
     """The votes of one job. `me`: the requester's own node, whose answers it trusts. `secret`: of its draws."""
-
-    next_wakeup: float | None = None  # no time passes in it
 
     def __init__(
         self, policy: Verify, rules: AuditRules, secret: bytes, me: NodeId,

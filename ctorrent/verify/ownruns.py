@@ -51,9 +51,6 @@ class OwnRuns:
             self._wishes = {index: None, **self._wishes}
         self._wishes[index] = None
 
-    def forget(self, index: int) -> None:
-        self._wishes.pop(index, None)
-
     def start(self, wanted: Callable[[int], bool]) -> list[int]:
         """Blocks to run now: as many as there is room for, of those still `wanted`."""
         begun = []

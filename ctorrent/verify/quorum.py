@@ -29,6 +29,8 @@ from ctorrent.verify.batch import Batch
 from ctorrent.verify.blame import Blame
 from ctorrent.verify.compare import SUPPORTED, Different, Same, same
 from ctorrent.verify.words import (
+    HINT,
+    INDEX_MAX,
     Abandoned,
     Arrived,
     CoalesceOff,
@@ -50,21 +52,15 @@ from ctorrent.verify.words import (
     Total,
 )
 
-_HINT = "use the given seed, widen rtol, or verify: {replicas: 1}"
-_INDEX_MAX = 1 << 32  # far above any job; an index beyond it is nobody's
-
 
 class Quorum:
-    """The votes of one job. No time passes in it: `next_wakeup` is always None."""
-
-    next_wakeup: float | None = None
+    """The votes of one job. No time passes in it."""
 
     def __init__(self, policy: Verify, rules: Rules | None = None, compare: Callable[[bytes, bytes], Same | Different] | None = None) -> None:
         if compare is None and policy.equal not in SUPPORTED:
             raise ValueError(f"{policy.equal.name} is not a comparison this version has")
         self.rules = rules or Rules()
         self.paused = False  # reported nondeterministic, and nobody said to go on
-        self.cross_validated = self.not_cross_validated = 0  # settled blocks
         self.differences: dict[int, str] = {}  # first difference, in words, of blocks settled against somebody
         self._policy, self._how = policy, compare
         self._replicas = max(1, policy.replicas)
@@ -143,7 +139,7 @@ class Quorum:
 
     def _grow(self, indices: Sequence[int]) -> None:
         top = max(indices, default=-1)
-        if len(self._decided) <= top < _INDEX_MAX:
+        if len(self._decided) <= top < INDEX_MAX:
             self._decided.extend(bytes(top + 1 - len(self._decided)))
 
     def _add(self, ballot: Ballot, replica: Replica) -> bool:
@@ -326,11 +322,8 @@ class Quorum:
         cross = len(winners) >= 2
         self._close(index)
         if cross:
-            self.cross_validated += 1
             self._blame.agreements += not ballot.differed
             self._blame.window.agreed(workers, first=not ballot.recorded)
-        else:
-            self.not_cross_validated += 1
         if len(winners) < len(ballot.replicas):
             self._note(index, f"settled by {len(winners)} of {len(ballot.replicas)}")
             if len(self.differences) < self.rules.differences_max:
@@ -396,7 +389,7 @@ class Quorum:
         if not self._blame.ended(event.index, failed=False):
             return
         if isinstance(found, Different):
-            self._pause(f"run twice on one machine, {found.words}: {_HINT}", out)
+            self._pause(f"run twice on one machine, {found.words}: {HINT}", out)
             return
         self._try(event.index, first)
         ballot = self._ballots.get(event.index)
@@ -439,11 +432,11 @@ class Quorum:
         if blame.off:
             return
         if self._doubt:
-            self._pause(f"{self._doubt}: {_HINT}", out)
+            self._pause(f"{self._doubt}: {HINT}", out)
             return
         total, was_closed = blame.window.total, blame.window.closed
         if blame.window.judge(last=total is not None and not self._ballots and self._closed >= total):
-            self._pause(f"{self._strife}: {_HINT}", out)
+            self._pause(f"{self._strife}: {HINT}", out)
             return
         if blame.window.closed and not was_closed:
             self._weigh_all(out, batch)
@@ -472,11 +465,6 @@ class Quorum:
         return same(left, right, self._policy) if self._how is None else self._how(left, right)
 
     # -- for people ---------------------------------------------------------------------------------------------------
-
-    @property
-    def open(self) -> int:
-        """Blocks that have a replica and no decision."""
-        return len(self._ballots)
 
     @property
     def checking(self) -> bool:

@@ -22,7 +22,6 @@ OWN_STEADY = 32  # of its double runs gave the same: a program that wavers in 5 
 FEW_OWNERS = 2  # one alone may have bad memory
 DISPUTED_MIN = 8  # blocks without any majority: with a fifth of hostile workers that is no chance
 OUTVOTED_MIN = 3  # blocks in which three owners agree against the requester's own two runs
-HINT = "use the given seed, widen rtol, or verify: {replicas: 1}"
 
 
 class Steadiness:
@@ -128,7 +127,7 @@ class Steadiness:
         if not self.off:
             self.paused = self.off = True
             self.version += 1
-            out.append(w.JobNondeterministic(f"{words}: {HINT}"))
+            out.append(w.JobNondeterministic(f"{words}: {w.HINT}"))
 
     def own_differed(self, words: str, runs: int, out: list[w.Effect]) -> bool:
         """The requester's two runs of a block gave two answers. -> is it the program? runs: double runs so far."""

@@ -9,6 +9,9 @@ from typing import Any
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.result import Verdict
 
+INDEX_MAX = 1 << 32  # far above any job; an index beyond it is nobody's
+HINT = "use the given seed, widen rtol, or verify: {replicas: 1}"  # where the program is to blame
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

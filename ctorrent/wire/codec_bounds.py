@@ -17,11 +17,11 @@ from google.protobuf.message import DecodeError, EncodeError, Message
 from ctorrent.errors import BadSignature, LimitExceeded, Malformed
 from ctorrent.model import ids
 from ctorrent.model.ids import Digest, NodeId, OwnerId, Ring, RingKind
+from ctorrent.model.result import NONCE_BYTES
 from ctorrent.seal import DIGEST_BYTES, KEY_BYTES, SIGNATURE_BYTES, Sealed, Signer, verify
 from ctorrent.wire.names import ANNOUNCEMENT_BYTES_MAX, FRAME_BYTES_MAX
 from ctorrent.wire.pb import seal_pb2
 
-NONCE_BYTES = 16
 M = TypeVar("M", bound=Message)
 E = TypeVar("E", bound=Enum)
 

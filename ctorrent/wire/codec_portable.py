@@ -30,13 +30,12 @@ from ctorrent.model.portable import (
     Tag,
     Unit,
 )
+from ctorrent.model.result import NONCE_BYTES, OPENING_BYTES
 from ctorrent.seal import DIGEST_BYTES, KEY_BYTES, SIGNATURE_BYTES, Sealed, Signer, verify
 
 FORMAT = 1
 DOMAIN = "ctorrent/portable/1"
 STATES = ("settled", "failed", "disputed", "cancelled")
-NONCE_BYTES = 16
-OPENING_BYTES = NONCE_BYTES + DIGEST_BYTES
 
 
 @dataclass(frozen=True, slots=True)

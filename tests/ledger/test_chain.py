@@ -65,7 +65,7 @@ def test_a_fork_keeps_what_came_before_and_silences_what_comes_after() -> None:
     assert chain.add(entries[1], RELAY) == [Duplicate(entries[1].id)]
     fresh = log(ALICE, 2, incarnation=7, after=entries[1].id)
     assert [chain.add(e) for e in fresh] == [[Accept(e)] for e in fresh], "never a life sentence"
-    assert chain.forks(ALICE) == [(0, 3)]
+    assert chain.forked_at(ALICE, 0) == 3 and not chain.forked_at(ALICE, 7)
 
 
 def test_two_rivals_that_both_wait_prove_the_fork_without_their_predecessors() -> None:

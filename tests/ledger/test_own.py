@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ctorrent.ledger.chain import NOTHING, Chain, ForkProof, Request
+from ctorrent.ledger.chain import NOTHING, Chain, ForkProof
 from ctorrent.ledger.own import OwnLogs
 from ctorrent.model.entry import EntryKind, SignedEntry
 from ctorrent.model.ids import OwnerId, Ring, RingKind
@@ -35,39 +35,20 @@ def test_rings_have_logs_of_their_own() -> None:
     assert {chain.ring(ME, h.incarnation) for h in chain.heads(ME)} == {PUBLIC, SWARM}
 
 
-def test_a_start_adopts_what_peers_know_and_opens_a_new_log_that_names_it() -> None:
+def test_a_start_opens_a_new_log_that_names_the_last_entry_known() -> None:
     whole = log(ME, 9)
-    chain = holding(whole[:5])
-    own = OwnLogs(ME, chain)
-    peers = holding(whole).heads(ME)
-    assert own.resume([peers, []], continuous=True) == [Request(ME, 0, 6, 9, None)]
-    for one in whole[5:]:
-        chain.add(one)
-    place = own.next(PUBLIC, bytes(8))
-    assert place.opens and place.names == peers[0] and place.prev == whole[-1].id
-
-
-def test_a_log_goes_on_only_while_one_can_tell() -> None:
-    whole = log(ME, 5)
-    for answers, continuous, opens in (
-        ([holding(whole).heads(ME)], True, False),
-        ([holding(whole[:3]).heads(ME)], True, False),
-        ([holding(whole).heads(ME)], False, True),
-        ([], True, True),
-    ):
-        own = OwnLogs(ME, holding(whole))
-        own.resume(answers, continuous)
-        assert own.next(PUBLIC, bytes(8)).opens is opens
+    chain = holding(whole)
+    place = OwnLogs(ME, chain).next(PUBLIC, bytes(8))
+    assert place.opens and place.names == chain.head(ME, 0) and place.prev == whole[-1].id
 
 
 def test_a_forked_log_is_left_for_a_new_one() -> None:
-    whole = log(ME, 5)
-    chain = holding(whole)
+    chain = Chain()
     own = OwnLogs(ME, chain)
-    own.resume([chain.heads(ME)], continuous=True)
-    chain.add(entry(ME, 4, whole[2].id, body=b"a thief with my key"))
+    opening, _ = write(own, chain, PUBLIC, bytes(8))
+    chain.add(entry(ME, 2, opening.id, incarnation=opening.entry.incarnation, body=b"a thief with my key"))
     place = own.next(PUBLIC, bytes(8))
-    assert place.opens and place.incarnation > 0
+    assert place.opens and place.incarnation > opening.entry.incarnation
 
 
 def write(own: OwnLogs, chain: Chain, ring: Ring, entropy: bytes, body: bytes = b"") -> list[SignedEntry]:
@@ -91,8 +72,10 @@ class Machine:
         self.dice, self.journal, self.peers = dice, journal, truth
         self.chain = holding(journal)
         self.own = OwnLogs(ME, self.chain)
-        reachable = dice.sample(truth, dice.randrange(len(truth) + 1))
-        self.own.resume([peer.heads(ME) for peer in reachable], continuous=always_on)
+        for head in self.chain.heads(ME) if always_on else ():
+            ring = self.chain.ring(ME, head.incarnation)
+            assert ring is not None
+            self.own._writing[ring] = head.incarnation
 
     def write(self) -> None:
         made = write(self.own, self.chain, self.dice.choice([PUBLIC, SWARM]), self.dice.randbytes(8), self.dice.randbytes(4))
