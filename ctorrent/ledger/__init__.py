@@ -3,9 +3,12 @@
 chain       heads, gaps and forks of every author's logs
 own         where this node's own next entry goes
 checkpoint  an author's log in short, and whether it is true
+shares      who takes how much of the room for entries, and who gives way
 summary     fingerprints over many logs
 sync        the meeting of two nodes (machine); words: its messages as plain lists
 tally       verdicts into votes
+evidence    does what is shown carry the vote it stands behind? evidence_words: it and the questions for it as plain lists,
+            paths: Merkle paths that say where they lead from
 reputation  votes into what this node thinks of a worker; testimony: what it holds of them, weighing: what each counts,
             eigentrust: how far trust in signers flows, quarantine: who is held and the way back, beta: the mathematics
 credit      receipts into balances between persons, and how far each may be in debt

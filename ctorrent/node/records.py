@@ -1,4 +1,6 @@
-"""Spaces of the journal, and the shape of each record: canonical lists, sealed things in their own bytes.
+"""Spaces of the journal, and the shape of each record: lists in the bytes of canon.encode, sealed things in their own.
+
+Maps inside them may stand in any order (pack): nobody signs a record, and nothing is named by its bytes.
 
     space        key                         value
     self         b"name" …                   small facts about this node
@@ -9,10 +11,17 @@
     job          job id                      [manifest, options, secrets …] of a job this node requested
     amendment    job id ‖ seq u32            sealed amendment
     block        job id ‖ first index u32    [[index, seed, params, inputs] …], up to 256
-    settled      job id ‖ index u32          one block's end: see node/coordinate.py
+    settled      job id ‖ index u32          one block's end: see node/jobbook.py
+    voice        job id ‖ index u32          whose word a provisional end stands on: see node/jobbook.py
+    final        job id ‖ index u32          [agreed] of a provisional end that is so no more
     outputs      job id                      [blob …] of an ended job's blocks, listed at a start
-    given        job id ‖ assignment id      [unit, worker, owner, indices, alone] of an assignment under way
+    given        job id ‖ assignment id      [unit, worker, owner, indices, alone, terms] of an assignment under way
     dossier      job id ‖ assignment id      what a worker signed and what opens it: see node/dossier.py
+    own-only     job id                      there for a job that goes to this owner's own nodes only
+    no-memory    job id                      there for a job that is neither known nor remembered
+    memory       key of a block              what it gave, and who agreed: see node/memory.py
+    memory-age   day u64 ‖ key               [bytes, blob] of its last use: the oldest go first
+    added        blob digest                 [name, bytes, added_unix] of a file that its person added
     lock         digest of what was asked    [resolved_unix, blob]: packages pinned to versions and hashes
     seen         job id ‖ 00 … 04             what a report tells of: see node/seen.py and node/timeline.py
     learned      job id ‖ 01 … 03             what its workers were found to be: see node/learned.py
