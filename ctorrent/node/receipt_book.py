@@ -148,7 +148,7 @@ class Book:
     nameable: int = RULES.files  # data that what was read so far can name
     units: int = 0
     shown: array[int] = field(default_factory=lambda: array("Q"))  # where units with outputs of their own stand in the file
-    equal: int = 0  # blocks in which all that is shown of listed workers is equal by the job's policy; after second_look
+    equal: int = 0  # blocks in which listed workers signed other bytes, all shown, all equal by the job's policy; after second_look
     apart: int = 0  # those in which it is not
     unassigned: int = 0  # units without their assignment
     parts: int = 0

@@ -9,14 +9,16 @@ from ctorrent import canon
 from ctorrent.errors import PeerError
 from ctorrent.model.ids import node_id
 from ctorrent.model.job import Equality
-from ctorrent.node.receipt_book import Book, numbers
+from ctorrent.node.receipt_book import Book, numbers, packed
 from ctorrent.node.receipt_source import Source
 from ctorrent.ports import BlockInput, Cell
 from ctorrent.verify.calibrate import Tolerances
 from ctorrent.verify.compare import SUPPORTED, Different, is_failure, same
 from ctorrent.verify.rulings import Said, draw_of, ruling
+from ctorrent.wire.codec_portable import RULES
 
 CLOSE_RTOL, CLOSE_ATOL = 1e-6, 1e-9  # what a job that says nothing of tolerance gets
+LOOKS_MAX, LOOKS_BYTES = 16, 64 << 20  # of the file's size, and beside that, read again for second looks: as many replicas of all blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +89,35 @@ class Comparing:
 
 
 def second_look(book: Book, source: Source, tolerances: Tolerances) -> None:
-    """Outputs of listed workers that are shown beside the kept ones: equal by the job's policy? Fills book.equal and .apart."""
+    """Outputs of listed workers that are shown beside the kept ones: equal by the job's policy? Fills book.equal and .apart.
+
+    Each look reads a block's part again, which may be 2 MiB, for an output of a few bytes: there is a limit to that.
+    """
     if book.job.manifest.verify.equal not in SUPPORTED:
         return
-    apart: dict[int, bool] = {}
+    blocks, left = book.blocks, LOOKS_MAX * book.size_bytes + LOOKS_BYTES
+    looked: dict[int, bytes] = {}  # whose outputs
+    apart: set[int] = set()
     for offset in book.shown:
         unit = source.unit(offset)
         worker = book.workers[node_id(unit.result.public)]
         for index, output in zip(unit.indices, unit.outputs, strict=False):
-            if output and worker in numbers(book.blocks.listed[index]) and book.blocks.inside[index]:
-                apart[index] = apart.get(index, False) or _apart(book, tolerances, source, index, worker, output)
-    book.apart = sum(apart.values())
-    book.equal = len(apart) - book.apart
+            if not output or index in apart or not blocks.inside[index] or worker not in numbers(blocks.listed[index]):
+                continue
+            ends = blocks.offsets[index + 1] if index + 1 < len(blocks) else min(book.size_bytes, blocks.offsets[index] + RULES.part_bytes)
+            left -= ends - blocks.offsets[index]
+            if left < 0:  # it stays what the requester claims
+                continue
+            looked[index] = looked.get(index, b"") + packed((worker,))
+            if _apart(book, tolerances, source, index, worker, output):
+                apart.add(index)
+    book.apart = len(apart)
+    book.equal = sum(index not in apart and _others(book, index) <= set(numbers(whose)) for index, whose in looked.items())
+
+
+def _others(book: Book, index: int) -> set[int]:
+    """Listed workers that signed other bytes than the kept ones."""
+    return set(numbers(book.blocks.other[index])) & set(numbers(book.blocks.listed[index]))
 
 
 def _apart(book: Book, tolerances: Tolerances, source: Source, index: int, worker: int, output: bytes) -> bool:

@@ -19,7 +19,7 @@ from ctorrent.model.ids import Digest, node_id
 from ctorrent.model.job import Assurance, Equality, Verify
 from ctorrent.model.portable import BlockLine, Head, Part, SealedKind, SealedPart, Tag, Unit
 from ctorrent.model.result import output_digest
-from ctorrent.node import receipt_book
+from ctorrent.node import receipt_book, receipt_compare
 from ctorrent.node.mending import mend
 from ctorrent.node.portable import InsideRules, Portable
 from ctorrent.node.receipt_book import Book
@@ -169,6 +169,41 @@ def test_other_bytes_within_the_tolerance_are_judged_by_whoever_reads() -> None:
     assert told_of(1.5) == [("proven", "Of 1 block other listed workers signed other bytes, equal by the job's policy.")]
     ((verdict, words),) = told_of(0.5)
     assert verdict == "open" and "of 1 they are not" in words
+
+
+def test_an_output_that_is_not_shown_is_not_proven_equal_by_another_that_is() -> None:
+    near = replace(MANIFEST, verify=Verify(equal=Equality.NUMERIC, atol=10.0, rtol=0.0))
+    made = Made(near, said=lambda worker, index: value(index) if worker == 0 else b"\x00" + bytes((12 + 3 * worker,)), workers=MANY[:3])
+
+    def told_of(hidden: bool) -> tuple[int, str]:
+        third = node_id(MANY[2].public)
+        parts = [replace(part, outputs=()) if hidden and isinstance(part, Unit) and node_id(part.result.public) == third else part for part in made.parts()]
+        file = io.BytesIO(written(parts))
+        book = read(file)
+        second_look(book, Source(file, book), Tolerances(book.job.manifest.verify))
+        return book.equal, next(row.verdict for row in findings(book) if "other bytes" in row.words)
+
+    assert told_of(hidden=False) == (3, "proven")
+    assert told_of(hidden=True) == (0, "claimed")
+
+
+def test_second_looks_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output of some bytes may have a block of 2 MiB read again: what is beyond so many bytes is only claimed."""
+    near = replace(MANIFEST, verify=Verify(equal=Equality.NUMERIC, atol=5.0, rtol=0.0))
+    file = io.BytesIO(written(Made(near, said=lambda worker, index: value(index) if worker == 0 else b"\x00\x0d").parts()))
+
+    def looked() -> tuple[int, str]:
+        book = read(file)
+        second_look(book, Source(file, book), Tolerances(book.job.manifest.verify))
+        file.seek(0)
+        return book.equal, next(row.verdict for row in findings(book) if "other bytes" in row.words)
+
+    assert looked() == (3, "proven")
+    monkeypatch.setattr(receipt_compare, "LOOKS_MAX", 0)
+    offsets = read(file).blocks.offsets
+    file.seek(0)
+    monkeypatch.setattr(receipt_compare, "LOOKS_BYTES", offsets[2] - offsets[0])
+    assert looked() == (2, "claimed")
 
 
 def test_an_output_that_is_shown_is_the_one_that_was_committed_to() -> None:
