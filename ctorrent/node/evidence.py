@@ -6,12 +6,13 @@
                 't' ‖ root                   [job, unix, bytes, negatives]
                 'c' ‖ tag                    job
 
-A leaf without the accused's signed result is left out of its vote: a vote is as large as what stands behind it.
-Nothing of it is in memory but the sum of its bytes.
+A leaf without the accused's signed result is left out of its vote, and one for which its job has no room left: a vote is as
+large as what stands behind it. Nothing of it is in memory but the sum of each job's bytes.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +42,9 @@ log = logging.getLogger(__name__)
 SPACE = "evidence"
 Replica = Callable[[JobId, int, NodeId], Digest | None]
 DAY_S = 86400
-TIDY_S = 600.0  # between two looks: a vote in 30 s adds a megabyte at most
+TIDY_S = 600.0  # between two looks: each job adds no more meanwhile than a job may hold
+SIBLING_BYTES = 34  # of a path, in canonical bytes
+ROW_BYTES = 64  # of a leaf's place and the heads of its paths; of the record that names a job by its tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class EvidenceStore:
     ) -> None:  # fmt: skip
         self._world, self._journal, self._record_of, self._rules, self._replica = world, world.journal, record_of, rules, replica
         self._tree: tuple[JobId, int, Tree] | None = None  # of the job and the link voted about last: 64 bytes a block
-        self._bytes = sum(int(records.load(value)[2]) for _, value in self._journal.scan(SPACE, b"j"))
+        self._held = {JobId(key[1:]): int(records.load(value)[2]) for key, value in self._journal.scan(SPACE, b"j")}
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -92,43 +95,39 @@ class EvidenceStore:
         if not vote.negative:
             return Backed(vote)
         record = self._record_of(vote.job)
-        if record is None or len(record.amendments) > words.LIMITS.amendments or self._held(vote.job) > self._rules.job_bytes_max:
+        if record is None or len(record.amendments) > words.LIMITS.amendments:
             return await backless(vote)
-        gathered = _Gathered(self._world, record, self._rules, self._replica)
+        paths = SIBLING_BYTES * (len(vote.leaves).bit_length() + len(record.digests).bit_length())
+        room = self._rules.job_bytes_max - self._held.get(vote.job, 0) - ROW_BYTES
+        gathered = _Gathered(self._world, record, self._rules, self._replica, room, ROW_BYTES + paths)
         found = [gathered.leaf(seen) if place < self._rules.leaves_max else None for place, seen in enumerate(vote.negative)]
         dropped = [place for place, leaf in enumerate(found) if leaf is None]
         if dropped:
-            log.warning("%d of %d verdicts against %s are not voted: what it signed is not here", len(dropped), len(found), vote.tally.worker)
+            why = "what it signed is not here" if gathered.room else "their job has no room for more evidence"
+            log.warning("%d of %d verdicts against %s are not voted: %s", len(dropped), len(found), vote.tally.worker, why)
         left = without(vote, dropped)
         if left is None or not left.negative:
             return Backed(left, (), len(dropped))
         leaves = [leaf for leaf in found if leaf is not None]
         above = await self._above(record, [leaf.position for leaf in leaves])
-        return Backed(left, self._writes(left, record, leaves, gathered.parts, above), len(dropped))
+        return Backed(left, self._writes(left, record, leaves, gathered, above), len(dropped))
 
     def _writes(
-        self, vote: DueTally, record: JobRecord, leaves: list[Evidence], parts: dict[Digest, Sealed], above: dict[int, tuple[bytes, ...]]
+        self, vote: DueTally, record: JobRecord, leaves: list[Evidence], gathered: _Gathered, above: dict[int, tuple[bytes, ...]]
     ) -> list[Put]:
         tree, root = Tree(vote.leaves), vote.tally.evidence_root
         writes: list[Put] = [Put(SPACE, b"c" + vote.tally.job_tag, encode(bytes(vote.job)))]
         for place, leaf in enumerate(leaves):
             placed = replace(leaf, place=place, siblings=tree.siblings(place), block_siblings=above[leaf.position])
-            writes.append(Put(SPACE, b"l" + root + u32(place), encode([bytes(vote.job), *_folded(placed)])))
-        for name, sealed in parts.items():
-            if self._journal.get(SPACE, b"p" + vote.job + name) is None:
-                writes.append(Put(SPACE, b"p" + vote.job + name, encode(records.pack_sealed(sealed))))
+            writes.append(Put(SPACE, b"l" + root + u32(place), gathered.row(placed)))
+        writes += [Put(SPACE, b"p" + vote.job + name, packed) for name, packed in gathered.parts.items()]
         size = sum(len(put.value) for put in writes)
         unix = self._world.clock.unix()
         writes.append(Put(SPACE, b"t" + root, encode([bytes(vote.job), unix, size, len(leaves)])))
         case = Case(record.job.sealed, tuple(record.amendments), record.job_secret)
-        writes.append(Put(SPACE, b"j" + vote.job, encode([unix, bytes(vote.tally.job_tag), self._held(vote.job) + size, words.encode_told(case)])))
-        self._bytes += size
+        held = self._held[vote.job] = self._held.get(vote.job, 0) + size  # before the commit: other votes of the job may be in it
+        writes.append(Put(SPACE, b"j" + vote.job, encode([unix, bytes(vote.tally.job_tag), held, words.encode_told(case)])))
         return writes
-
-    def _held(self, job: JobId) -> int:
-        """Bytes of one job's evidence."""
-        held = self._journal.get(SPACE, b"j" + job)
-        return 0 if held is None else int(records.load(held)[2])
 
     async def _above(self, record: JobRecord, positions: Sequence[int]) -> dict[int, tuple[bytes, ...]]:
         """For each of these blocks, what leads from it to the root of the amendment that added it."""
@@ -194,10 +193,11 @@ class EvidenceStore:
         now, rules = self._world.clock.unix(), self._rules
         jobs = sorted((records.load(value)[0], key[1:]) for key, value in self._journal.scan(SPACE, b"j"))
         tallies = len(self._journal.scan(SPACE, b"t"))
-        gone = 0
+        gone, size = 0, sum(self._held.values())
         for unix, job in jobs:
-            if now - unix <= rules.keep_days * DAY_S and self._bytes <= rules.bytes_max and tallies <= rules.tallies_max:
+            if now - unix <= rules.keep_days * DAY_S and size <= rules.bytes_max and tallies <= rules.tallies_max:
                 break
+            size -= self._held.get(JobId(job), 0)
             tallies -= await self._forget(JobId(job))
             gone += 1
         return gone
@@ -210,25 +210,52 @@ class EvidenceStore:
         for root in roots:
             deletes += [Delete(SPACE, key) for key, _ in self._journal.scan(SPACE, b"l" + root)] + [Delete(SPACE, b"t" + root)]
         if held is not None:
-            _, tag, size, _ = records.load(held)
-            self._bytes -= int(size)
+            _, tag, *_ = records.load(held)
+            self._held.pop(job, None)
             deletes += [Delete(SPACE, b"c" + tag), Delete(SPACE, b"j" + job)]
         await self._journal.commit(deletes, durable=False)
         return len(roots)
 
 
 class _Gathered:
-    """Evidence of one vote, put together from what the job's journal holds. `parts`: sealed things that its leaves name."""
+    """Evidence of one vote, put together from what the job's journal holds.
 
-    def __init__(self, world: World, record: JobRecord, rules: EvidenceRules, replica: Replica) -> None:
-        self._replica = replica
-        self.parts: dict[Digest, Sealed] = {}
+    room: bytes that are left for it; 0 from the first leaf on that does not fit. head: of each leaf, what is added to it later.
+    `parts`: sealed things that its leaves name and the journal does not hold yet, as they are written.
+    """
+
+    def __init__(self, world: World, record: JobRecord, rules: EvidenceRules, replica: Replica, room: int, head: int) -> None:
+        self._replica, self.room, self._head = replica, max(0, room), head
+        self.parts: dict[Digest, bytes] = {}
+        self._name = functools.cache(_name)
         self._journal, self._node, self._record, self._rules = world.journal, world.node, record, rules
         self._replicas: dict[int, list[Digest]] | None = None
         self._kept: dict[Digest, Kept | None] = {}
 
     def leaf(self, seen: Observation) -> Evidence | None:
-        """None: what the worker signed is not here, or nothing that it lost to."""
+        """None: what the worker signed is not here, or nothing that it lost to; or there is no room left."""
+        found = self._leaf(seen) if self.room else None
+        return found if found is not None and self._takes(found) else None
+
+    def _takes(self, leaf: Evidence) -> bool:
+        fresh: dict[Digest, bytes] = {}
+        for sealed in _parts(leaf):
+            name = self._name(sealed)
+            if name not in self.parts and self._journal.get(SPACE, b"p" + self._record.id + name) is None:
+                fresh[name] = encode(records.pack_sealed(sealed))
+        size = self._head + len(self.row(leaf)) + sum(map(len, fresh.values()))
+        if size > self.room:
+            self.room = 0  # what comes later is not looked up in vain
+            return False
+        self.room -= size
+        self.parts |= fresh
+        return True
+
+    def row(self, leaf: Evidence) -> bytes:
+        """As it lies in the journal."""
+        return encode([bytes(self._record.id), *_folded(leaf, self._name)])
+
+    def _leaf(self, seen: Observation) -> Evidence | None:
         kept = self._of(seen.assignment)
         if seen.verdict is Verdict.INVALID:
             return self._invalid(seen, kept)
@@ -240,12 +267,12 @@ class _Gathered:
             return None
         position, opening = kept.indices[line], kept.openings[line]
         data = kept.outputs[line] if kept.outputs else b""
-        accused = Shown(self._keep(kept.result), opening.nonce, bytes(opening.output), data)
+        accused = Shown(kept.result, opening.nonce, bytes(opening.output), data)
         winners, own = self._winners(seen, position, opening.output)
         if not winners and not own:
             return None
         return self._fitting(Evidence(
-            0, (), seen.block, seen.assignment, seen.commitment, seen.verdict, position, (), self._keep(kept.assignment), accused,
+            0, (), seen.block, seen.assignment, seen.commitment, seen.verdict, position, (), kept.assignment, accused,
             None, winners, own, self._content(position),
         ))  # fmt: skip
 
@@ -263,10 +290,10 @@ class _Gathered:
         if value is not None and not other:
             return None
         opening = kept.openings[line]
-        shown = Shown(self._keep(kept.result)) if other else Shown(self._keep(kept.result), opening.nonce, bytes(opening.output))
+        shown = Shown(kept.result) if other else Shown(kept.result, opening.nonce, bytes(opening.output))
         return self._fitting(Evidence(
-            0, (), seen.block, seen.assignment, seen.commitment, seen.verdict, kept.indices[line], (), self._keep(kept.assignment),
-            shown, self._keep(other[0]) if other else None,
+            0, (), seen.block, seen.assignment, seen.commitment, seen.verdict, kept.indices[line], (), kept.assignment,
+            shown, other[0] if other else None,
         ))  # fmt: skip
 
     def _winners(self, seen: Observation, position: int, lost: Digest) -> tuple[tuple[Shown, ...], bytes]:
@@ -288,8 +315,6 @@ class _Gathered:
             if opening.output != lost and (result.worker not in shown or size < shown[result.worker][0]):
                 shown[result.worker] = size, Shown(kept.result, opening.nonce, bytes(opening.output), data)
         best = [shown[worker][1] for worker in sorted(shown, key=lambda worker: (shown[worker][0], worker))][: self._rules.winners]
-        for one in best:
-            self._keep(one.result)
         own = bytes(output_digest(end.output)) if end is not None and end.output and self._node in agreed and self._node not in shown else b""
         return tuple(best), own if own != bytes(lost) else b""
 
@@ -324,9 +349,10 @@ class _Gathered:
             self._replicas = dossier.by_index(self._journal, self._record.id)
         return self._replicas
 
-    def _keep(self, sealed: Sealed) -> Sealed:
-        self.parts[_name(sealed)] = sealed
-        return sealed
+
+def _parts(leaf: Evidence) -> list[Sealed]:
+    """The sealed things that it names."""
+    return [leaf.assigned, leaf.accused.result, *([leaf.other] if leaf.other is not None else []), *(shown.result for shown in leaf.winners)]
 
 
 def _smaller(leaf: Evidence) -> Iterator[Evidence]:
@@ -340,18 +366,18 @@ def _name(sealed: Sealed) -> Digest:
     return Digest(digest("ctorrent/part/1", sealed.body, sealed.public, sealed.signature))
 
 
-def _folded(leaf: Evidence) -> list[Any]:
+def _folded(leaf: Evidence, name: Callable[[Sealed], Digest]) -> list[Any]:
     """evidence_words with every sealed thing by its name."""
+
+    def folded(shown: Shown) -> list[bytes]:
+        return [name(shown.result), shown.nonce, shown.output, shown.data]
+
     flat = words.evidence_words(leaf)
-    flat[9] = _name(leaf.assigned)
-    flat[10] = _folded_shown(leaf.accused)
-    flat[11] = b"" if leaf.other is None else _name(leaf.other)
-    flat[12] = [_folded_shown(shown) for shown in leaf.winners]
+    flat[9] = name(leaf.assigned)
+    flat[10] = folded(leaf.accused)
+    flat[11] = b"" if leaf.other is None else name(leaf.other)
+    flat[12] = [folded(shown) for shown in leaf.winners]
     return flat
-
-
-def _folded_shown(shown: Shown) -> list[bytes]:
-    return [_name(shown.result), shown.nonce, shown.output, shown.data]
 
 
 def _unfolded(flat: list[Any], part: Callable[[bytes], Sealed]) -> Evidence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from ctorrent.ledger.evidence import Proven, Vote, check
 from ctorrent.ledger.tally import DueTally, Observation, evidence_leaf
 from ctorrent.model.entry import EntryKind, Proof, ProofKind, SignedEntry
 from ctorrent.model.evidence import AskCase, AskLeaf, Case, Evidence, Refused, Why
-from ctorrent.model.ids import Digest
-from ctorrent.model.result import Verdict
 from ctorrent.node import records
 from ctorrent.node.evidence import EvidenceRules, EvidenceStore
 from ctorrent.node.exhibits import open_case, open_evidence
+from ctorrent.node.jobbook import load_blocks
 from ctorrent.node.witness import Standing, WitnessRules
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_sandbox import FakeSandbox, mix
@@ -208,13 +208,38 @@ def test_evidence_outlives_a_crash_and_is_forgotten_with_age() -> None:
             assert isinstance(store.leaf(vote.tally.evidence_root, 0), Evidence)
             assert await store.tidy() == 0
             await trio.sleep(2)
-            small = EvidenceStore(ann.node.world, ann.node.requester.records.get, EvidenceRules(job_bytes_max=0))
-            (job,) = ann.node.requester.records
-            seen = Observation(job, vote.tally.worker, Digest(bytes(32)), Digest(bytes(32)), Digest(bytes(32)), Verdict.DISPUTED)
-            full = await small.back(DueTally(job, vote.ring, vote.tally, (evidence_leaf(seen),), (seen,)))
-            assert full.vote is None and full.dropped == 1  # a flood of lies in one job ends there
             short = EvidenceStore(ann.node.world, ann.node.requester.records.get, EvidenceRules(keep_days=0))
             assert await short.tidy() == 1 and store.leaf(vote.tally.evidence_root, 0) is Why.UNKNOWN
             assert not ann.journal.scan("evidence")
+
+    simulate.run(11, main)
+
+
+def test_what_a_job_has_no_room_for_is_not_voted() -> None:
+    """A flood of lies in one job must not push out what other votes stand on."""
+
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann = (await quarrel(swarm))["ann"]
+            (job,), vote, room = ann.node.requester.records, votes(ann)[0], 20_000
+            record = ann.node.requester.records[job]
+            load_blocks(ann.journal, record)  # as while the job is open
+            record.digests = record.digests_of(record.blocks)
+            shown = [ann.node.evidence.leaf(vote.tally.evidence_root, place) for place in range(vote.negatives)]
+            seen = [Observation(job, vote.tally.worker, e.block, e.assignment, e.commitment, e.verdict) for e in shown if isinstance(e, Evidence)] * 40
+            due = DueTally(job, vote.ring, replace(vote.tally, agreed=0, disputed=len(seen)), tuple(map(evidence_leaf, seen)), tuple(seen))
+            rules = EvidenceRules(job_bytes_max=ann.node.evidence._held[job] + room)
+            small = EvidenceStore(ann.node.world, ann.node.requester.records.get, rules)
+            backed = [await small.back(due) for _ in range(2)]  # two votes of one commit: neither is in the journal yet
+            sizes = [sum(len(put.value) for put in one.writes if put.key[:1] in b"lpc") for one in backed]
+            first = backed[0].vote
+            assert room // 2 < sum(sizes) <= room and first is not None and 0 < first.tally.disputed < len(seen)
+            assert len(seen) - first.tally.disputed == backed[0].dropped < backed[1].dropped
+            await ann.journal.commit([put for one in backed for put in one.writes])
+            for place in range(first.tally.disputed):
+                assert isinstance(small.leaf(first.tally.evidence_root, place), Evidence)
+            assert small.leaf(first.tally.evidence_root, first.tally.disputed) is Why.UNKNOWN
+            again = EvidenceStore(ann.node.world, ann.node.requester.records.get, rules)
+            assert again._held == small._held
 
     simulate.run(11, main)
