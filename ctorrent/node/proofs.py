@@ -29,6 +29,7 @@ from ctorrent.node import dossier, records
 from ctorrent.node.exhibits import differing, open_proof
 from ctorrent.node.jobbook import JobRecord
 from ctorrent.node.scribe import Scribe
+from ctorrent.node.turns import Turns
 from ctorrent.node.verdicts import Verdicts
 from ctorrent.node.world import World
 from ctorrent.ports import Put, Write
@@ -88,6 +89,8 @@ class NotaryRules:
     due_max: int = 1024  # that wait to be published or looked into; an author that forks a thousand logs is known by then
     held_max: int = 65536  # things proven, remembered so that nobody proves them again; 200 bytes each
     pairs_max: int = 256  # too large for an entry, served: 600 KB at worst, 150 MB in all
+    wanted_share: int = 32  # of due_max, of one author that names pairs: who finds more is not believed sooner for it
+    asks_max: int = 8  # authors asked for a pair at once: half a megabyte each
     tries: int = 4  # to get a pair from who named it
 
 
@@ -124,9 +127,9 @@ class Notary:
         self._world, self._scribe, self._record_of, self._rules = world, scribe, record_of, rules
         self.ask: Callable[[NodeId, Sequence[Ask]], Awaitable[list[Told]]] | None = None  # set by who has the protocol
         self.held: dict[Place, Digest] = {}
-        self.false: dict[NodeId, int] = {}
         self._due: dict[Place, _Due] = {}
         self._wanted: dict[Digest, _Wanted] = {}
+        self._turns: Turns[_Wanted] = Turns(rules.asks_max)
         self._forks: dict[tuple[NodeId, int, int], None] = {}
         self._told: dict[tuple[NodeId, int], None] = {}  # logs whose fork was found here: an earlier place in one is not news to publish
         self._entries: list[SignedEntry] = []  # of proven forks, on their way into the book
@@ -177,8 +180,8 @@ class Notary:
             accused, assignment = node_id(key[:32]), key[32:]
             if (ProofKind.EQUIVOCATION.value, accused, assignment) in self.held:
                 continue
-            one, other, *job = records.load(value)  # job: not in a journal of before 0.2
-            record = self._record_of(JobId(job[0])) if job else None
+            one, other, job = records.load(value)
+            record = self._record_of(JobId(job))
             if record is not None:
                 both = records.unpack_sealed(one), records.unpack_sealed(other)
                 self.found(record.job.manifest.ring, Proof(ProofKind.EQUIVOCATION, accused, both), now=True)
@@ -188,22 +191,34 @@ class Notary:
         await self._scribe.book.wait_whole()  # what is read of the journal was published, and charged, in an earlier life
         self._running = True
         looked = self._world.clock.now() - self._rules.delay_s
-        while True:
-            now = self._world.clock.now()
-            self._read_forks()
-            if now - looked >= self._rules.pairs_look_s:
-                self._read_equivocations()
-                looked = now
-            for place in [place for place, due in self._due.items() if due.at <= now]:
-                due = self._due.pop(place)
-                if place not in self.held:
-                    await self._publish(due.ring, due.proof)
-            for wanted in [one for one in self._wanted.values() if one.at <= now]:
-                await self._fetch(wanted)
-            entries, self._entries = self._entries, []
-            for signed in entries:
-                await self._scribe.book.take(self._scribe.book.chain.add(signed))
-            await trio.sleep(self._rules.look_s)
+        async with trio.open_nursery() as nursery:
+            while True:
+                now = self._world.clock.now()
+                self._read_forks()
+                if now - looked >= self._rules.pairs_look_s:
+                    self._read_equivocations()
+                    looked = now
+                for place in [place for place, due in self._due.items() if due.at <= now]:
+                    due = self._due.pop(place)
+                    if place not in self.held:
+                        await self._publish(due.ring, due.proof)
+                for wanted in self._turns.take(self._wanted_by(now)):
+                    nursery.start_soon(self._take_turn, wanted)
+                entries, self._entries = self._entries, []
+                for signed in entries:
+                    await self._scribe.book.take(self._scribe.book.chain.add(signed))
+                await trio.sleep(self._rules.look_s)
+
+    def _wanted_by(self, now: float) -> list[tuple[NodeId, float, _Wanted]]:
+        heeds = self._scribe.trust.reputation.heeds
+        return [(one.signed.entry.author, heeds(one.signed.entry.author), one) for one in self._wanted.values() if one.at <= now]
+
+    async def _take_turn(self, wanted: _Wanted) -> None:
+        """None waits for another's answer."""
+        try:
+            await self._fetch(wanted)
+        finally:
+            self._turns.done(wanted.signed.entry.author)
 
     async def _publish(self, ring: Ring, proof: Proof) -> None:
         body = codec.encode_proof(proof)
@@ -234,8 +249,12 @@ class Notary:
             self._convict(signed, proof)
         elif proof.both:
             self._check(signed, proof)
-        elif len(self._wanted) < self._rules.due_max and signed.entry.author != self._world.node:
+        elif signed.entry.author != self._world.node and self._room_for(signed.entry.author):
             self._wanted[signed.id] = _Wanted(signed, proof, self._world.clock.now())
+
+    def _room_for(self, author: NodeId) -> bool:
+        theirs = sum(one.signed.entry.author == author for one in self._wanted.values())
+        return len(self._wanted) < self._rules.due_max and theirs < self._rules.wanted_share
 
     def _check(self, signed: SignedEntry, proof: Proof) -> None:
         try:
@@ -260,7 +279,6 @@ class Notary:
     def _lied(self, signed: SignedEntry, why: str) -> None:
         author = signed.entry.author
         log.warning("%s published a proof that does not hold: %s", author, why)
-        self.false[author] = self.false.get(author, 0) + 1
         if self._running:  # not for what an earlier life of this node charged already
             self._world.directory.charge(author, FALSE_POINTS, why)
         for learn in self._liars:

@@ -16,7 +16,7 @@ from ctorrent.errors import CTorrentError, PeerError
 from ctorrent.ledger.evidence import Rerun, judge
 from ctorrent.model.entry import Proof, ProofKind
 from ctorrent.model.ids import NodeId, Ring, RingKind
-from ctorrent.model.job import SignedManifest
+from ctorrent.model.job import SignedManifest, Verify
 from ctorrent.model.offer import EnvironmentInfo
 from ctorrent.model.result import Outcome, output_digest
 from ctorrent.node.cells import Cells
@@ -147,5 +147,13 @@ def _decisive(leaf: Leaf, mine: bytes) -> bool:
     if policy.equal not in SUPPORTED:
         return False
     if output_digest(mine) != proven.output:
-        return bool(proven.data) and isinstance(same(proven.data, mine, policy), Different)
-    return any(one.data and not isinstance(same(one.data, mine, policy), Different) for one in proven.against)
+        return bool(proven.data) and _differ(proven.data, mine, policy) is True
+    return any(one.data and _differ(one.data, mine, policy) is False for one in proven.against)
+
+
+def _differ(shown: bytes, mine: bytes, policy: Verify) -> bool | None:
+    """By the job's measure. None: one of them is no output, which decides nothing."""
+    try:
+        return isinstance(same(shown, mine, policy), Different)
+    except PeerError:
+        return None

@@ -35,6 +35,7 @@ from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
 from ctorrent.node.session import hang_up, introduce
 from ctorrent.node.signed import Signed
+from ctorrent.node.turns import Turns
 from ctorrent.node.world import World
 from ctorrent.ports import Channel, Delete, Put
 from ctorrent.verify.compare import SUPPORTED, Different, same
@@ -57,7 +58,8 @@ class WitnessRules:
     serve_s: float = 120.0  # of one channel: a peer that trickles holds it no longer
     answer_s: float = 30.0  # to wait for one answer
     weighs_from: float = 0.5  # trust × negative verdicts below which a vote is not worth a question: one of a friend's is
-    pending_max: int = 4096  # votes that wait for their evidence; the oldest gives way
+    asks_max: int = 8  # authors asked at once, each about one vote: four answers, a megabyte each
+    pending_max: int = 4096  # votes that wait for their evidence; above that, an eighth gives way: what weighs least, and of equals the oldest
     delay_s: float = 60.0  # everybody hears of a vote at once: each asks at a moment of its own within so long
     retry_s: float = 120.0  # between two questions about one vote, doubled each time
     tries: int = 4  # asked so often while it was connected, and nothing shown: withheld
@@ -136,6 +138,7 @@ class Witness:
         self._asked = Patience(rules.ask_burst, rules.ask_per_s)
         self._serving = 0
         self._waiting: dict[Digest, _Waits] = {}
+        self._turns: Turns[_Waits] = Turns(rules.asks_max)
         self._cases: dict[bytes, OpenCase] = {}
         self._names: dict[Digest, tuple[bytes, int]] = {}  # of leaves seen: where
         self._told = _Told()
@@ -258,26 +261,48 @@ class Witness:
         if tries:  # in a life before a restart, which makes nobody ask sooner
             later = max(later, last + self._pause_s(tries) - self._world.clock.unix())
         self._waiting[signed.id] = _Waits(signed, vote, self._world.clock.now() + later, places, tries)
-        while len(self._waiting) > self._rules.pending_max:
-            oldest = next(iter(self._waiting))
-            if self._waiting.pop(oldest).tries:
-                self._stale.append(Delete(SPACE, oldest))
+        if len(self._waiting) > self._rules.pending_max:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Forget an eighth of what waits, so that trust is asked seldom: no number of votes pushes out one that weighs more."""
+        trust = self._trusts()
+
+        def weight(one: _Waits) -> tuple[bool, float]:
+            trusted = trust(one.vote.author)
+            return self._worth(one, trusted), trusted
+
+        least = sorted(self._waiting.values(), key=weight)  # among equals the oldest is first
+        for one in least[: 1 + self._rules.pending_max // 8]:
+            del self._waiting[one.signed.id]
+            if one.tries:
+                self._stale.append(Delete(SPACE, one.signed.id))
 
     async def run(self) -> None:
-        """Ask for what is due, one author at a time: an answer may be a megabyte, and there is no hurry."""
-        while True:
-            stale, self._stale = self._stale, []
-            if stale:
-                await self._world.journal.commit(stale, durable=False)
-            for waits in self._due():
-                await self._look_into(waits)
-            await trio.sleep(self._rules.look_s)
+        """Ask for what is due: whom this node trusts first, and none waits for another's answer."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                stale, self._stale = [one for one in self._stale if one.key not in self.found], []
+                if stale:
+                    await self._world.journal.commit(stale, durable=False)
+                for waits in self._due():
+                    nursery.start_soon(self._take_turn, waits)
+                await trio.sleep(self._rules.look_s)
+
+    async def _take_turn(self, waits: _Waits) -> None:
+        try:
+            await self._look_into(waits)
+        finally:
+            self._turns.done(waits.vote.author)
 
     def _due(self) -> list[_Waits]:
         now = self._world.clock.now()
         due = [one for one in self._waiting.values() if one.due <= now and self._reachable(one)]
-        trust = self._trusts() if due else None
-        return [one for one in due if trust is not None and self._worth(one, trust(one.vote.author))]
+        if not due:
+            return []
+        trust = self._trusts()
+        weighed = [(one.vote.author, trust(one.vote.author), one) for one in due]
+        return self._turns.take((author, trusted, one) for author, trusted, one in weighed if self._worth(one, trusted))
 
     def _worth(self, one: _Waits, trust: float) -> bool:
         about_me = one.vote.tally.worker == self._world.node
@@ -412,7 +437,11 @@ def _weight(leaf: Leaf) -> tuple[Standing, str]:
         if digests_decide(policy, one.data):
             return Standing.PROVEN, ""
         if proven.data and one.data and policy.equal in SUPPORTED:
-            if isinstance(same(proven.data, one.data, policy), Different):
+            try:
+                apart = isinstance(same(proven.data, one.data, policy), Different)
+            except PeerError as error:  # no honest coordinator takes such an output, or votes over it
+                return Standing.REFUTED, error.message
+            if apart:
                 return Standing.PROVEN, ""
             return Standing.REFUTED, "by the job's own measure the two answers are the same"
     return Standing.TESTIMONY, "the answers differ, but whether by more than rounding is not shown"

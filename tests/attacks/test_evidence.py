@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
+import trio
 
 from ctorrent.canon import encode
 from ctorrent.errors import LimitExceeded, Malformed, PeerError
@@ -21,9 +22,14 @@ from ctorrent.model.ids import Digest, JobId, OwnerId, Ring, RingKind, node_id
 from ctorrent.model.job import Amendment, AmendmentKind, Manifest, Program, ProgramKind
 from ctorrent.model.result import Committed, Result, Verdict, commitment, output_digest
 from ctorrent.model.trade import Assignment
+from ctorrent.node.evidence import EvidenceStore
 from ctorrent.node.exhibits import digests_decide, open_case, open_defence, open_evidence, open_proof
+from ctorrent.node.witness import Standing
 from ctorrent.seal import Sealed, Signer, merkle_path, merkle_root
+from ctorrent.testing import simulate
+from ctorrent.testing.fake_swarm import open_swarm
 from ctorrent.wire import codec
+from tests.node.test_evidence import halves, proofs, quarrel, until
 
 RING = Ring(RingKind.PUBLIC)
 RIGHT, WRONG = b"\x00" + encode(42), b"\x00" + encode(43)
@@ -341,6 +347,32 @@ def test_the_coordinators_own_word_alone_is_testimony() -> None:
     revote(it, replace(it.evidence, verdict=Verdict.INVALID, winners=()))  # "its output did not fit": outputs travel unsigned
     found = it.find()
     assert isinstance(found, Proven) and found.testimony and not found.equivocated
+
+
+def test_an_output_that_does_not_decode_ends_no_reader_and_refutes_the_vote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a job rounds, its reader compares the outputs themselves, and a winner of the author's invention commits to anything."""
+    honest = EvidenceStore.leaf
+
+    def lying(store: EvidenceStore, root: bytes, place: int) -> Evidence | Why:
+        leaf = honest(store, root, place)
+        return leaf if isinstance(leaf, Why) else replace(leaf, winners=(answer(signer(), Digest(bytes(32)), leaf.block, b"\x00\xc1"),))
+
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            monkeypatch.setattr(EvidenceStore, "leaf", lying)
+            who = await quarrel(swarm, halves)
+            ann, dan = who["ann"], who["dan"]
+            dan.sandbox.programs = {"mix.py:mix": lambda params, seed: halves(params, seed) * 1.05 + 0.01}  # as node/lie.py: what the accused answered
+            await until(lambda: dan.node.witness.found)
+            assert {found.standing for found in dan.node.witness.found.values()} == {Standing.REFUTED}
+            assert dan.node.scribe.trust.reputation.signer(ann.id) == 0.0
+            ran = dan.sandbox.blocks_run
+            await until(lambda: dan.sandbox.blocks_run >= ran + 2)  # it runs the leaf again, and has nothing to compare that with
+            await trio.sleep(60)
+            assert {found.standing for found in dan.node.witness.found.values()} == {Standing.REFUTED}
+            assert not any(proof.kind is ProofKind.RERUN for proof in proofs(dan))
+
+    simulate.run(11, main)
 
 
 # lies of a worker ----------------------------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from ctorrent.model.entry import Entry, EntryKind, Proof, ProofKind, SignedEntry
 from ctorrent.model.evidence import AskLeaf, AskPair, Pair, Refused
 from ctorrent.model.ids import Digest, Ring, RingKind, node_public
 from ctorrent.model.result import Committed, Result
+from ctorrent.node.proofs import NotaryRules
 from ctorrent.node.session import introduce
-from ctorrent.ports import Put
+from ctorrent.node.witness import WitnessRules
+from ctorrent.ports import Channel, Put
 from ctorrent.seal import Sealed
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_swarm import FakeSwarm, Member, ended, open_swarm
@@ -119,7 +121,6 @@ def test_a_false_proof_is_charged_to_its_author_and_to_nobody_who_brings_it() ->
             assert ann.node.scribe.check(PUBLIC, ben.id, message)
             await ann.node.scribe.hear(ben.id, message)
             assert charged(swarm, ann, eve) >= POINTS and not charged(swarm, ann, ben)
-            assert ann.node.notary.false == {eve.id: 1}
             assert not ann.node.scribe.trust.held(ben.id)
 
     simulate.run(6, main)
@@ -136,6 +137,52 @@ def test_entries_do_not_leave_their_ring_inside_a_proof() -> None:
             assert not ann.node.notary.held
 
     simulate.run(7, main)
+
+
+def test_who_names_pairs_and_shows_none_keeps_nobody_waiting() -> None:
+    """Its questions run into their limits one after the other, which is hours: neither this node's own proofs wait for that, nor others'."""
+
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann, ben, eve = await three(swarm)
+            silence = Silence(eve)
+            for number in range(50):
+                body = codec.encode_proof(Proof(ProofKind.EQUIVOCATION, ann.id, (), bytes([number]) * 32))
+                await eve.node.scribe.write(PUBLIC, EntryKind.PROOF, body)
+            await until(lambda: silence.asked, 60)
+            assert len(ben.node.notary._wanted) == NotaryRules().wanted_share < 50
+            began = trio.current_time()
+            both = [(result(eve, Digest(bytes([number]) * 32), b"a", n), result(eve, Digest(bytes([number]) * 32), b"b", n)) for number, n in ((1, 1), (2, 4096))]
+            ben.node.notary.found(PUBLIC, Proof(ProofKind.EQUIVOCATION, eve.id, both[0]), now=True)
+            ann.node.notary.found(PUBLIC, Proof(ProofKind.EQUIVOCATION, eve.id, both[1]), now=True)
+            await until(lambda: proofs(ben))
+            await until(lambda: (ProofKind.EQUIVOCATION.value, eve.id, bytes([2]) * 32) in ben.node.notary.held)
+            assert trio.current_time() - began < WitnessRules().answer_s
+            await trio.sleep(300)
+            assert silence.peak == 2, "one question of each asker at a time"
+
+    simulate.run(9, main)
+
+
+class Silence:
+    """What a node does on the evidence protocol from now on: it introduces itself, hears questions, and answers none."""
+
+    def __init__(self, member: Member) -> None:
+        self.asked: list[float] = []
+        self.open = self.peak = 0
+        self._member = member
+        member.host.streams.serve(names.EVIDENCE, self._hear)
+
+    async def _hear(self, channel: Channel) -> None:
+        await introduce(channel, self._member.node.people)
+        self.asked.append(trio.current_time())
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+        try:
+            while True:
+                await channel.receive()
+        finally:
+            self.open -= 1
 
 
 def test_noise_and_floods_on_the_evidence_protocol_are_charged() -> None:
