@@ -155,7 +155,10 @@ class EvidenceStore:
         if value is None:
             return Why.UNKNOWN
         job, *rest = records.load(value)
-        return _unfolded(rest, lambda name: self._part(JobId(job), name))
+        try:
+            return _unfolded(rest, lambda name: self._part(JobId(job), name))
+        except LookupError:  # its job was forgotten while a vote of it was being written
+            return Why.UNKNOWN
 
     def case(self, tag: bytes) -> Case | Why:
         """The job behind a tag, for as long as a vote about it is kept."""
@@ -177,7 +180,8 @@ class EvidenceStore:
 
     def _part(self, job: JobId, name: bytes) -> Sealed:
         value = self._journal.get(SPACE, b"p" + job + name)
-        assert value is not None, "parts go only with their job"
+        if value is None:
+            raise LookupError("parts go with their job")
         return records.unpack_sealed(records.load(value))
 
     # -- forgetting ---------------------------------------------------------------------------------------------------

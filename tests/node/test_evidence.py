@@ -19,6 +19,7 @@ from ctorrent.node.evidence import EvidenceRules, EvidenceStore
 from ctorrent.node.exhibits import open_case, open_evidence
 from ctorrent.node.jobbook import load_blocks
 from ctorrent.node.witness import Standing, WitnessRules
+from ctorrent.ports import Delete
 from ctorrent.testing import simulate
 from ctorrent.testing.fake_sandbox import FakeSandbox, mix
 from ctorrent.testing.fake_swarm import FakeSwarm, Member, ended, open_swarm
@@ -213,6 +214,18 @@ def test_evidence_outlives_a_crash_and_is_forgotten_with_age() -> None:
             assert not ann.journal.scan("evidence")
 
     simulate.run(11, main)
+
+
+def test_a_leaf_whose_parts_went_with_their_job_is_not_known() -> None:
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann = (await quarrel(swarm))["ann"]
+            root = votes(ann)[0].tally.evidence_root
+            assert isinstance(ann.node.evidence.leaf(root, 0), Evidence)
+            await ann.journal.commit([Delete("evidence", key) for key, _ in ann.journal.scan("evidence", b"p")])
+            assert ann.node.evidence.leaf(root, 0) is Why.UNKNOWN
+
+    simulate.run(13, main)
 
 
 def test_what_a_job_has_no_room_for_is_not_voted() -> None:

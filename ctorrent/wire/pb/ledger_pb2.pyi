@@ -475,27 +475,3 @@ class Entries(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Entries: _TypeAlias = Entries  # noqa: Y015
-
-@_typing.final
-class Heads(_message.Message):
-    """Several heads."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEADS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___Head]:
-        """one per author and incarnation; set by the sender"""
-
-    def __init__(
-        self,
-        *,
-        heads: _abc.Iterable[Global___Head] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Heads: _TypeAlias = Heads  # noqa: Y015

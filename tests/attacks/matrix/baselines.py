@@ -38,13 +38,11 @@ class Replicated:
 
     LIMIT = 16  # answers to one block: then it is reported disputed
 
-    next_wakeup: float | None = None
     paused = False
     checking = False
 
     def __init__(self, replicas: int) -> None:
         self.differences: dict[int, str] = {}
-        self.cross_validated = self.not_cross_validated = 0
         self._replicas = replicas
         self._open: dict[int, _Votes] = {}
         self._closed: set[int] = set()
