@@ -31,6 +31,7 @@ from ctorrent.market.words import (
     Event,
     InterestArrived,
     NoThanksArrived,
+    Pardoned,
     Rules,
     SessionEnded,
     Snapshot,
@@ -105,6 +106,8 @@ class Auction:
             case Avoided(node, why):
                 self._avoided[node] = why
                 self._lost(node, why, now, out)
+            case Pardoned(node):
+                self._avoided.pop(node, None)
             case Want(slots):
                 self._want(slots, now, out)
             case Snapshot(standings, speeds):

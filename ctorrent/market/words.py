@@ -89,6 +89,13 @@ class Avoided:
 
 
 @dataclass(frozen=True, slots=True)
+class Pardoned:
+    """It was avoided in this job by mistake: the program wavers."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A fresh view: standings of peers, and speeds observed in this job."""
 
@@ -107,7 +114,7 @@ class Tick:
 
 
 Event = (
-    Begin | Want | InterestArrived | BidArrived | NoThanksArrived | SessionEnded | Avoided | Snapshot | End | Tick
+    Begin | Want | InterestArrived | BidArrived | NoThanksArrived | SessionEnded | Avoided | Pardoned | Snapshot | End | Tick
 )
 
 # Effects -------------------------------------------------------------------------------------------------------------

@@ -357,6 +357,13 @@ class Coordination:
         if worker not in self.dispatch.workers:  # of a life before a restart: it is not engaged again
             self.feed_tender(self.tender.avoid(worker, why, now))
 
+    def _pardoned(self, worker: NodeId, now: float) -> None:
+        """It may come again: the program gives now this and now that, and the person is told."""
+        self.own_proofs.pardoned(worker)
+        self.board.pardoned(worker)
+        if worker not in self.learned.out:  # for what the check refused, it stays out
+            self.feed_tender(self.tender.pardon(worker, now))
+
     # -- what quorum wants --------------------------------------------------------------------------------------------
 
     def on_votes(self, effects: Sequence[Effect]) -> None:
@@ -385,6 +392,8 @@ class Coordination:
                     self.on_dispatch(self.dispatch.handle(d.Standing(worker, established), now))
                 case q.Expelled(worker=worker, why=why):
                     self._expelled(worker, why, now)
+                case q.Pardoned(worker=worker):
+                    self._pardoned(worker, now)
                 case q.Rerun(index=index, workers=workers):
                     self.on_dispatch(self.dispatch.handle(d.RunAgain(index, workers), now))
                 case q.SelfCheck(index=index):

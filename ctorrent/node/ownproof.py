@@ -66,6 +66,10 @@ class OwnProofs:
             self._expelled[worker] = None
             self._changed = True
 
+    def pardoned(self, worker: NodeId) -> None:
+        """It was the program."""
+        self._expelled.pop(worker, None)
+
     async def publish(self) -> None:
         """Write what is proven by now. Raises JournalError."""
         if not self._changed:

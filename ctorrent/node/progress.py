@@ -94,6 +94,15 @@ class Progress:
         if note not in self.said and sum(EXPELLED in one for one in self.said) < EXPELLED_TOLD:
             self.said.append(note)
 
+    def pardoned(self, worker: NodeId) -> None:
+        """It was the program, and what was said of this worker is unsaid."""
+        line = self.workers.get(worker)
+        if line is None:
+            return
+        line.state = "lost"
+        self.changed.add(worker)
+        self.said = [one for one in self.said if not one.startswith(f"{line.name or worker[-8:]} {EXPELLED}")]
+
     def gone(self, worker: NodeId) -> None:
         """Its session ended."""
         line = self.workers.get(worker)

@@ -151,6 +151,9 @@ class Tender:
     def avoid(self, node: NodeId, why: str, now: float) -> list[WorkerJoined]:
         return self._perform(self._auction.handle(m.Avoided(node, why), now))
 
+    def pardon(self, node: NodeId, now: float) -> list[WorkerJoined]:
+        return self._perform(self._auction.handle(m.Pardoned(node), now))
+
     def end(self, now: float) -> None:
         self._perform(self._auction.handle(m.End(), now))
 

@@ -24,6 +24,7 @@ from ctorrent.verify import draw
 from ctorrent.verify.ballot import Replica
 from ctorrent.verify.case import Case
 from ctorrent.verify.odds import tail
+from ctorrent.verify.words import Pardoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Audit:
     workers: dict[NodeId, Seen] = field(default_factory=dict)
     backed: int = 0  # own runs that agreed with what others said
     together: int = 0  # lone answers of units of several blocks that passed an audit
+    out: dict[NodeId, None] = field(default_factory=dict)  # who is expelled
     touched: dict[NodeId, None] = field(default_factory=dict)  # whose record changed since it was taken: see record.py
 
     def worker(self, name: NodeId, owner: str) -> Seen:
@@ -118,9 +120,18 @@ class Audit:
             case.contested = ()
 
     def expel(self, name: NodeId) -> None:
-        """For the rest of the job, over restarts too."""
+        """For the rest of the job, over restarts too, unless it turns out to be the program."""
         self.workers[name].expelled = True
-        self.touched[name] = None
+        self.out[name] = self.touched[name] = None
+
+    def pardon(self) -> list[Pardoned]:
+        """The program wavers: who differed may have done nothing wrong."""
+        gone, self.out = self.out, {}
+        for name in gone:
+            seen = self.workers[name]
+            seen.checked, seen.wrong, seen.expelled, seen.witnessed = 0, 0, False, False
+            self.touched[name] = None
+        return [Pardoned(name) for name in gone]
 
     def answered(self, name: NodeId, owner: str) -> int:
         """Answers came. -> their order among this worker's."""

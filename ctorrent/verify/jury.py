@@ -80,6 +80,8 @@ class Jury:
             self._look_at(self._reckoning.wrong.popitem()[0], out, batch)
         while self._reckoning.risen:
             self._stand_by(self._reckoning.risen.popitem()[0], out, batch)
+        if self._steady.off and self._audit.out:
+            out += self._audit.pardon()
         self._apart.look(out)
         self._start_checks(out)
         self._close_windows(out, batch)

@@ -56,6 +56,7 @@ class Record:
         seen.witnessed = event.witnessed
         seen.expelled, seen.recalled = event.expelled and event.worker != self._audit.me, True
         if seen.expelled:
+            self._audit.out[event.worker] = None
             out += [w.Standing(event.worker, False), w.Expelled(event.worker, seen.why)]
 
     def restore(self, event: w.Restored, case: Case) -> list[Replica]:

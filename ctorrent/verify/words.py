@@ -275,6 +275,13 @@ class Expelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Pardoned:
+    """It was expelled, and then the program itself was found to waver: nothing is held against it any more."""
+
+    worker: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class Rerun:
     """These very workers run the block again, alone, under a new assignment; each may be asked Rules.repeats times."""
 
@@ -330,6 +337,6 @@ class CoalesceOff:
 
 
 Effect = (
-    Agreed | Settled | Voted | NeedReplicas | NextOwner | Rerun | SelfCheck | RunTogether | FetchOutput | Disputed | Standing | Expelled
+    Agreed | Settled | Voted | NeedReplicas | NextOwner | Rerun | SelfCheck | RunTogether | FetchOutput | Disputed | Standing | Expelled | Pardoned
     | JobNondeterministic | CoalesceOff
 )

@@ -20,6 +20,8 @@ from ctorrent.verify.words import (
     NextOwner,
     NoReplica,
     OutputFetched,
+    Pardoned,
+    Remembered,
     Rerun,
     RerunLost,
     Restored,
@@ -545,6 +547,22 @@ def test_two_own_runs_that_differ_speak_against_the_program() -> None:
     effects = made.handle(checked(block, 3, 4))
     (paused,) = of(effects, JobNondeterministic)
     assert "run twice on one machine" in paused.words
+
+
+def test_who_was_expelled_is_pardoned_when_it_turns_out_to_be_the_program() -> None:
+    made = jury(replace(BARE, anchors=1, own_first=10))
+    first, *blocks = quiet(9)
+    both(made, [first], value=5)
+    made.handle(checked(first, 5))
+    effects = lies(made, blocks)
+    assert [e.worker for e in of(effects, Expelled)] == [LIAR]
+    one, other = (asked.index for asked in of(effects, SelfCheck))
+    assert not of(made.handle(checked(one, 1, 2)), Pardoned)
+    effects = made.handle(checked(other, 3, 4))
+    assert of(effects, JobNondeterministic) and of(effects, Pardoned) == [Pardoned(LIAR)]
+    assert Remembered(LIAR, "lia", 0, 0, 0, False, False) in [replace(e, owner="lia") for e in made.take_learned() if isinstance(e, Remembered)]
+    made.handle(Resume())
+    assert not of(lies(made, quiet(8, 4000)), Expelled)
 
 
 def test_an_own_run_that_differed_once_is_made_again_and_counts() -> None:

@@ -149,6 +149,9 @@ class Crowd:
             actor.unwanted = True
             self.later(0.1, lambda: actor.conduct.sent_away(actor))
 
+    def pardoned(self, node: NodeId) -> None:
+        self.seen.avoided.pop(node, None)
+
     def voted(self, node: NodeId, verdict: Verdict, blocks: int) -> None:
         if verdict is not Verdict.AGREED:
             self.seen.voted[node] = self.seen.voted.get(node, 0) + blocks
@@ -179,7 +182,7 @@ class Cable:
 @contextmanager
 def watched(crowd: Crowd) -> Iterator[None]:
     """The real code with all places open and our policy in the manifest; and an eye on what it does about workers."""
-    sign, avoid, voted = Submission._sign, Tender.avoid, Ends.voted
+    sign, avoid, pardon, voted = Submission._sign, Tender.avoid, Tender.pardon, Ends.voted
 
     def with_policy(self: Submission, manifest: Manifest) -> Any:
         return sign(self, replace(manifest, verify=crowd.policy.verify))
@@ -187,6 +190,10 @@ def watched(crowd: Crowd) -> Iterator[None]:
     def avoided(self: Tender, node: NodeId, why: str, now: float) -> Any:
         crowd.avoided(node, why)
         return avoid(self, node, why, now)
+
+    def pardoned(self: Tender, node: NodeId, now: float) -> Any:
+        crowd.pardoned(node)
+        return pardon(self, node, now)
 
     def has_voted(self: Ends, effect: Any, *rest: Any) -> Any:
         crowd.voted(effect.worker, effect.verdict, len(effect.indices))
@@ -197,6 +204,7 @@ def watched(crowd: Crowd) -> Iterator[None]:
         stack.enter_context(replaced(dispatch, "Rules", partial(dispatch.Rules, many_workers=MANY)))
         stack.enter_context(replaced(Submission, "_sign", with_policy))
         stack.enter_context(replaced(Tender, "avoid", avoided))
+        stack.enter_context(replaced(Tender, "pardon", pardoned))
         stack.enter_context(replaced(Ends, "voted", has_voted))
         stack.enter_context(crowd.policy.in_place())
         yield
