@@ -15,11 +15,12 @@ from ctorrent.model.ids import Digest, NodeId
 from ctorrent.verify import words as q
 
 from .matrix import picture, table
-from .matrix.__main__ import load, main
+from .matrix.__main__ import DOCS, PUBLISHED, load, main, whole_seeds
 from .matrix.baselines import Adaptive, Replicated
 from .matrix.cells import gather
 from .matrix.form import LONG, SHORT, SMOKE
 from .matrix.judge import Measured
+from .matrix.policies import POLICIES
 from .matrix.rows import ROWS
 from .matrix.stats import Estimate, median, over_runs, share, wilson
 from .matrix.targets import LIMITS, WHY, judged, percent
@@ -197,6 +198,14 @@ def test_adaptive_trusts_after_ten_and_forgets_at_once() -> None:
 
 
 # a small matrix ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_published_is_what_its_runs_give() -> None:
+    runs = whole_seeds(load(PUBLISHED, LONG), len(ROWS) * len(POLICIES))
+    cells, hours = gather(runs.values()), sum(run.took_s for run in runs.values()) / 3600
+    page, readme = (DOCS / "attack_matrix.md").read_text(), (DOCS.parent / "README.md").read_text()
+    assert page == table.whole(cells, judged(cells, "long"), LONG, hours)
+    assert readme == table.between(readme, table.short(cells))
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from dataclasses import fields
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +22,7 @@ from .run import Case, tried
 from .targets import judged
 
 DOCS = Path(__file__).parents[3] / "docs"
+PUBLISHED = Path(__file__).parent / "long.jsonl"  # the runs behind docs/attack_matrix.md and README's table
 RUNS_A_PROCESS = 8  # then it is replaced, with whatever memory it held
 GUESS_S = {"long": 60.0, "medium": 12.0, "short": 5.0, "smoke": 2.0}  # of one run, before any was timed
 
@@ -35,11 +37,13 @@ def main(arguments: list[str]) -> int:
     kept = Path(asked.resume) if asked.resume else Path(asked.out) / f"matrix-{form.name}.jsonl"
     kept.parent.mkdir(parents=True, exist_ok=True)
     cases = [(row, policy, seed) for seed in seeds for row in rows for policy in policies]
-    done = {key: run for key, run in load(kept, form).items() if key in cases}
+    held = load(kept, form)
+    done = {key: run for key, run in held.items() if key in cases}
     failed = run_all([case for case in cases if case not in done], done, form, kept, asked.jobs)
-    code = report(done, form, Path(asked.out), failed)
+    told = whole_seeds(done, len(rows) * len(policies)) if asked.publish else done
+    code = report(told, form, Path(asked.out), failed)
     if asked.publish:
-        publish(Path(asked.out))
+        publish(Path(asked.out), load(PUBLISHED, form) | held | done)
     return code
 
 
@@ -52,9 +56,12 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=0, help="how many; 0: the form's")
     parser.add_argument("--jobs", type=int, default=max(1, os.cpu_count() or 1), help="runs at once")
     parser.add_argument("--resume", metavar="FILE", help="where results are kept; what it holds is not run again")
-    parser.add_argument("--publish", action="store_true", help="write docs/attack_matrix.md and .svg, and README's table, too")
+    parser.add_argument("--publish", action="store_true", help="write docs/attack_matrix.md and .svg, README's table and long.jsonl, too")
     parser.add_argument("--out", default="out/matrix", metavar="FOLDER", help="table, plot and results")
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    if asked.publish and (asked.short or asked.form != "long" or asked.rows or asked.policies):
+        parser.error("what is published are all rows and policies of the long form; --seeds may say how many of its seeds")
+    return asked
 
 
 def load(path: Path, form: Form) -> dict[Case, Measured]:
@@ -103,8 +110,15 @@ def _told(run: Measured) -> str:
     )
 
 
-def publish(folder: Path) -> None:
-    """What was just written, to where people read it. Raises ValueError where README has no place for it."""
+def whole_seeds(done: dict[Case, Measured], cells: int) -> dict[Case, Measured]:
+    """Runs of seeds that all cells have: in what is published every cell stands on the same ones."""
+    count = Counter(seed for _, _, seed in done)
+    return {key: run for key, run in done.items() if count[key[2]] == cells}
+
+
+def publish(folder: Path, runs: dict[Case, Measured]) -> None:
+    """What was just written, and every run, to where people read it. Raises ValueError where README has no place for it."""
+    PUBLISHED.write_text("".join(run.line() + "\n" for run in sorted(runs.values(), key=lambda run: (run.seed, run.row, run.policy))))
     for name in ("attack_matrix.md", "attack_matrix.svg"):
         (DOCS / name).write_text((folder / name).read_text())
     readme = DOCS.parent / "README.md"

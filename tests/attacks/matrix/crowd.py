@@ -18,6 +18,7 @@ from ctorrent.market import words as market
 from ctorrent.model.ids import JobId, NodeId
 from ctorrent.model.job import Manifest
 from ctorrent.model.result import Verdict
+from ctorrent.node.coordinate import Coordination
 from ctorrent.node.ends import Ends
 from ctorrent.node.jobbook import JobRecord
 from ctorrent.node.submission import Submission
@@ -49,7 +50,8 @@ TALLIES_S = 45.0  # after the end: the last tallies are due by then
 class Seen:
     """What the requester did about its workers, in order."""
 
-    avoided: dict[NodeId, str] = field(default_factory=dict)
+    avoided: dict[NodeId, str] = field(default_factory=dict)  # whatever for: who is overtaken again and again gets no more, too
+    expelled: dict[NodeId, str] = field(default_factory=dict)  # for what it answered
     voted: dict[NodeId, int] = field(default_factory=dict)  # blocks voted against
     nondeterministic: str = ""
 
@@ -151,6 +153,7 @@ class Crowd:
 
     def pardoned(self, node: NodeId) -> None:
         self.seen.avoided.pop(node, None)
+        self.seen.expelled.pop(node, None)
 
     def voted(self, node: NodeId, verdict: Verdict, blocks: int) -> None:
         if verdict is not Verdict.AGREED:
@@ -183,6 +186,7 @@ class Cable:
 def watched(crowd: Crowd) -> Iterator[None]:
     """The real code with all places open and our policy in the manifest; and an eye on what it does about workers."""
     sign, avoid, pardon, voted = Submission._sign, Tender.avoid, Tender.pardon, Ends.voted
+    expel = Coordination._expelled
 
     def with_policy(self: Submission, manifest: Manifest) -> Any:
         return sign(self, replace(manifest, verify=crowd.policy.verify))
@@ -190,6 +194,10 @@ def watched(crowd: Crowd) -> Iterator[None]:
     def avoided(self: Tender, node: NodeId, why: str, now: float) -> Any:
         crowd.avoided(node, why)
         return avoid(self, node, why, now)
+
+    def expelled(self: Coordination, worker: NodeId, why: str, now: float) -> None:
+        crowd.seen.expelled[worker] = why
+        expel(self, worker, why, now)
 
     def pardoned(self: Tender, node: NodeId, now: float) -> Any:
         crowd.pardoned(node)
@@ -205,6 +213,7 @@ def watched(crowd: Crowd) -> Iterator[None]:
         stack.enter_context(replaced(Submission, "_sign", with_policy))
         stack.enter_context(replaced(Tender, "avoid", avoided))
         stack.enter_context(replaced(Tender, "pardon", pardoned))
+        stack.enter_context(replaced(Coordination, "_expelled", expelled))
         stack.enter_context(replaced(Ends, "voted", has_voted))
         stack.enter_context(crowd.policy.in_place())
         yield

@@ -32,7 +32,7 @@ class Measured:
     steady: float
     own_runs: int
     honest: int
-    quarantined: int  # honest workers that the requester avoids or distrusts at the end
+    quarantined: int  # honest workers that the requester expelled or distrusts at the end
     voted: int  # honest workers that it voted against, if only for a block that they got wrong
     hostile: int
     hostile_lied: int
@@ -68,6 +68,6 @@ def measure(crowd: Crowd, row: Row, seed: int, state: str, took_s: float, extra:
 
 
 def shut_out(crowd: Crowd) -> set[str]:
-    """Whom the requester avoids in this job, or would refuse in the next: by its own view, at the end."""
+    """Whom the requester expelled from this job for its answers, or would refuse in the next: by its own view, at the end."""
     trust = crowd.requester.node.scribe.trust
-    return {*crowd.seen.avoided, *(node for node in crowd.actors if trust.held(node))}
+    return {*crowd.seen.expelled, *(node for node in crowd.actors if trust.held(node))}

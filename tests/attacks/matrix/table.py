@@ -19,14 +19,15 @@ def whole(cells: Cells, lines: Sequence[Line], form: Form, cpu_hours: float) -> 
     """The page: how it was run, what came of it, what every row is."""
     seeds = sorted({seed for cell in cells.values() for seed in cell.seeds})
     met = sum(line.met for line in lines)
+    again = " With `--resume tests/attacks/matrix/long.jsonl`, where every run is kept, nothing of it is run again." if form.name == "long" else ""
     parts = [
         "# The attack matrix\n",
         f"Made by `python -m tests.attacks.matrix --form {form.name}`: {form.workers} workers, {form.hostile:.0%} of them hostile, one requester that "
         f"starts with no history, {form.blocks:,} blocks, {len(seeds)} seed{'s' * (len(seeds) != 1)} a cell; honest workers are wrong "
-        f"in {100 * form.honest_error:g} % of blocks. {len(cells)} cells took {cpu_hours:.2g} core-hours.\n",
+        f"in {100 * form.honest_error:g} % of blocks. {len(cells)} cells took {cpu_hours:.2g} core-hours.{again}\n",
         "Each cell: **overhead** (block executions by anybody, the requester's own checks included, over blocks; from block "
-        f"{form.steady_from:,} on in brackets) / **wrong** results settled with their 95 % interval / honest workers **quarantined** in "
-        "the worst seed / blocks until a cheat is **caught**, median over liars.\n",
+        f"{form.steady_from:,} on in brackets) / **wrong** results settled with their 95 % interval / honest workers **quarantined** (expelled "
+        "for their answers, or distrusted at the end) in the worst seed / blocks until a cheat is **caught**, median over liars.\n",
         "![overhead and wrong results](attack_matrix.svg)\n",
         _grid(cells, _full),
         f"\n## Targets: {met} of {len(lines)} met\n",
