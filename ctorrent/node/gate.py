@@ -14,7 +14,7 @@ from ctorrent.model.ids import NodeId
 from ctorrent.model.session import Findings, FriendRequest, Inquiry, JoinAnswer, JoinRequest
 from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
-from ctorrent.node.session import greet, hang_up, introduce
+from ctorrent.node.session import called, greet, hang_up, introduce
 from ctorrent.node.world import World
 from ctorrent.ports import Channel
 from ctorrent.wire import codec, names
@@ -89,13 +89,9 @@ class Gate:
         if self._people.is_member(invite):
             return invite.inviter  # a node that is started with the same --join again
         with trio.move_on_after(EXCHANGE_S) as exchange:
-            channel = await self._world.streams.open(invite.inviter, names.JOIN)
-            try:
-                await introduce(channel, self._people)
+            async with called(self._world.streams, invite.inviter, names.JOIN, self._people) as channel:
                 await channel.send(codec.encode_message(self._people.join_request(invite)))
                 answer = codec.decode_message(await channel.receive())
-            finally:
-                await hang_up(channel)
             if not isinstance(answer, JoinAnswer):
                 raise Malformed(f"{type(answer).__name__} instead of an answer to an invite")
             await self._people.joined(invite, answer)
@@ -128,13 +124,9 @@ class Gate:
         for node in nodes:
             try:
                 with trio.move_on_after(EXCHANGE_S):
-                    channel = await self._world.streams.open(node, names.JOIN)
-                    try:
-                        await introduce(channel, self._people)
+                    async with called(self._world.streams, node, names.JOIN, self._people) as channel:
                         await channel.send(codec.encode_message(self._people.friend_request()))
                         heard += 1
-                    finally:
-                        await hang_up(channel)
             except CTorrentError as error:
                 log.info("friend request to %s: %s", node, error.message)
         return heard

@@ -203,7 +203,7 @@ class Notary:
                     if place not in self.held:
                         await self._publish(due.ring, due.proof)
                 for wanted in self._turns.take(self._wanted_by(now)):
-                    nursery.start_soon(self._take_turn, wanted)
+                    nursery.start_soon(self._turns.put, wanted.signed.entry.author, self._fetch, wanted)
                 entries, self._entries = self._entries, []
                 for signed in entries:
                     await self._scribe.book.take(self._scribe.book.chain.add(signed))
@@ -212,13 +212,6 @@ class Notary:
     def _wanted_by(self, now: float) -> list[tuple[NodeId, float, _Wanted]]:
         heeds = self._scribe.trust.reputation.heeds
         return [(one.signed.entry.author, heeds(one.signed.entry.author), one) for one in self._wanted.values() if one.at <= now]
-
-    async def _take_turn(self, wanted: _Wanted) -> None:
-        """None waits for another's answer."""
-        try:
-            await self._fetch(wanted)
-        finally:
-            self._turns.done(wanted.signed.entry.author)
 
     async def _publish(self, ring: Ring, proof: Proof) -> None:
         body = codec.encode_proof(proof)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterator
 
 import trio
 
@@ -102,13 +103,21 @@ async def hang_up(channel: Channel) -> None:
         await channel.aclose()
 
 
-async def greet(streams: Streams, peer: NodeId, people: People) -> None:
-    """Exchange introductions and nothing else: each hears what the other says of itself now. Raises CTorrentError."""
-    channel = await streams.open(peer, names.JOIN)
+@contextlib.asynccontextmanager
+async def called(streams: Streams, peer: NodeId, protocol: str, people: People) -> AsyncIterator[Channel]:
+    """A channel to a peer on which both have introduced themselves, until the block ends. Raises CTorrentError."""
+    channel = await streams.open(peer, protocol)
     try:
         await introduce(channel, people)
+        yield channel
     finally:
         await hang_up(channel)
+
+
+async def greet(streams: Streams, peer: NodeId, people: People) -> None:
+    """Exchange introductions and nothing else: each hears what the other says of itself now. Raises CTorrentError."""
+    async with called(streams, peer, names.JOIN, people):
+        pass
 
 
 async def introduce(channel: Channel, people: People) -> Session:

@@ -5,7 +5,7 @@ A peer that lets every question run into its time limit holds one place, and wai
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 from ctorrent.model.ids import NodeId
@@ -23,7 +23,7 @@ class Turns(Generic[T]):
         self._made = 0
 
     def take(self, due: Iterable[tuple[NodeId, float, T]]) -> list[T]:
-        """Of these (peer, how much it matters, question), those to be put now. Each ends with `done`.
+        """Of these (peer, how much it matters, question), those to `put` now.
 
         Of each peer its first one; peers that matter most before others, and among equals those asked longest ago.
         """
@@ -41,6 +41,13 @@ class Turns(Generic[T]):
         while len(self._last) > self._kept:
             del self._last[next(iter(self._last))]
         return [first[peer][1] for peer in taken]
+
+    async def put(self, peer: NodeId, ask: Callable[[T], Awaitable[None]], question: T) -> None:
+        """One that was taken; then its peer's turn is over."""
+        try:
+            await ask(question)
+        finally:
+            self.done(peer)
 
     def done(self, peer: NodeId) -> None:
         """Its turn is over."""

@@ -33,7 +33,7 @@ from ctorrent.node.evidence import EvidenceStore
 from ctorrent.node.exhibits import digests_decide, open_case, open_evidence
 from ctorrent.node.patience import Patience
 from ctorrent.node.people import People
-from ctorrent.node.session import hang_up, introduce
+from ctorrent.node.session import called, hang_up, introduce
 from ctorrent.node.signed import Signed
 from ctorrent.node.turns import Turns
 from ctorrent.node.world import World
@@ -232,9 +232,7 @@ class Witness:
 
     async def ask(self, peer: NodeId, asks: Sequence[Ask]) -> list[Told]:
         """Put questions to a peer. Raises Unavailable, or a PeerError for what is no answer."""
-        channel = await self._world.streams.open(peer, names.EVIDENCE)
-        try:
-            await introduce(channel, self._people)
+        async with called(self._world.streams, peer, names.EVIDENCE, self._people) as channel:
             told = []
             for ask in asks:
                 with trio.move_on_after(self._rules.answer_s) as scope:
@@ -243,8 +241,6 @@ class Witness:
                 if scope.cancelled_caught:
                     raise Unavailable(f"{peer} did not answer within {self._rules.answer_s:g} s")
             return told
-        finally:
-            await hang_up(channel)
 
     def learn(self, signed: SignedEntry) -> None:
         """Take note of a tally, as the book's learner of them."""
@@ -286,14 +282,8 @@ class Witness:
                 if stale:
                     await self._world.journal.commit(stale, durable=False)
                 for waits in self._due():
-                    nursery.start_soon(self._take_turn, waits)
+                    nursery.start_soon(self._turns.put, waits.vote.author, self._look_into, waits)
                 await trio.sleep(self._rules.look_s)
-
-    async def _take_turn(self, waits: _Waits) -> None:
-        try:
-            await self._look_into(waits)
-        finally:
-            self._turns.done(waits.vote.author)
 
     def _due(self) -> list[_Waits]:
         now = self._world.clock.now()

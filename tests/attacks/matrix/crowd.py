@@ -50,10 +50,8 @@ TALLIES_S = 45.0  # after the end: the last tallies are due by then
 class Seen:
     """What the requester did about its workers, in order."""
 
-    avoided: dict[NodeId, str] = field(default_factory=dict)  # whatever for: who is overtaken again and again gets no more, too
     expelled: dict[NodeId, str] = field(default_factory=dict)  # for what it answered
     voted: dict[NodeId, int] = field(default_factory=dict)  # blocks voted against
-    nondeterministic: str = ""
 
 
 class Crowd:
@@ -143,17 +141,12 @@ class Crowd:
 
     # -- what the requester does --------------------------------------------------------------------------------------
 
-    def avoided(self, node: NodeId, why: str) -> None:
-        self.seen.avoided.setdefault(node, why)
+    def avoided(self, node: NodeId) -> None:
         actor = self.actors.get(node)
         if actor is not None and not actor.unwanted:
             actor.caught()
             actor.unwanted = True
             self.later(0.1, lambda: actor.conduct.sent_away(actor))
-
-    def pardoned(self, node: NodeId) -> None:
-        self.seen.avoided.pop(node, None)
-        self.seen.expelled.pop(node, None)
 
     def voted(self, node: NodeId, verdict: Verdict, blocks: int) -> None:
         if verdict is not Verdict.AGREED:
@@ -192,7 +185,7 @@ def watched(crowd: Crowd) -> Iterator[None]:
         return sign(self, replace(manifest, verify=crowd.policy.verify))
 
     def avoided(self: Tender, node: NodeId, why: str, now: float) -> Any:
-        crowd.avoided(node, why)
+        crowd.avoided(node)
         return avoid(self, node, why, now)
 
     def expelled(self: Coordination, worker: NodeId, why: str, now: float) -> None:
@@ -200,7 +193,7 @@ def watched(crowd: Crowd) -> Iterator[None]:
         expel(self, worker, why, now)
 
     def pardoned(self: Tender, node: NodeId, now: float) -> Any:
-        crowd.pardoned(node)
+        crowd.seen.expelled.pop(node, None)
         return pardon(self, node, now)
 
     def has_voted(self: Ends, effect: Any, *rest: Any) -> Any:
