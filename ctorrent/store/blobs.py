@@ -20,7 +20,8 @@ import logging
 import secrets
 import shutil
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -101,9 +102,9 @@ class Blobs:
         if self._shelf.find(blob) is not None and self._trusted_nowait(blob):
             self._shelf.use(blob)
             return blob
-        self._make_room(len(data))
-        spare = self._spare()
-        await self._do(len(data), lambda: files.write(spare, data, durable))
+        with self._room_for(len(data)):
+            spare = self._spare()
+            await self._do(len(data), lambda: files.write(spare, data, durable))
         self._shelve(blob, len(data), spare, durable)
         return blob
 
@@ -271,10 +272,14 @@ class Blobs:
     async def _receive(self, blob: Digest, size: int, chunks: AsyncIterator[bytes], offset: int) -> None:
         if not 0 <= offset <= self.partial(blob):
             raise ValueError(f"cannot resume at {offset}: {self.partial(blob)} bytes are here")
-        self._make_room(size)
+        with self._room_for(size):
+            spare = await self._arrived(blob, size, chunks, offset)
+        self._shelve(blob, size, spare, durable=False)
+
+    async def _arrived(self, blob: Digest, size: int, chunks: AsyncIterator[bytes], offset: int) -> Path:
+        """-> a file with the whole blob, not on the shelf yet."""
         if size <= self._rules.inline_bytes_max and not self.partial(blob):
-            await self._receive_small(blob, size, chunks)
-            return
+            return await self._arrived_small(blob, size, chunks)
         partial = self._partial(blob)
         if offset == 0:
             files.trim(partial.parent, self._rules.partial_bytes_max, {other.hex() for other in self._receiving})
@@ -287,9 +292,9 @@ class Blobs:
         if not right:
             partial.unlink()
             raise Malformed(f"What came as blob {blob.hex()[:16]} is not that blob.")
-        self._shelve(blob, size, partial, durable=False)
+        return partial
 
-    async def _receive_small(self, blob: Digest, size: int, chunks: AsyncIterator[bytes]) -> None:
+    async def _arrived_small(self, blob: Digest, size: int, chunks: AsyncIterator[bytes]) -> Path:
         """Hashed in memory and written once; what came before a break is kept all the same."""
         parts: list[bytes] = []
         got = 0
@@ -309,7 +314,7 @@ class Blobs:
             raise Malformed(f"What came as blob {blob.hex()[:16]} is not that blob.")
         spare = self._spare()
         await self._do(size, lambda: files.write(spare, data, False))
-        self._shelve(blob, size, spare, durable=False)
+        return spare
 
     def _keep_partial(self, blob: Digest, data: bytes) -> None:
         place = self._partial(blob)
@@ -377,6 +382,13 @@ class Blobs:
     def _make_room(self, size: int) -> None:
         for victim in self._shelf.make_room(size):
             self._lose(victim)
+
+    @contextmanager
+    def _room_for(self, size: int) -> Iterator[None]:
+        """Room that nothing else takes until this ends. Raises DiskFull."""
+        self._make_room(size)
+        with self._shelf.coming(size):
+            yield
 
     def _shelve(self, blob: Digest, size: int, spare: Path, durable: bool) -> None:
         place = self._place(blob)

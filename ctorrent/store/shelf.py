@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ctorrent.errors import DiskFull
@@ -34,6 +35,7 @@ class Shelf:
         self.used_bytes = 0  # of all entries
         self.own_bytes = 0  # of those that an own job pins
         self.laid_bytes = 0  # of others' jobs' folders, beside the blobs
+        self._coming_bytes = 0  # of blobs that are being written; two at once must not take the same room
         self._entries: OrderedDict[Digest, Entry] = OrderedDict()
         self._pins: dict[Digest, set[str]] = {}
 
@@ -92,7 +94,11 @@ class Shelf:
 
     def room(self) -> int:
         """Bytes that would fit if all that is not pinned went."""
-        return max(0, self.quota_bytes - self.used_bytes - self.laid_bytes + self.own_bytes + self.loose())
+        return max(0, self.quota_bytes - self._taken() + self.loose())
+
+    def _taken(self) -> int:
+        """Bytes that count against the quota."""
+        return self.used_bytes + self.laid_bytes + self._coming_bytes - self.own_bytes
 
     def loose(self) -> int:
         """Bytes of what is not pinned."""
@@ -107,7 +113,7 @@ class Shelf:
 
     def make_room(self, size_bytes: int) -> list[Digest]:
         """What must be deleted so that `size_bytes` more fit, oldest first. Raises DiskFull when pins forbid it."""
-        missing = self.used_bytes + self.laid_bytes - self.own_bytes + max(self._least, size_bytes) - self.quota_bytes
+        missing = self._taken() + max(self._least, size_bytes) - self.quota_bytes
         victims: list[Digest] = []
         for blob in self._unpinned():
             if missing <= 0:
@@ -120,6 +126,16 @@ class Shelf:
                 "Its owner can raise the quota (ctorrent config set disk_bytes …), or jobs that run there end.",
             )
         return victims
+
+    @contextmanager
+    def coming(self, size_bytes: int) -> Iterator[None]:
+        """While a blob of this size is written: its room is nobody else's."""
+        cost = max(self._least, size_bytes)
+        self._coming_bytes += cost
+        try:
+            yield
+        finally:
+            self._coming_bytes -= cost
 
     def _unpinned(self) -> Iterator[Digest]:
         return (blob for blob in self._entries if blob not in self._pins)

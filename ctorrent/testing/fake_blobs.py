@@ -114,10 +114,11 @@ class FakeBlobs:
             raise ValueError(f"cannot resume at {offset}: {self.partial(blob)} bytes are here")
         self._make_room(size)
         self._partial[blob] = self._partial.get(blob, b"")[:offset]
-        async for chunk in chunks:
-            self._partial[blob] += chunk
-            if self.partial(blob) > size:
-                break
+        with self._shelf.coming(size):
+            async for chunk in chunks:
+                self._partial[blob] += chunk
+                if self.partial(blob) > size:
+                    break
         if self.partial(blob) < size:
             raise Unavailable(f"Blob {blob.hex()[:16]} ended after {self.partial(blob)} of {size} bytes.")
         data = self._partial.pop(blob)

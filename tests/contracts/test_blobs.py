@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from ctorrent.errors import LimitExceeded, LocalError, Malformed, Unavailable
+from ctorrent.errors import DiskFull, LimitExceeded, LocalError, Malformed, Unavailable
 from ctorrent.model.ids import Digest
 from ctorrent.seal import digest
 from ctorrent.store.blobs import BlobRules, Blobs, open_blobs
@@ -110,6 +110,33 @@ def test_a_store_full_of_pins_refuses(run: Run) -> None:
         with pytest.raises(LocalError, match="full"):
             await store.receive(name(b"x"), 11 << 20, chunks(b"x"))
         await store.put(b"c" * (10 << 20))
+
+    run(body)
+
+
+def test_two_that_come_at_once_do_not_take_the_same_room(run: Run) -> None:
+    """Four of 15 MB come beside each other into room for 40."""
+    parts = [bytes((number,)) * (15 << 20) for number in range(4)]
+
+    async def body(store: Store) -> None:
+        refused: list[int] = []
+
+        async def receive(number: int) -> None:
+            data = parts[number]
+            try:
+                await store.receive(name(data), len(data), chunks(data[: 5 << 20], data[5 << 20 :]))
+            except DiskFull:
+                refused.append(number)
+
+        await store.put(b"old" * (4 << 20))  # makes way
+        async with trio.open_nursery() as nursery:
+            for number in range(4):
+                nursery.start_soon(receive, number)
+        assert sorted(refused) == sorted(number for number in range(4) if store.size(name(parts[number])) is None)
+        assert len(refused) == 2 and store.size(name(b"old" * (4 << 20))) is None
+        await receive(refused[0])
+        assert store.size(name(parts[refused[0]])) == 15 << 20, "what nobody holds makes way"
+        assert store.room_bytes() <= QUOTA
 
     run(body)
 
