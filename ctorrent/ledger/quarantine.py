@@ -12,7 +12,7 @@ The sum: Page, "Continuous Inspection Schemes", Biometrika 41, 1954.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -58,6 +58,16 @@ class Case:
         if self.offences and at < self.until:
             return Phase.HELD
         return Phase.TRIAL if self.trial_right >= 0 else Phase.FREE
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """What one entry of this node's own counts against an owner. term: for its how-manieth offence, from 0."""
+
+    owner: str
+    term: int
+    wrong: float = 0.0  # blocks, of a tally
+    proof: Digest | None = None  # as `proven` names it
 
 
 class Quarantine:
@@ -114,6 +124,33 @@ class Quarantine:
         if old.phase(at) is Phase.HELD and old.cause is not Cause.RATE:
             return self._put(old)  # one rest for what came to light together
         return self._hold(old, cause, self.rules.rest_proven, at, networks)
+
+    def term(self, owner: str, at: int, proof: bool) -> int | None:
+        """For which offence of an owner a wrong block counts now, or a proof. None: held, and wrong blocks count for none."""
+        case = self._cases.get(owner) or Case(owner)
+        if case.phase(at) is not Phase.HELD or (proof and case.cause is Cause.RATE):
+            return case.offences
+        return case.offences - 1 if proof else None
+
+    def relieved(self, owner: str, term: int, wrong: float, proofs: Set[Digest], at: int) -> Case | None:
+        """So many wrong blocks, and these proofs, were no fault of the owner's. -> the case to keep, if it changed.
+
+        Who is held for them is let go, unless what is left would have been enough. The proofs stay known: told again, they
+        are no news.
+        """
+        old = self._cases.get(owner)
+        if old is None:
+            return None
+        if old.phase(at) is not Phase.HELD:
+            less = replace(old, sum=max(0.0, old.sum - self.rules.wrong * wrong), wrong=max(0.0, old.wrong - wrong))
+            return self._put(less) if term == old.offences and wrong else None
+        proven = old.cause is not Cause.RATE and not proofs.issuperset(old.ids)  # which of them it is held for is not known
+        left = max(0.0, old.blame[0] - wrong)
+        if term != old.offences - 1 or proven or left * self.rules.wrong >= (self.rules.trial_held_at if term else self.rules.held_at):
+            return None
+        if term:
+            return self._put(replace(old, offences=term, until=at))  # on trial, from its start
+        return self._put(Case(owner, left * self.rules.wrong, old.blame[1] - old.blame[0], left, ids=old.ids))
 
     def renamed(self, old: str, new: str) -> list[Case]:
         """An owner changed its key: what is held against the old one is held against the new. -> cases to keep."""

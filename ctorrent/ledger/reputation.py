@@ -24,7 +24,7 @@ from types import MappingProxyType
 
 from ctorrent.ledger.beta import binomial_tail
 from ctorrent.ledger.eigentrust import EigenTrust, Step
-from ctorrent.ledger.quarantine import Case, Cause, Phase, Quarantine, describe
+from ctorrent.ledger.quarantine import Blame, Case, Cause, Phase, Quarantine, describe
 from ctorrent.ledger.tally import Counts
 from ctorrent.ledger.testimony import Heard, Testimonies
 from ctorrent.ledger.trust_rules import ReputationRules, TrustRules
@@ -164,11 +164,38 @@ class Reputation:
 
     def judge(self, tally: Tally) -> Case | None:
         """This node's own tally, when it is written, and once: never on a replay. -> the case to keep beside it, if any."""
-        owner = self._now(tally.worker_owner) or self.blamed(tally.worker)
+        owner = self._answers_for(tally)
         if owner == self.owner_of(self.me):
             return None  # one's own machines are mended, not banned
         wrong = tally.disputed + tally.invalid
         return self.quarantine.verdicts(owner, tally.agreed, wrong, self.position, self._seen_in(owner, tally.worker))
+
+    def blame(self, tally: Tally) -> Blame | None:
+        """What `judge` will count against whom for this tally; None: nothing."""
+        owner, wrong = self._answers_for(tally), tally.disputed + tally.invalid
+        term = self.quarantine.term(owner, self.position, False)
+        return Blame(owner, term, wrong) if wrong and term is not None else None
+
+    def blame_proven(self, accused: NodeId, proof: Digest) -> Blame:
+        """What `proven` will hold against whom for a proof of this node's own."""
+        owner = self.blamed(accused)
+        return Blame(owner, self.quarantine.term(owner, self.position, True) or 0, proof=proof)
+
+    def withdrawn(self, votes: Iterable[Digest], blames: Iterable[Blame]) -> list[Case]:
+        """Own tallies that count no longer, and what this node holds against owners for nothing. -> the cases to keep."""
+        for entry in votes:
+            self.unfounded(entry)
+        whole: dict[tuple[str, int], list[Blame]] = {}
+        for one in blames:
+            whole.setdefault((self._now(one.owner), one.term), []).append(one)
+        found: list[Case | None] = []
+        for (owner, term), parts in sorted(whole.items(), reverse=True):  # the last offence first
+            proofs = {one.proof for one in parts if one.proof is not None}
+            found.append(self.quarantine.relieved(owner, term, sum(one.wrong for one in parts), proofs, self.position))
+        return [case for case in found if case is not None]
+
+    def _answers_for(self, tally: Tally) -> str:
+        return self._now(tally.worker_owner) or self.blamed(tally.worker)
 
     def proven(self, accused: NodeId, cause: Cause, proof: Digest, author: NodeId | None = None) -> Case | None:
         """A checked proof. -> the case to keep, if it is news.

@@ -129,12 +129,14 @@ class Tallies:
 
     def close(self, job: JobId, now: float) -> list[DueTally]:
         """Take out all that is left of a job, at its end, and forget the job."""
-        held = self._jobs.get(job)
-        if held is None:
-            return []
-        rest = [self._take(job, worker, now) for worker, entry in sorted(held.workers.items()) if entry.size]
-        del self._jobs[job]
+        rest = self.flush(job, now)
+        self._jobs.pop(job, None)
         return rest
+
+    def flush(self, job: JobId, now: float) -> list[DueTally]:
+        """Take out all that is left of a job."""
+        workers = self._jobs[job].workers if job in self._jobs else {}
+        return [self._take(job, worker, now) for worker, entry in sorted(workers.items()) if entry.size]
 
     @property
     def wake_at(self) -> float | None:

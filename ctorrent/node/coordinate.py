@@ -82,6 +82,7 @@ class Coordination:
         self.logs = Logbook(record.job.manifest.limits.log_bytes)
         self.board = ProgressBoard(record, world.clock.now(), world.clock.unix())
         self._scribe, self.experience = scribe, experience
+        self._wavers = False  # its program gives now this and now that, and what was said of workers is to be withdrawn
         self._committer = Committer(world.journal, world.blobs, self._changed)
         self.errands = Errands(world, seeder, record, selfrun, self.tell)
         self.out = UnderWay(world.journal, record)
@@ -202,6 +203,9 @@ class Coordination:
     async def _flush(self) -> None:
         """Say what promises nothing at once; hand the rest to the committer, which says it after its commit."""
         await self.own_proofs.publish()
+        if self._wavers:
+            self._wavers = False
+            await self._scribe.withdraw(self.record.id)
         soft = self.out.take_soft()
         work = self.ends.work() if soft else []
         changed = self.votes.take_learned() if self.audited else ()
@@ -408,6 +412,7 @@ class Coordination:
                     self.on_dispatch(self.dispatch.handle(d.Decided([index], d.BlockState.DISPUTED), now))
                 case q.JobNondeterministic(words=text):
                     self._pause(text, now)
+                    self._wavers = True
                 case q.CoalesceOff():
                     self.board.coalesce = False
                     self._amend(AmendmentKind.COALESCE_OFF, "")

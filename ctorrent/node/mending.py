@@ -27,7 +27,7 @@ _NAMES = {
 }  # fmt: skip
 _BACK = frozenset({"entry", "fork"})
 # Records of one job, whose keys begin with its id: all go with it.
-_OF_JOB = ("job", "amendment", "block", "settled", "voice", "final", "verdict", "tallied", "seen", "learned", "given", "round", "dossier", "outputs")
+_OF_JOB = ("job", "amendment", "block", "settled", "voice", "final", "verdict", "tallied", "against", "seen", "learned", "given", "round", "dossier", "outputs")
 _NAME_IT = ("settled", "block", "amendment", "voice")  # those that are there only while their job is: they name one that is lost
 _NOTICE_BYTES_MAX = 64 << 10  # several repairs that nobody was there to read of; what is older goes first
 

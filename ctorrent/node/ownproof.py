@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ctorrent.ledger.tally import Observation, evidence_leaf
-from ctorrent.model.entry import EntryKind, Proof, ProofKind
+from ctorrent.model.entry import Proof, ProofKind
 from ctorrent.model.ids import Digest, NodeId
 from ctorrent.model.result import Verdict, output_digest
 from ctorrent.node.exhibits import digests_decide
@@ -23,7 +23,6 @@ from ctorrent.node.jobbook import JobRecord
 from ctorrent.node.returned import Replica
 from ctorrent.node.scribe import Scribe
 from ctorrent.verify import words as q
-from ctorrent.wire import codec
 
 RUNS_MAX = 4096  # blocks run here that are remembered; a job of a million has some hundreds
 LOST_MAX = 65_536  # verdicts against workers, of any block: which of them an own run will bear out is not known before
@@ -77,7 +76,7 @@ class OwnProofs:
         for worker in list(self._expelled):
             if (proof := self._proof(worker)) is not None:
                 del self._expelled[worker]
-                await self._scribe.write(self._record.job.manifest.ring, EntryKind.PROOF, codec.encode_proof(proof))
+                await self._scribe.prove(self._record.id, self._record.job.manifest.ring, proof)
         self._changed = False
 
     def _proof(self, worker: NodeId) -> Proof | None:

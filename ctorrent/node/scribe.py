@@ -16,7 +16,7 @@ from ctorrent.ledger.checkpoint import Summed, due, parts_of
 from ctorrent.ledger.own import OwnLogs
 from ctorrent.ledger.reputation import Snapshot
 from ctorrent.ledger.tally import DueTally, Observation, Tallies
-from ctorrent.model.entry import Entry, EntryKind, SignedEntry
+from ctorrent.model.entry import Entry, EntryKind, Proof, SignedEntry
 from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId, Ring, node_id, node_public
 from ctorrent.node import records, summing
 from ctorrent.node.evidence import Backed, backless
@@ -162,11 +162,26 @@ class Scribe:
     async def close_job(self, job: JobId) -> int:
         """Write what is left. -> entries written for this job in all."""
         await self._vote(self._tallies.close(job, self._world.clock.now()))
-        gone = [Delete(space, key) for space in ("verdict", "tallied") for key, _ in self._world.journal.scan(space, job)]
+        gone = [Delete(space, key) for space in ("verdict", "tallied", "against") for key, _ in self._world.journal.scan(space, job)]
         if gone:
             await self._world.journal.commit(gone, durable=False)
         self._tallied.pop(job, None)
         return self.written.pop(job, 0)
+
+    async def prove(self, job: JobId, ring: Ring, proof: Proof) -> None:
+        """Publish a RERUN of a block of an open job. Raises JournalError."""
+        fresh = self._entries(ring, EntryKind.PROOF, codec.encode_proof(proof))
+        await self._publish(fresh, [self.trust.accuses(job, fresh[-1].id, proof)])
+
+    async def withdraw(self, job: JobId) -> None:
+        """What an open job found bad in anybody was its program's fault: the rest is not said, and what was counts no longer.
+
+        The votes stay in the log, which nobody can change; others who look at what they stand on see what this node saw.
+        """
+        async with self._voting:
+            rest = self._tallies.flush(job, self._world.clock.now())
+            await self._cast(rest, [await backless(vote) for vote in rest])
+            await self.trust.withdraw(job)
 
     def tallied(self, job: JobId, worker: NodeId) -> int:
         """How many verdicts on a worker this job's tallies hold."""
@@ -200,7 +215,7 @@ class Scribe:
             if backed.vote is None:
                 continue
             fresh += self._entries(vote.ring, EntryKind.TALLY, codec.encode_tally(backed.vote.tally))
-            counts += self.trust.voted(backed.vote.tally)
+            counts += self.trust.voted(vote.job, fresh[-1].id, backed.vote.tally)
             self.written[vote.job] = self.written.get(vote.job, 0) + 1
         if fresh:
             await self._publish(fresh, counts)

@@ -1,6 +1,9 @@
 """What this node thinks of others, kept over restarts: friends and owners in, entries in, standings out.
 
     quarantine   owner, as text              a case (ledger/quarantine.py): durable with the entry that changed it
+    against      job ‖ entry                 [owner, term, wrong, proof]: what an own entry about an open job counts against
+                                             whom; [] for a vote that counts for nothing, against one who is held
+    void         entry                       an own vote that was taken back; the entry itself stays in the log
 
 Figures come from entries, which are all read again at a start; cases are journalled, because a rest that is counted in
 this node's own entries must not begin anew, nor end, when it restarts.
@@ -13,20 +16,20 @@ from dataclasses import dataclass
 
 from ctorrent.canon import encode
 from ctorrent.ledger.eigentrust import Step
-from ctorrent.ledger.quarantine import Case, Cause, Quarantine, describe, from_words, to_words
+from ctorrent.ledger.quarantine import Blame, Case, Cause, Quarantine, describe, from_words, to_words
 from ctorrent.ledger.reputation import Reputation, Snapshot
 from ctorrent.ledger.tally import Counts
 from ctorrent.ledger.trust_rules import TrustRules
 from ctorrent.ledger.weighing import Record, Testimony
-from ctorrent.model.entry import EntryKind, ProofKind, SignedEntry, Tally
+from ctorrent.model.entry import EntryKind, Proof, ProofKind, SignedEntry, Tally
 from ctorrent.model.identity import PeerIdentity
-from ctorrent.model.ids import Digest, NodeId, OwnerId
+from ctorrent.model.ids import Digest, JobId, NodeId, OwnerId
 from ctorrent.node import records
 from ctorrent.node.admission import network_of
 from ctorrent.node.ledgerbook import Ledgerbook
 from ctorrent.node.people import People
 from ctorrent.node.world import World
-from ctorrent.ports import Put
+from ctorrent.ports import Delete, Put
 from ctorrent.seal import digest
 from ctorrent.wire import codec
 
@@ -62,6 +65,8 @@ class Trust:
         self.reputation.belongs(world.node, people.owner)
         book.on_fork(self._forked)
         book.on(EntryKind.ROTATION, self._rotated)
+        for entry, _ in world.journal.scan("void"):
+            self.reputation.unfounded(Digest(entry))
         self.look()
         self.reputation.signer(world.node)  # whose words are worth keeping is known before any are read
 
@@ -74,16 +79,36 @@ class Trust:
             self.reputation.belongs(tally.worker, tally.worker_owner)
         self.reputation.learn(signed, tally)
 
-    def voted(self, tally: Tally) -> list[Put]:
+    def voted(self, job: JobId, entry: Digest, tally: Tally) -> list[Put]:
         """This node's own tally is about to be written: what is to be kept in the same commit."""
         self._count()
-        return [_put(case)] if (case := self.reputation.judge(tally)) is not None else []
+        found: list[Put] = []
+        if tally.disputed or tally.invalid:
+            blame = self.reputation.blame(tally)
+            found.append(_against(job, entry, blame))
+        case = self.reputation.judge(tally)
+        return [*found, _put(case)] if case is not None else found
+
+    def accuses(self, job: JobId, entry: Digest, proof: Proof) -> Put:
+        """This node's own RERUN of a block of an open job is about to be written: likewise."""
+        self._count()
+        return _against(job, entry, self.reputation.blame_proven(proof.accused, _name(proof.kind.value, proof.accused, proof.leaf)))
+
+    async def withdraw(self, job: JobId) -> None:
+        """Own votes about an open job that say anything bad count no longer, nor is anybody held for them or its proofs."""
+        self._count()
+        rows = [(key, records.load(value)) for key, value in self._world.journal.scan("against", job)]
+        blames = [Blame(words[0], words[1], words[2], Digest(words[3]) if words[3] else None) for _, words in rows if words]
+        votes = [Digest(key[len(job) :]) for key, words in rows if not words or not words[3]]
+        cases = self.reputation.withdrawn(votes, blames)
+        gone = [Delete("against", key) for key, _ in rows]
+        if rows:
+            await self._world.journal.commit([*self.due(), *gone, *(Put("void", entry, b"") for entry in votes), *map(_put, cases)])
 
     def proven(self, kind: int, accused: NodeId, place: bytes, author: NodeId) -> None:
         """A proof that was checked: see Reputation.proven. place: what it is about. Kept with the next commit."""
         self._count()
-        name = Digest(digest("ctorrent/proven/1", kind.to_bytes(1, "big"), accused.encode(), place))
-        case = self.reputation.proven(accused, _CAUSES[ProofKind(kind)], name, author)
+        case = self.reputation.proven(accused, _CAUSES[ProofKind(kind)], _name(kind, accused, place), author)
         if case is not None:
             self._due.append(_put(case))
 
@@ -153,6 +178,14 @@ class Trust:
         past = "" if held or case is None or not case.offences else describe(case, said.position)
         paths = {owner: said.path(author) for owner, author in first.items()}
         return Standing(record, why, said.signer(node), paths, held, past, self.established(node), said.dues(node))
+
+
+def _name(kind: int, accused: NodeId, place: bytes) -> Digest:
+    return Digest(digest("ctorrent/proven/1", kind.to_bytes(1, "big"), accused.encode(), place))
+
+
+def _against(job: JobId, entry: Digest, blame: Blame | None) -> Put:
+    return Put("against", job + entry, encode([blame.owner, blame.term, blame.wrong, blame.proof or b""] if blame else []))
 
 
 def _put(case: Case) -> Put:

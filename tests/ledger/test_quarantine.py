@@ -104,6 +104,43 @@ def test_a_proof_holds_at_once_and_counts_once_whoever_tells_it() -> None:
     assert quarantine.phase(OWNER, 50_000) is Phase.TRIAL
 
 
+def test_who_was_held_for_what_was_no_fault_of_its_own_is_let_go() -> None:
+    for quarantine, kept in ((held(), 0.0), (held(), 1.0)):
+        case = quarantine.relieved(OWNER, 0, 6 - kept, set(), 101)
+        assert case is not None and (case.phase(101), case.offences, case.sum) == (Phase.FREE, 0, kept * RULES.wrong)
+        quarantine.verdicts(OWNER, 0, 5 - kept, 102)
+        assert quarantine.phase(OWNER, 102) is Phase.HELD, "what is left counts on"
+    assert held().relieved(OWNER, 0, 1, set(), 101) is None, "five are enough without the sixth"
+    assert held().relieved(OWNER, 1, 6, set(), 101) is None, "of another offence"
+    free = Quarantine()
+    assert free.relieved(OWNER, 0, 6, set(), 1) is None, "nothing is held against it"
+    free.verdicts(OWNER, 0, 3, 1)
+    assert (case := free.relieved(OWNER, 0, 2, set(), 2)) is not None and (case.sum, case.wrong) == (RULES.wrong, 1)
+
+
+def test_a_proof_that_was_none_is_lifted_and_told_again_no_news() -> None:
+    other = Digest(b"q" * 32)
+    quarantine = Quarantine()
+    term = quarantine.term(OWNER, 10, True)
+    quarantine.proven(OWNER, Cause.RERUN, PROOF, 10)
+    assert term == quarantine.term(OWNER, 11, True) == 0 and quarantine.term(OWNER, 11, False) is None
+    assert quarantine.relieved(OWNER, 0, 9, set(), 11) is None, "wrong blocks do not lift it"
+    assert quarantine.relieved(OWNER, 0, 0, {PROOF}, 11) is not None and quarantine.phase(OWNER, 11) is Phase.FREE
+    assert quarantine.proven(OWNER, Cause.RERUN, PROOF, 12) is None
+    quarantine.proven(OWNER, Cause.FORK, other, 13)
+    quarantine.proven(OWNER, Cause.RERUN, Digest(b"r" * 32), 14)
+    assert quarantine.relieved(OWNER, 0, 0, {Digest(b"r" * 32)}, 15) is None, "another proof stands"
+
+
+def test_a_second_offence_that_was_none_leaves_it_on_trial() -> None:
+    quarantine = held()
+    at = quarantine.case(OWNER).until  # type: ignore[union-attr]
+    quarantine.verdicts(OWNER, 0, 3, at)
+    assert quarantine.phase(OWNER, at) is Phase.HELD
+    case = quarantine.relieved(OWNER, 1, 2, set(), at)
+    assert case is not None and (case.phase(at), case.offences) == (Phase.TRIAL, 1)
+
+
 def test_a_case_says_why_since_when_and_the_way_back_and_survives_a_restart() -> None:
     quarantine = held()
     case = quarantine.case(OWNER)

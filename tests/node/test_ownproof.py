@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from ctorrent.ledger.quarantine import Cause
+from ctorrent.ledger.quarantine import Cause, Phase
 from ctorrent.ledger.tally import Observation, evidence_leaf
 from ctorrent.model.entry import EntryKind, Proof, ProofKind
 from ctorrent.model.evidence import Evidence
@@ -17,6 +17,7 @@ from ctorrent.testing import simulate
 from ctorrent.testing.fake_sandbox import Behaviour
 from ctorrent.testing.fake_swarm import FakeSwarm, Member, ended, open_swarm
 from ctorrent.wire import codec
+from tests.node.test_stories import until
 
 JOB = Path(__file__).parents[1] / "sim" / "jobs" / "mix.yaml"
 TEXT = "python: mix.py:mix\nblocks: {count: 200}\nring: public\nprice: 2\nverify: {assurance: economy}\n"
@@ -95,5 +96,34 @@ def test_a_worker_that_is_wrong_now_and_then_is_proven_nothing() -> None:
             await trio.sleep(40)
             assert len(wrong) == 2, "it was wrong twice"
             assert not proofs(ann, ann) and not ann.node.scribe.trust.held(mal.id)
+
+    simulate.run(5, main)
+
+
+def test_what_was_held_against_a_worker_is_withdrawn_when_it_turns_out_to_be_the_program() -> None:
+    """The same story until Mal is held by proof; then the program gives now this and now that on every machine."""
+
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann, mal, honest = await crowd(swarm, Behaviour((0.05, 0.2), lie_alone=0.5))
+            job = await ann.node.door.submit(str(JOB), TEXT.replace("200", "4000"), {})
+            await until(lambda: ann.node.scribe.trust.held(mal.id))
+            await until(lambda: len(ann.journal.scan("against")) > 1)  # the proof, and a vote
+            record = ann.node.scribe.snapshot([mal.id])[mal.id]
+            assert record.disputed and record.phase is Phase.HELD
+            for one in (ann, *honest):
+                one.sandbox.behaviour = Behaviour((0.05, 0.2), waver=0.5)
+            await trio.sleep(30)
+            assert (await ann.node.door.job(job))["state"] == "paused"
+            assert ann.journal.scan("void") and not ann.journal.scan("against")
+            for _ in ("before a restart", "after it"):
+                trust = ann.node.scribe.trust
+                assert not any(trust.held(one.id) for one in (mal, *honest))
+                figures = ann.node.scribe.snapshot([one.id for one in (mal, *honest)])
+                assert not any(one.disputed for one in figures.values()), figures
+                await swarm.crash(ann)
+                await swarm.start(ann)
+                await trio.sleep(5)
+            assert proofs(ann, ann), "the log is as it was"
 
     simulate.run(5, main)

@@ -46,8 +46,6 @@ WHY = {  # of targets that are missed in some form, as far as it was found out
     "coordinated-10: no worse than boinc": _IDLE,
     "log-forker: no worse than boinc": "what settles wrong in either are honest machines' own errors in blocks that ran once; the difference "
     "is within the intervals",
-    "nondeterministic, strict: honest workers quarantined": "it differed in four of nine checks and was voted against a minute before the "
-    "program was found out; it is pardoned in the job then, and what the ledger holds is not withdrawn",
 }
 
 
