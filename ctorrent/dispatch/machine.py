@@ -39,6 +39,7 @@ from ctorrent.dispatch.words import (
     NoReplica,
     Pause,
     Reach,
+    Readmit,
     RerunLost,
     Resume,
     Revoke,
@@ -131,7 +132,12 @@ class Dispatch:
                 if (known := self.workers.get(name)) is not None:
                     known.stands(established, now, self.rules.doubt_units if self.terms.apart else 0.0)
             case Exclude(name, why):
+                if (known := self.workers.get(name)) is not None:
+                    known.exclude()
                 self._exclude(name, why, now, out)
+            case Readmit(name):
+                if (known := self.workers.get(name)) is not None:
+                    known.readmit()
             case _:
                 self._hear_of_job(event, now, out)
 

@@ -140,6 +140,13 @@ class Exclude:
 
 
 @dataclass(frozen=True, slots=True)
+class Readmit:
+    """It was not its fault that it was excluded: once it joins again, it gets units as before."""
+
+    worker: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLeft:
     worker: NodeId
     why: str = "its session ended"
@@ -258,7 +265,7 @@ class Tick:
 
 
 Event = (
-    AddBlocks | Close | WorkerJoined | Standing | Exclude | WorkerLeft | UnitReturned | HandedBack | Spoiled | NextOwner
+    AddBlocks | Close | WorkerJoined | Standing | Exclude | Readmit | WorkerLeft | UnitReturned | HandedBack | Spoiled | NextOwner
     | MoreReplicas | RunAgain | Decided | CoalesceOff | Reach | Adopt | Pause | Resume | Cancel | Tick
 )
 

@@ -17,9 +17,9 @@ class Worker:
     """Mutable bookkeeping of one worker in one job."""
 
     __slots__ = (
-        "_free", "assigned", "avoided", "blocks_done", "blocks_out", "burst", "busy_s", "credit", "drawn", "est_s", "established", "handbacks",
-        "hardware_class", "here", "id", "inflight", "kin", "last_return", "newcomer", "owner", "paused_until", "proven",
-        "quiet_since", "reruns", "size", "slots", "strikes", "units_back", "units_lost", "weight",
+        "_free", "assigned", "avoided", "blocks_done", "blocks_out", "burst", "busy_s", "credit", "drawn", "est_s", "established",
+        "excluded", "handbacks", "hardware_class", "here", "id", "inflight", "kin", "last_return", "newcomer", "owner",
+        "paused_until", "proven", "quiet_since", "reruns", "size", "slots", "strikes", "units_back", "units_lost", "weight",
     )  # fmt: skip
 
     def __init__(self, joined: WorkerJoined, free: dict[NodeId, Worker], unit_first: int = 1) -> None:
@@ -40,6 +40,7 @@ class Worker:
         self.burst = 0  # of them, in the pause that goes on
         self.paused_until = 0.0
         self.avoided = False
+        self.excluded = False  # and that is why
         self.assigned = 0  # block replicas
         self.reruns: deque[int] = deque()
         self.drawn: dict[int, float] = {}  # blocks that the draw gave it, and since when they wait
@@ -67,6 +68,16 @@ class Worker:
         """It gets nothing more of this job."""
         self.avoided = True
         self._list()
+
+    def exclude(self) -> None:
+        """It is about to be avoided by quorum's word, which may be taken back."""
+        self.excluded = not self.avoided
+
+    def readmit(self) -> None:
+        """That word is taken back: it may join again."""
+        if self.excluded:
+            self.excluded = self.avoided = self.here = False
+            self._list()
 
     def stands(self, established: bool, now: float, pause_units: float) -> None:
         """Quorum's word on it. Who was wrong waits while what it answered is looked at: answers in doubt are all run again."""

@@ -12,7 +12,7 @@ The sum: Page, "Continuous Inspection Schemes", Biometrika 41, 1954.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -52,6 +52,8 @@ class Case:
     trial_right: float = -1.0  # right blocks on trial; -1: none is under way
     ids: tuple[Digest, ...] = ()  # of proofs
     networks: tuple[str, ...] = ()  # where its nodes were at the time
+    clean: int = 0  # the position at which the sum was last 0: what was wrong before counts for nothing in it
+    under: Case | None = None  # held by its rate already when a proof came
 
     def phase(self, at: int) -> Phase:
         """at: this node's own entries so far."""
@@ -66,6 +68,7 @@ class Blame:
 
     owner: str
     term: int
+    at: int  # the position of this node's logs
     wrong: float = 0.0  # blocks, of a tally
     proof: Digest | None = None  # as `proven` names it
 
@@ -107,8 +110,9 @@ class Quarantine:
         total = max(0.0, old.sum + self.rules.wrong * wrong - right)
         counts = (old.right + right, old.wrong + wrong) if total or old.trial_right >= 0 else (0.0, 0.0)
         on_trial = old.trial_right >= 0
+        clean = at if not total and (old.sum or wrong) and not on_trial else old.clean
         trial = old.trial_right + right if on_trial else -1.0
-        new = replace(old, sum=total, right=counts[0], wrong=counts[1], trial_right=trial)
+        new = replace(old, sum=total, right=counts[0], wrong=counts[1], trial_right=trial, clean=clean)
         if total >= (self.rules.trial_held_at if on_trial else self.rules.held_at):
             return self._hold(new, Cause.RATE, self.rules.rest_entries, at, networks)
         if on_trial and trial >= self.rules.trial_blocks:
@@ -123,7 +127,8 @@ class Quarantine:
         old = replace(old, ids=(*old.ids, proof)[-self.rules.ids_max :])
         if old.phase(at) is Phase.HELD and old.cause is not Cause.RATE:
             return self._put(old)  # one rest for what came to light together
-        return self._hold(old, cause, self.rules.rest_proven, at, networks)
+        under = replace(self._cases[owner], under=None) if old.phase(at) is Phase.HELD else None
+        return self._put(replace(self._hold(old, cause, self.rules.rest_proven, at, networks), under=under))
 
     def term(self, owner: str, at: int, proof: bool) -> int | None:
         """For which offence of an owner a wrong block counts now, or a proof. None: held, and wrong blocks count for none."""
@@ -132,25 +137,31 @@ class Quarantine:
             return case.offences
         return case.offences - 1 if proof else None
 
-    def relieved(self, owner: str, term: int, wrong: float, proofs: Set[Digest], at: int) -> Case | None:
-        """So many wrong blocks, and these proofs, were no fault of the owner's. -> the case to keep, if it changed.
+    def relieved(self, owner: str, term: int, blames: Sequence[Blame], at: int) -> Case | None:
+        """What was counted for an offence of the owner's was no fault of it. -> the case to keep, if it changed.
 
-        Who is held for them is let go, unless what is left would have been enough. The proofs stay known: told again, they
+        Who was held for it was never held, unless what is left would have been enough. Proofs stay known: told again, they
         are no news.
         """
         old = self._cases.get(owner)
-        if old is None:
+        if old is None or not old.offences >= term >= old.offences - 1:
             return None
-        if old.phase(at) is not Phase.HELD:
+        wrong = sum(one.wrong for one in blames if one.at >= old.clean)
+        if term == old.offences:
             less = replace(old, sum=max(0.0, old.sum - self.rules.wrong * wrong), wrong=max(0.0, old.wrong - wrong))
-            return self._put(less) if term == old.offences and wrong else None
-        proven = old.cause is not Cause.RATE and not proofs.issuperset(old.ids)  # which of them it is held for is not known
+            return self._put(less) if less != old else None
         left = max(0.0, old.blame[0] - wrong)
-        if term != old.offences - 1 or proven or left * self.rules.wrong >= (self.rules.trial_held_at if term else self.rules.held_at):
+        proofs = {one.proof for one in blames}
+        if old.cause is not Cause.RATE and not proofs.issuperset(old.ids):
+            return None  # which of them it is held for is not known
+        if left * self.rules.wrong >= (self.rules.trial_held_at if term else self.rules.held_at):
             return None
+        if old.under is not None:
+            return self._put(replace(old.under, ids=old.ids))
         if term:
-            return self._put(replace(old, offences=term, until=at))  # on trial, from its start
-        return self._put(Case(owner, left * self.rules.wrong, old.blame[1] - old.blame[0], left, ids=old.ids))
+            return self._put(replace(old, offences=term, until=min(old.until, at)))  # on trial, as it was
+        right = old.right + old.blame[1] - old.blame[0]
+        return self._put(Case(owner, max(old.sum, left * self.rules.wrong), right, old.wrong + left, ids=old.ids, clean=old.clean))
 
     def renamed(self, old: str, new: str) -> list[Case]:
         """An owner changed its key: what is held against the old one is held against the new. -> cases to keep."""
@@ -164,7 +175,7 @@ class Quarantine:
         entries = min(self.rules.rest_max, rest << min(case.offences, 20))
         networks = tuple(sorted({*case.networks, *networks})[:4])
         blame = (case.wrong, case.right + case.wrong)
-        held = Case(case.owner, 0.0, 0.0, 0.0, case.offences + 1, cause, at, at + entries, blame, 0.0, case.ids, networks)
+        held = Case(case.owner, 0.0, 0.0, 0.0, case.offences + 1, cause, at, at + entries, blame, 0.0, case.ids, networks, case.clean)
         return self._put(held)
 
     def _put(self, case: Case) -> Case:
@@ -214,14 +225,15 @@ def to_words(case: Case) -> list[Any]:
     cause = "" if case.cause is None else case.cause.value
     return [
         case.owner, case.sum, case.right, case.wrong, case.offences, cause, case.since, case.until, list(case.blame),
-        case.trial_right, list(case.ids), list(case.networks),
+        case.trial_right, list(case.ids), list(case.networks), case.clean, to_words(case.under) if case.under else [],
     ]  # fmt: skip
 
 
 def from_words(words: Any) -> Case:
     """What `to_words` made; the journal's own bytes."""
-    owner, total, right, wrong, offences, cause, since, until, blame, trial, ids, networks, *_ = words
+    owner, total, right, wrong, offences, cause, since, until, blame, trial, ids, networks, *rest = words
+    clean, under = rest[:2] if len(rest) > 1 else (0, [])
     return Case(
         owner, total, right, wrong, offences, Cause(cause) if cause else None, since, until, (blame[0], blame[1]), trial,
-        tuple(Digest(one) for one in ids), tuple(networks),
+        tuple(Digest(one) for one in ids), tuple(networks), clean, from_words(under) if under else None,
     )  # fmt: skip

@@ -63,6 +63,7 @@ class Reputation:
         self._records: dict[NodeId, Record] = {}
         self._dirty: dict[NodeId, None] = {}
         self._unfounded: dict[Digest, None] = {}
+        self._void: set[Digest] = set()  # own, and as few as jobs that wavered
         self._muted: dict[NodeId, None] = {}
         self._rotated: dict[str, str] = {}  # owners' old keys -> new
         self._unsolved = True
@@ -116,7 +117,7 @@ class Reputation:
     def learn(self, signed: SignedEntry, tally: Tally) -> None:
         """Take in an accepted TALLY entry, own or another's. A signer's word about itself is not kept."""
         entry = signed.entry
-        if signed.id in self._unfounded:
+        if signed.id in self._unfounded or signed.id in self._void:
             return
         counts = Counts(tally.agreed, tally.disputed, tally.invalid)
         self._hear(entry.author, tally.worker, Heard(entry.incarnation, entry.seq, signed.id, counts))
@@ -152,6 +153,11 @@ class Reputation:
         while len(self._unfounded) > self.rules.unfounded_max:
             del self._unfounded[next(iter(self._unfounded))]
 
+    def void(self, entry: Digest) -> None:
+        """A tally of this node's own, taken back: likewise."""
+        self._said.forget(entry)
+        self._void.add(entry)
+
     def mute(self, author: NodeId) -> None:
         """It signed what it cannot have believed: its owner's word weighs nothing from now on, and nobody's through it."""
         if self.owner_of(author) != self.owner_of(self.me) and author not in self._muted:
@@ -174,24 +180,22 @@ class Reputation:
         """What `judge` will count against whom for this tally; None: nothing."""
         owner, wrong = self._answers_for(tally), tally.disputed + tally.invalid
         term = self.quarantine.term(owner, self.position, False)
-        return Blame(owner, term, wrong) if wrong and term is not None else None
+        return Blame(owner, term, self.position, wrong) if wrong and term is not None else None
 
     def blame_proven(self, accused: NodeId, proof: Digest) -> Blame:
         """What `proven` will hold against whom for a proof of this node's own."""
         owner = self.blamed(accused)
-        return Blame(owner, self.quarantine.term(owner, self.position, True) or 0, proof=proof)
+        return Blame(owner, self.quarantine.term(owner, self.position, True) or 0, self.position, proof=proof)
 
     def withdrawn(self, votes: Iterable[Digest], blames: Iterable[Blame]) -> list[Case]:
         """Own tallies that count no longer, and what this node holds against owners for nothing. -> the cases to keep."""
         for entry in votes:
-            self.unfounded(entry)
+            self.void(entry)
         whole: dict[tuple[str, int], list[Blame]] = {}
         for one in blames:
             whole.setdefault((self._now(one.owner), one.term), []).append(one)
-        found: list[Case | None] = []
-        for (owner, term), parts in sorted(whole.items(), reverse=True):  # the last offence first
-            proofs = {one.proof for one in parts if one.proof is not None}
-            found.append(self.quarantine.relieved(owner, term, sum(one.wrong for one in parts), proofs, self.position))
+        last_first = sorted(whole.items(), key=lambda pair: pair[0], reverse=True)
+        found = [self.quarantine.relieved(owner, term, parts, self.position) for (owner, term), parts in last_first]
         return [case for case in found if case is not None]
 
     def _answers_for(self, tally: Tally) -> str:

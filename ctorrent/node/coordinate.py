@@ -366,6 +366,7 @@ class Coordination:
         self.own_proofs.pardoned(worker)
         self.board.pardoned(worker)
         if worker not in self.learned.out:  # for what the check refused, it stays out
+            self.on_dispatch(self.dispatch.handle(d.Readmit(worker), now))
             self.feed_tender(self.tender.pardon(worker, now))
 
     # -- what quorum wants --------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ class Scribe:
         self._voting = trio.Lock()
         self.written: dict[JobId, int] = {}
         self._tallied: dict[JobId, dict[NodeId, int]] = {}  # verdicts of open jobs that are in tallies
+        self._wavering: set[JobId] = set()  # open jobs about which nothing bad is said of anybody
         self._authors = Patience(AUTHOR_BURST, AUTHOR_PER_S)
         self._gossiped = Patience(GOSSIP_BURST, GOSSIP_PER_S, kept=1)
         self._checked: dict[bytes, list[SignedEntry]] = {}
@@ -166,6 +167,7 @@ class Scribe:
         if gone:
             await self._world.journal.commit(gone, durable=False)
         self._tallied.pop(job, None)
+        self._wavering.discard(job)
         return self.written.pop(job, 0)
 
     async def prove(self, job: JobId, ring: Ring, proof: Proof) -> None:
@@ -180,8 +182,9 @@ class Scribe:
         """
         async with self._voting:
             rest = self._tallies.flush(job, self._world.clock.now())
-            await self._cast(rest, [await backless(vote) for vote in rest])
-            await self.trust.withdraw(job)
+            self._wavering.add(job)
+            counts = await self._cast(rest, [await backless(vote) for vote in rest])
+            await self.trust.withdraw(job, counts)
 
     def tallied(self, job: JobId, worker: NodeId) -> int:
         """How many verdicts on a worker this job's tallies hold."""
@@ -201,10 +204,11 @@ class Scribe:
 
     async def _vote(self, due: list[DueTally]) -> None:
         async with self._voting:  # one after the other: what stands behind a vote may take a moment to write
-            backed = [await self.back(vote) for vote in due]
+            backed = [await (backless if vote.job in self._wavering else self.back)(vote) for vote in due]
             await self._cast(due, backed)
 
-    async def _cast(self, due: list[DueTally], standing: list[Backed]) -> None:
+    async def _cast(self, due: list[DueTally], standing: list[Backed]) -> list[Put]:
+        """-> what is to be kept, where no entry is written that it could go with."""
         fresh: list[SignedEntry] = []
         counts: list[Put] = []
         for vote, backed in zip(due, standing, strict=True):
@@ -219,6 +223,8 @@ class Scribe:
             self.written[vote.job] = self.written.get(vote.job, 0) + 1
         if fresh:
             await self._publish(fresh, counts)
+            return []
+        return counts
 
     # -- others' entries ----------------------------------------------------------------------------------------------
 

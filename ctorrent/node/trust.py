@@ -1,8 +1,8 @@
 """What this node thinks of others, kept over restarts: friends and owners in, entries in, standings out.
 
     quarantine   owner, as text              a case (ledger/quarantine.py): durable with the entry that changed it
-    against      job ‖ entry                 [owner, term, wrong, proof]: what an own entry about an open job counts against
-                                             whom; [] for a vote that counts for nothing, against one who is held
+    against      job ‖ entry                 [owner, term, at, wrong, proof]: what an own entry about an open job counts
+                                             against whom; [] for a vote that counts for nothing, against one who is held
     void         entry                       an own vote that was taken back; the entry itself stays in the log
 
 Figures come from entries, which are all read again at a start; cases are journalled, because a rest that is counted in
@@ -11,7 +11,7 @@ this node's own entries must not begin anew, nor end, when it restarts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ctorrent.canon import encode
@@ -29,7 +29,7 @@ from ctorrent.node.admission import network_of
 from ctorrent.node.ledgerbook import Ledgerbook
 from ctorrent.node.people import People
 from ctorrent.node.world import World
-from ctorrent.ports import Delete, Put
+from ctorrent.ports import Delete, Put, Write
 from ctorrent.seal import digest
 from ctorrent.wire import codec
 
@@ -66,7 +66,7 @@ class Trust:
         book.on_fork(self._forked)
         book.on(EntryKind.ROTATION, self._rotated)
         for entry, _ in world.journal.scan("void"):
-            self.reputation.unfounded(Digest(entry))
+            self.reputation.void(Digest(entry))
         self.look()
         self.reputation.signer(world.node)  # whose words are worth keeping is known before any are read
 
@@ -94,16 +94,17 @@ class Trust:
         self._count()
         return _against(job, entry, self.reputation.blame_proven(proof.accused, _name(proof.kind.value, proof.accused, proof.leaf)))
 
-    async def withdraw(self, job: JobId) -> None:
+    async def withdraw(self, job: JobId, beside: Sequence[Put]) -> None:
         """Own votes about an open job that say anything bad count no longer, nor is anybody held for them or its proofs."""
         self._count()
         rows = [(key, records.load(value)) for key, value in self._world.journal.scan("against", job)]
-        blames = [Blame(words[0], words[1], words[2], Digest(words[3]) if words[3] else None) for _, words in rows if words]
-        votes = [Digest(key[len(job) :]) for key, words in rows if not words or not words[3]]
+        blames = [_blame(*words) for _, words in rows if words]
+        votes = [Digest(key[len(job) :]) for key, words in rows if not words or not words[4]]
         cases = self.reputation.withdrawn(votes, blames)
-        gone = [Delete("against", key) for key, _ in rows]
-        if rows:
-            await self._world.journal.commit([*self.due(), *gone, *(Put("void", entry, b"") for entry in votes), *map(_put, cases)])
+        writes: list[Write] = [*beside, *self.due(), *(Delete("against", key) for key, _ in rows)]
+        writes += [*(Put("void", entry, b"") for entry in votes), *map(_put, cases)]
+        if writes:
+            await self._world.journal.commit(writes)
 
     def proven(self, kind: int, accused: NodeId, place: bytes, author: NodeId) -> None:
         """A proof that was checked: see Reputation.proven. place: what it is about. Kept with the next commit."""
@@ -185,7 +186,11 @@ def _name(kind: int, accused: NodeId, place: bytes) -> Digest:
 
 
 def _against(job: JobId, entry: Digest, blame: Blame | None) -> Put:
-    return Put("against", job + entry, encode([blame.owner, blame.term, blame.wrong, blame.proof or b""] if blame else []))
+    return Put("against", job + entry, encode([blame.owner, blame.term, blame.at, blame.wrong, blame.proof or b""] if blame else []))
+
+
+def _blame(owner: str, term: int, at: int, wrong: float, proof: bytes) -> Blame:
+    return Blame(owner, term, at, wrong, Digest(proof) if proof else None)
 
 
 def _put(case: Case) -> Put:

@@ -20,8 +20,8 @@ import logging
 import secrets
 import shutil
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -102,9 +102,9 @@ class Blobs:
         if self._shelf.find(blob) is not None and self._trusted_nowait(blob):
             self._shelf.use(blob)
             return blob
-        with self._room_for(len(data)):
-            spare = self._spare()
-            await self._do(len(data), lambda: files.write(spare, data, durable))
+        self._make_room(len(data))
+        spare = self._spare()
+        await self._do(len(data), lambda: files.write(spare, data, durable))
         self._shelve(blob, len(data), spare, durable)
         return blob
 
@@ -272,7 +272,10 @@ class Blobs:
     async def _receive(self, blob: Digest, size: int, chunks: AsyncIterator[bytes], offset: int) -> None:
         if not 0 <= offset <= self.partial(blob):
             raise ValueError(f"cannot resume at {offset}: {self.partial(blob)} bytes are here")
-        with self._room_for(size):
+        self._make_room(size)
+        # What cannot make way once it is here needs its room before: an own job's results are bounded by other means.
+        waits = self._shelf.pinned(blob) and not self._shelf.is_own(blob)
+        with self._shelf.coming(size) if waits else nullcontext():
             spare = await self._arrived(blob, size, chunks, offset)
         self._shelve(blob, size, spare, durable=False)
 
@@ -382,13 +385,6 @@ class Blobs:
     def _make_room(self, size: int) -> None:
         for victim in self._shelf.make_room(size):
             self._lose(victim)
-
-    @contextmanager
-    def _room_for(self, size: int) -> Iterator[None]:
-        """Room that nothing else takes until this ends. Raises DiskFull."""
-        self._make_room(size)
-        with self._shelf.coming(size):
-            yield
 
     def _shelve(self, blob: Digest, size: int, spare: Path, durable: bool) -> None:
         place = self._place(blob)

@@ -35,7 +35,7 @@ class Shelf:
         self.used_bytes = 0  # of all entries
         self.own_bytes = 0  # of those that an own job pins
         self.laid_bytes = 0  # of others' jobs' folders, beside the blobs
-        self._coming_bytes = 0  # of blobs that are being written; two at once must not take the same room
+        self._coming_bytes = 0  # of pinned blobs that are on their way; two at once must not take the same room
         self._entries: OrderedDict[Digest, Entry] = OrderedDict()
         self._pins: dict[Digest, set[str]] = {}
 

@@ -123,6 +123,7 @@ def test_two_that_come_at_once_do_not_take_the_same_room(run: Run) -> None:
 
         async def receive(number: int) -> None:
             data = parts[number]
+            store.pin(name(data), "unit")
             try:
                 await store.receive(name(data), len(data), chunks(data[: 5 << 20], data[5 << 20 :]))
             except DiskFull:
@@ -134,9 +135,22 @@ def test_two_that_come_at_once_do_not_take_the_same_room(run: Run) -> None:
                 nursery.start_soon(receive, number)
         assert sorted(refused) == sorted(number for number in range(4) if store.size(name(parts[number])) is None)
         assert len(refused) == 2 and store.size(name(b"old" * (4 << 20))) is None
+        for part in parts:
+            store.unpin(name(part), "unit")
         await receive(refused[0])
         assert store.size(name(parts[refused[0]])) == 15 << 20, "what nobody holds makes way"
-        assert store.room_bytes() <= QUOTA
+
+
+def test_results_of_an_own_job_come_beside_each_other_whatever_the_quota_is(run: Run) -> None:
+    parts = [bytes((number,)) * (15 << 20) for number in range(4)]
+
+    async def body(store: Store) -> None:
+        for part in parts:
+            store.pin(name(part), "job mine")
+        async with trio.open_nursery() as nursery:
+            for part in parts:
+                nursery.start_soon(store.receive, name(part), len(part), chunks(part[: 5 << 20], part[5 << 20 :]))
+        assert all(store.size(name(part)) == 15 << 20 for part in parts)
 
     run(body)
 

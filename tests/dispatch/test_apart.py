@@ -13,7 +13,9 @@ from ctorrent.dispatch.words import (
     NextOwner,
     NoReplica,
     Reach,
+    Readmit,
     Revoke,
+    Spoiled,
     Standing,
     Terms,
     Tick,
@@ -148,6 +150,20 @@ def test_the_excluded_get_nothing_and_nobody_listens_to_them() -> None:
     assert back(job, unit) == []
     assert job.join(A) == []
     assert {u.worker for u in job.assigns(job.join(B))} == {B}
+
+
+def test_who_was_excluded_for_nothing_is_given_units_again_and_who_was_avoided_is_not() -> None:
+    job = Job(8, APART)
+    (unit,) = job.assigns(job.join(A))
+    job.tell(Exclude(A, "it lied"))
+    assert job.assigns(job.tell(Readmit(A))) == [] == back(job, unit), "what it had is lost"
+    assert {u.worker for u in job.assigns(job.join(A))} == {A}
+    job = Job(8, APART)
+    (unit,) = job.assigns(job.join(A))
+    job.tell(Spoiled(unit.unit, "no result"))
+    job.tell(Exclude(A, "it lied"))
+    job.tell(Readmit(A))
+    assert job.join(A) == []
 
 
 def test_a_homogeneous_block_stays_in_the_class_that_it_was_begun_in() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ctorrent.canon import decode, encode
-from ctorrent.ledger.quarantine import Case, Cause, Phase, Quarantine, describe, from_words, to_words
+from ctorrent.ledger.quarantine import Blame, Case, Cause, Phase, Quarantine, describe, from_words, to_words
 from ctorrent.ledger.trust_rules import QuarantineRules
 from ctorrent.model.ids import Digest
 
@@ -104,32 +104,62 @@ def test_a_proof_holds_at_once_and_counts_once_whoever_tells_it() -> None:
     assert quarantine.phase(OWNER, 50_000) is Phase.TRIAL
 
 
+def blamed(wrong: float, term: int = 0, at: int = 100, proof: Digest | None = None) -> list[Blame]:
+    return [Blame(OWNER, term, at, wrong, proof)]
+
+
 def test_who_was_held_for_what_was_no_fault_of_its_own_is_let_go() -> None:
     for quarantine, kept in ((held(), 0.0), (held(), 1.0)):
-        case = quarantine.relieved(OWNER, 0, 6 - kept, set(), 101)
+        case = quarantine.relieved(OWNER, 0, blamed(6 - kept), 101)
         assert case is not None and (case.phase(101), case.offences, case.sum) == (Phase.FREE, 0, kept * RULES.wrong)
         quarantine.verdicts(OWNER, 0, 5 - kept, 102)
         assert quarantine.phase(OWNER, 102) is Phase.HELD, "what is left counts on"
-    assert held().relieved(OWNER, 0, 1, set(), 101) is None, "five are enough without the sixth"
-    assert held().relieved(OWNER, 1, 6, set(), 101) is None, "of another offence"
+    assert held().relieved(OWNER, 0, blamed(1), 101) is None, "five are enough without the sixth"
+    assert held().relieved(OWNER, 1, blamed(6), 101) is None, "of another offence"
+    late = held()
+    until = late.case(OWNER).until  # type: ignore[union-attr]
+    late.verdicts(OWNER, 10, 1, until)
+    case = late.relieved(OWNER, 0, blamed(6), until)
+    assert case is not None and (case.phase(until), case.offences, case.wrong) == (Phase.FREE, 0, 1), "its rest is over: it never was"
     free = Quarantine()
-    assert free.relieved(OWNER, 0, 6, set(), 1) is None, "nothing is held against it"
+    assert free.relieved(OWNER, 0, blamed(6), 1) is None, "nothing is held against it"
     free.verdicts(OWNER, 0, 3, 1)
-    assert (case := free.relieved(OWNER, 0, 2, set(), 2)) is not None and (case.sum, case.wrong) == (RULES.wrong, 1)
+    assert (case := free.relieved(OWNER, 0, blamed(2), 2)) is not None and (case.sum, case.wrong) == (RULES.wrong, 1)
+
+
+def test_what_right_blocks_made_good_is_not_taken_from_what_came_after() -> None:
+    quarantine = Quarantine()
+    quarantine.verdicts(OWNER, 0, 3, 1)
+    quarantine.verdicts(OWNER, 500, 0, 2)
+    quarantine.verdicts(OWNER, 0, 5, 3)
+    assert quarantine.phase(OWNER, 3) is Phase.HELD
+    assert quarantine.relieved(OWNER, 0, blamed(3, at=1), 4) is None
+    assert quarantine.relieved(OWNER, 0, blamed(5, at=3), 4) is not None and quarantine.phase(OWNER, 4) is Phase.FREE
 
 
 def test_a_proof_that_was_none_is_lifted_and_told_again_no_news() -> None:
-    other = Digest(b"q" * 32)
+    other, third = Digest(b"q" * 32), Digest(b"r" * 32)
     quarantine = Quarantine()
     term = quarantine.term(OWNER, 10, True)
     quarantine.proven(OWNER, Cause.RERUN, PROOF, 10)
     assert term == quarantine.term(OWNER, 11, True) == 0 and quarantine.term(OWNER, 11, False) is None
-    assert quarantine.relieved(OWNER, 0, 9, set(), 11) is None, "wrong blocks do not lift it"
-    assert quarantine.relieved(OWNER, 0, 0, {PROOF}, 11) is not None and quarantine.phase(OWNER, 11) is Phase.FREE
+    assert quarantine.relieved(OWNER, 0, blamed(9), 11) is None, "wrong blocks do not lift it"
+    assert quarantine.relieved(OWNER, 0, blamed(0, proof=PROOF), 11) is not None and quarantine.phase(OWNER, 11) is Phase.FREE
     assert quarantine.proven(OWNER, Cause.RERUN, PROOF, 12) is None
     quarantine.proven(OWNER, Cause.FORK, other, 13)
-    quarantine.proven(OWNER, Cause.RERUN, Digest(b"r" * 32), 14)
-    assert quarantine.relieved(OWNER, 0, 0, {Digest(b"r" * 32)}, 15) is None, "another proof stands"
+    quarantine.proven(OWNER, Cause.RERUN, third, 14)
+    assert quarantine.relieved(OWNER, 0, blamed(0, proof=third), 15) is None, "another proof stands"
+
+
+def test_who_is_held_twice_for_one_program_is_free_when_both_are_taken_back() -> None:
+    quarantine = held()
+    quarantine.proven(OWNER, Cause.RERUN, PROOF, 101)
+    quarantine = Quarantine(cases=[from_words(decode(encode(to_words(one)))) for one in quarantine.cases()])
+    assert quarantine.case(OWNER).offences == 2  # type: ignore[union-attr]
+    case = quarantine.relieved(OWNER, 1, blamed(0, 1, 101, PROOF), 102)
+    assert case is not None and (case.phase(102), case.offences, case.cause) == (Phase.HELD, 1, Cause.RATE)
+    case = quarantine.relieved(OWNER, 0, blamed(6), 102)
+    assert case is not None and (case.phase(102), case.offences) == (Phase.FREE, 0)
 
 
 def test_a_second_offence_that_was_none_leaves_it_on_trial() -> None:
@@ -137,7 +167,7 @@ def test_a_second_offence_that_was_none_leaves_it_on_trial() -> None:
     at = quarantine.case(OWNER).until  # type: ignore[union-attr]
     quarantine.verdicts(OWNER, 0, 3, at)
     assert quarantine.phase(OWNER, at) is Phase.HELD
-    case = quarantine.relieved(OWNER, 1, 2, set(), at)
+    case = quarantine.relieved(OWNER, 1, blamed(2, 1, at), at)
     assert case is not None and (case.phase(at), case.offences) == (Phase.TRIAL, 1)
 
 
