@@ -82,6 +82,8 @@ class AsyncMapResult(AsyncJob):
     def __len__(self) -> int:
         return len(self.sync)
 
+    __iter__ = __contains__ = None  # an index is awaited: `for` and `in` would never end
+
     async def __getitem__(self, index: int) -> Any:
         """The result of one item; waits for it."""
         async with aclosing(self._unrolled(partial(self.sync._item, index))) as found:
@@ -155,6 +157,8 @@ class AsyncRows:
     async def __call__(self, *args: Any, **named: Any) -> list[Plain]:
         return list(await _asked(self.sync, *args, **named))
 
+    __iter__ = __contains__ = None  # as of an AsyncMapResult
+
     def __getitem__(self, which: str | int) -> Awaitable[Any]:
         return _asked(self.sync.__getitem__, which)
 
@@ -201,19 +205,22 @@ class AsyncNet:
         return _awaited(self.sync, name)
 
 
+_in_thread: Callable[..., Awaitable[Any]] = trio.to_thread.run_sync  # stubs that come with libp2p know an older one
+
+
 async def _asked(ask: Callable[..., Any], *args: Any, **named: Any) -> Any:
     """In a thread; a cancellation does not wait for it."""
-    in_thread: Callable[..., Awaitable[Any]] = trio.to_thread.run_sync  # stubs that come with libp2p know an older one
-    return _wrapped(await in_thread(partial(ask, *args, **named), abandon_on_cancel=True))
+    return _wrapped(await _in_thread(partial(ask, *args, **named), abandon_on_cancel=True))
 
 
 async def _each(make: Callable[[], Iterator[Any]]) -> AsyncGenerator[Any, None]:
     """Items of a synchronous iterator as they come."""
     items: Any = make()
-    ask = _asked if isinstance(items, Items) else trio.to_thread.run_sync  # the next of a stream may be long in coming
+    stream = isinstance(items, Items)  # its next may be long in coming: it takes no thread from others
+    limiter = trio.CapacityLimiter(1) if stream else None
     try:
-        while (item := await ask(next, items, None)) is not None:
-            yield item
+        while (item := await _in_thread(next, items, None, abandon_on_cancel=stream, limiter=limiter)) is not None:
+            yield _wrapped(item) if stream else item
     finally:
         items.close()
 
@@ -276,4 +283,4 @@ async def left(net: Net, kind: type[BaseException] | None, error: BaseException 
         raise
     finally:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(net.__exit__, kind, error, trace)
+            await _in_thread(net.__exit__, kind, error, trace, limiter=trio.CapacityLimiter(1))  # whoever holds all others

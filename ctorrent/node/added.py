@@ -56,8 +56,9 @@ class AddedFiles:
         return row
 
     def rows(self) -> list[BlobRow]:
-        """Newest first."""
-        return sorted(self._rows.values(), key=lambda row: (-row["added_unix"], row["name"]))
+        """Newest first; of one second, who came last."""
+        last_first = list(self._rows.values())[::-1]
+        return sorted(last_first, key=lambda row: -row["added_unix"])
 
     async def remove(self, which: str) -> BlobRow:
         """Keep it no longer: its bytes go when no job needs them."""

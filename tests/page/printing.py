@@ -17,12 +17,13 @@ JOBS = 620  # more than a page of receipts
 
 
 class Printing(ManyBlocks):
-    """One block prints `lines`, to each reader from the first on. breaks: a reader that has had all of them is told an error."""
+    """One block prints `lines`, another then `others`, to each reader from the first on. breaks: a reader that has had all of them is told an error."""
 
     def __init__(self) -> None:
         super().__init__(BLOCKS, 0)
         self.readers, self.breaks = 0, False
         self.lines = [f"line {number}\n" for number in range(5)]
+        self.others: list[str] = []
         self.all = [self._status()] + [self._status() | {"job": f"old{number:05}", "name": f"old {number}", "state": "settled", "submitted_unix": 10**9 - number} for number in range(JOBS)]
 
     async def logs(self, job: str, follow: bool = False) -> AsyncIterator[Plain]:
@@ -30,9 +31,10 @@ class Printing(ManyBlocks):
         try:
             at = 0
             while True:
-                for text in self.lines[at:]:
-                    yield {"index": 1, "worker": "12D3KooW" + "0" * 44, "text": text}
-                at = len(self.lines)
+                printed = [(1, text) for text in self.lines] + [(2, text) for text in self.others]
+                for index, text in printed[at:]:
+                    yield {"index": index, "worker": "12D3KooW" + "0" * 44, "text": text}
+                at = len(printed)
                 if self.breaks:
                     raise DiskFull("the log cannot be read", "Make room on the disk.")
                 await trio.sleep(PRINT_S)

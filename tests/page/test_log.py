@@ -59,6 +59,18 @@ def test_a_hidden_page_reads_no_log_and_goes_on_where_it_was(door: Printing, nod
     expect(lines).to_have_text(["another run"])
 
 
+def test_what_a_node_kept_only_the_end_of_meanwhile_is_shown_from_there(door: Printing, node: CrowdedNode, browse: Callable[..., Page]) -> None:
+    door.others = [f"step {number}\n" for number in range(8)]
+    page = browse(node, f"jobs/{NAME}/log")
+    lines, before = page.locator(".log-line span:last-child"), [f"line {number}" for number in range(5)]
+    expect(lines).to_have_text([*before, *(f"step {number}" for number in range(8))])
+    page.evaluate(TURN, "hidden")
+    until(lambda: door.readers == 0, "its stream is closed")
+    door.others = ["step 98\n", "step 99\n", "the end\n"]
+    page.evaluate(TURN, "visible")
+    expect(lines).to_have_text([*before, "step 98", "step 99", "the end"])
+
+
 def test_jobs_and_receipts_beyond_the_first_page_are_shown_when_asked_for(node: CrowdedNode, browse: Callable[..., Page]) -> None:
     page = browse(node, "trust/receipts")
     receipts = page.get_by_role("table", name="Receipts")

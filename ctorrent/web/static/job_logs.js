@@ -12,12 +12,15 @@ const LINES_SHOWN = 600 // in the document, the newest that pass the filter
 const PRINTED_MS = 1000 // in which what a job printed before it ended has come
 const LINE_MAX = 2000 // characters; a program may print a megabyte without a line's end
 
-// Pieces of one replica, of which one may be longer: lines are cut where a pause was.
-const alike = (a, b) => a.index === b.index && a.worker === b.worker && (a.text.startsWith(b.text) || b.text.startsWith(a.text))
+const BEGIN_CHARS = 200 // of what a replica printed, by which it is known again
+
+const keyOf = (piece) => `${piece.index} ${piece.worker}`
+// Of two beginnings one may be longer: lines are cut where a pause was.
+const alike = (a, b) => a.startsWith(b) || b.startsWith(a)
 
 export class Logs {
   constructor(job, names) {
-    Object.assign(this, {job, names, lines: [], fresh: [], text: '', closed: false, frame: 0, seen: 0, follow: true, told: new Set(), came: new Map(), begins: null})
+    Object.assign(this, {job, names, lines: [], fresh: [], text: '', closed: false, frame: 0, seen: 0, follow: true, told: new Set(), came: new Map(), begins: new Map()})
     this.search = el('input', {type: 'search', placeholder: 'Filter: text, or block 17', 'aria-label': 'Filter the log', oninput: () => { this.text = this.search.value.trim().toLowerCase(); this.again() }})
     this.box = el('div', {class: 'log', role: 'log', 'aria-label': 'Log', 'aria-live': 'off', tabindex: '0'})
     this.box.addEventListener('scroll', () => { this.follow = this.box.scrollTop + this.box.clientHeight > this.box.scrollHeight - 24; this.jump.hidden = this.follow })
@@ -41,14 +44,23 @@ export class Logs {
   // A stream tells all that is kept, from its first line on: what came with the one before is left out.
   open() {
     this.source = new EventSource(`${ROOT}${pathOf(this.job, 'logs')}?follow=true`)
-    let known = null
+    const known = new Map(this.came)
+    const met = new Set()
     const came = (message) => {
       let piece
       try { piece = JSON.parse(message.data) } catch { return /* not a line of a log */ }
       if (typeof piece.text !== 'string') return
-      if (this.begins && !known && !alike(this.begins, piece)) this.anew() // its oldest lines are gone, or the node began anew
-      this.begins ??= piece
-      known ??= new Map(this.came)
+      const key = keyOf(piece)
+      if (!met.has(key)) {
+        const first = this.begins.get(key)
+        if (first === undefined) this.begins.set(key, piece.text.slice(0, BEGIN_CHARS))
+        else if (!alike(first, piece.text)) { // its oldest lines are gone, or the node began anew
+          this.source.close()
+          this.anew()
+          return this.open()
+        }
+        met.add(key)
+      }
       this.take(this.rest(piece, known))
     }
     this.source.onmessage = came
@@ -64,7 +76,7 @@ export class Logs {
 
   // What of a piece is new. known: how many characters of each replica's text are yet to be left out
   rest(piece, known) {
-    const key = `${piece.index} ${piece.worker}`
+    const key = keyOf(piece)
     const left = known.get(key) ?? 0
     known.set(key, Math.max(0, left - piece.text.length))
     const text = piece.text.slice(left)
@@ -73,7 +85,8 @@ export class Logs {
   }
 
   anew() {
-    Object.assign(this, {lines: [], fresh: [], seen: 0, begins: null})
+    Object.assign(this, {lines: [], fresh: [], seen: 0})
+    this.begins.clear()
     this.told.clear()
     this.came.clear()
     this.box.replaceChildren()
