@@ -81,6 +81,10 @@ def test_under_trio_it_ends_with_who_is_cancelled_while_its_calls_are_waited_for
         assert scope.cancelled_caught and trio.current_time() - scope.deadline < LIMIT_S, "the call takes 600 s"
         async with ctorrent.connect(tmp_path / "data") as net:
             assert (await net.jobs[future.job]).name == future.job
+            with pytest.raises(TypeError):
+                list(net.jobs)
+            with pytest.raises(TypeError):
+                assert future.job in net.jobs
             return str((await net.job(future.job))["state"])
 
     assert trio.run(main) == "cancelled", "no job of a program that is gone stays open"

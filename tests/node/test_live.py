@@ -306,6 +306,10 @@ def test_added_files_outlive_tidying_and_restarts_until_they_are_removed() -> No
                 await door.blob_add("/data/missing")
             assert (await door.blob_remove(named["name"]))["hash"] == row["hash"]
             assert await door.blobs() == [] and ann.blobs.size(Digest(bytes.fromhex(row["hash"]))) is None
+            for turn in range(3):  # in one second
+                ann.blobs.files[path] = b"turn %d" % turn
+                newest = await door.blob_add(path)
+            assert (await door.blob_find("iris data.csv"))["hash"] == newest["hash"] == (await door.blobs())[0]["hash"]
 
     simulate.run(8, main)
 
