@@ -28,6 +28,7 @@ from ctorrent.door import CONSENT
 from ctorrent.errors import LocalError, Unavailable
 from ctorrent.library.interrupt import explain
 from ctorrent.library.lines import Lines
+from ctorrent.store.inuse import holder
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class NodeProcess:
         try:
             net = attach(self.data_dir)
         except Unavailable:
-            if self.alive():
+            if self.alive() or holder(self.data_dir):  # one that began a moment before is not up yet
                 return None
             raise LocalError(
                 f"The node ended before it was ready: {self._said()}", f"Try it alone: ctorrent node --data-dir {self.data_dir}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -195,6 +196,8 @@ def _face(settings: Any, desk: Any) -> Any:
     """What serves the node's door over HTTP, listening from now on; None: nothing is to. Raises LocalError."""
     from ctorrent.web import place
 
+    if not offline().folder_holder(settings.data_dir):  # else it is about to be said that a node runs there, whose address it is
+        place.forget(settings.data_dir)
     claimed = place.claim(settings.http, settings.data_dir)
     if claimed is None:
         return None  # such a node never loads a web library
@@ -211,15 +214,16 @@ def _detach(settings: Any, as_json: bool, context: typer.Context) -> None:
     from ctorrent.client import attach
     from ctorrent.node.nodelog import folder
 
+    at = _at(settings.data_dir)
     with suppress(Unavailable):
         attach(settings.data_dir).close()
-        raise LocalError(f"A node runs with the data folder {settings.data_dir} already: process {offline().folder_holder(settings.data_dir)}.", "See it: ctorrent status. Stop it: ctorrent stop")
+        raise LocalError(f"A node runs with the data folder {settings.data_dir} already: process {offline().folder_holder(settings.data_dir)}.", f"See it: ctorrent status{at}. Stop it: ctorrent stop{at}")
     logs = folder(settings.data_dir)
     pid, status = detach_.start(["node", *detach_.again(context)], logs)
     if as_json:
         show.print_json({**status, "pid": pid, "log": str(logs / "node.log")})
         return
-    announce(status, as_json, f"It runs in the background, as process {pid}. To stop it: ctorrent stop\nIts log: {logs / 'node.log'}")
+    announce(status, as_json, f"It runs in the background, as process {pid}. To stop it: ctorrent stop{at}\nIts log: {logs / 'node.log'}")
 
 
 def _leave_with_parent() -> None:
@@ -234,13 +238,20 @@ def _leave_with_parent() -> None:
     os._exit(1)
 
 
+def _at(data_dir: str | Path) -> str:
+    """What follows a command that is for this node, where a bare one would be for another."""
+    from ctorrent.client import data_folder
+
+    return "" if Path(data_dir).absolute() == data_folder() else f" --data-dir {shlex.quote(str(data_dir))}"
+
+
 def announce(status: Any, as_json: bool, ending: str = "Ctrl-C stops it. Its jobs and keys stay in the data folder.") -> None:
     """The start print: who this is, how to join it, what stands between blocks and the machine. Reads well at 80 columns."""
     status = dict(status)
     if as_json:
         show.print_json(status)
         return
-    console = show.stdout()
+    console, at = show.stdout(), _at(status["data_dir"])
     console.print(show.plain(f"Node {status['name']!r} is up.", "bold green"))
     rows: list[tuple[str, Any]] = [("peer id", status["node"]), ("owner", status["owner"]), ("data folder", status["data_dir"])]
     rows.append(("isolation", show.plain(status["isolation"], "bold")))
@@ -254,11 +265,11 @@ def announce(status: Any, as_json: bool, ending: str = "Ctrl-C stops it. Its job
     for address in status["addresses"][:ADDRESSES_SHOWN]:  # longer than a line: the terminal wraps them, so that they can be copied
         console.print(show.plain(str(address)), soft_wrap=True)
     if status.get("http"):
-        console.print(show.plain(f"Its page: ctorrent open   (the API is at {status['http']}/api/v1)"))
+        console.print(show.plain(f"Its page: ctorrent open{at}   (the API is at {status['http']}/api/v1)"))
     for note in [*(status.get("notes") or ()), *filter(None, [status.get("http_note")])]:
         console.print(show.plain(f"  {note}", "yellow"))
     for failed in status.get("join_failed") or ():
         console.print(show.plain(f"  Not joined: {failed.rstrip('.')}. It is tried again.", "yellow"))
     if status["addresses"]:  # an address alone connects machines, and makes no friends: nothing would run
-        console.print(show.plain("To let another machine in: ctorrent invite"))
+        console.print(show.plain(f"To let another machine in: ctorrent invite{at}"), soft_wrap=True)
     console.print(show.plain(ending, "dim"), soft_wrap=True)

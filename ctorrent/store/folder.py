@@ -112,7 +112,7 @@ def _without_locks(path: Path, error: OSError) -> LocalError:
 def _in_use(path: Path, holder: str) -> LocalError:
     return LocalError(
         f"A node runs with the data folder {path.parent} already{f': process {holder}' if holder else ''}.",
-        "See it: ctorrent status. Stop it: ctorrent stop. Another node beside it has a folder of its own: --data-dir",
+        f"Ask it, or stop it: ctorrent status, ctorrent stop, each with --data-dir {path.parent} if that is not the usual one. Another node beside it has a folder of its own.",
     )
 
 

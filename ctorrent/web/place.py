@@ -8,6 +8,7 @@ import os
 import pathlib
 import secrets
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ctorrent.door import HTTP_ADDRESS, HTTP_OPEN
@@ -45,7 +46,10 @@ class Place:
 
     def release(self) -> None:
         self.listening.close()
-        forget(self.folder)
+        with suppress(OSError):
+            address = self.folder / HTTP_ADDRESS
+            if not address.exists() or address.read_text().strip() == self.url:  # else it is another node's
+                forget(self.folder)
 
 
 def forget(folder: pathlib.Path) -> None:
@@ -61,7 +65,6 @@ def claim(text: str, folder: pathlib.Path) -> Place | None:
     so. A port that somebody asked for is theirs or none.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    forget(folder)
     if text.strip().lower() == OFF:
         return None
     host, port = parse(text)

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from ctorrent import errors
 from ctorrent.door import Door
@@ -78,6 +79,16 @@ def ours(error: BaseException) -> errors.CTorrentError | None:
     return None
 
 
+def _methods(app: FastAPI, request: Request) -> str:
+    """What all calls at this path take together; "" where there are none."""
+    calls = [route for route in app.routes if not isinstance(route, Mount)]  # but for the page's files
+
+    def takes(method: str) -> bool:
+        return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in calls)
+
+    return ", ".join(filter(takes, ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")))
+
+
 def install(app: FastAPI, door: Door) -> None:
     """Have every error of a route answered so."""
 
@@ -93,11 +104,11 @@ def install(app: FastAPI, door: Door) -> None:
 
     async def of_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        if error.status_code == 404 and not isinstance(error, Problem):
-            error = Problem(404, f"There is nothing at {request.url.path!r:.200}.", "The calls are listed in /api/v1/openapi.json.")
-        if error.status_code == 405 and not isinstance(error, Problem):
-            takes = (error.headers or {}).get("Allow", "")
-            error = Problem(405, f"{request.url.path!r:.200} takes no {request.method:.20}.", f"It takes {takes}." if takes else "", dict(error.headers or {}))
+        if error.status_code in (404, 405) and not isinstance(error, Problem):
+            if takes := _methods(app, request):
+                error = Problem(405, f"{request.url.path!r:.200} takes no {request.method:.20}.", f"It takes {takes}.", {"Allow": takes})
+            else:
+                error = Problem(404, f"There is nothing at {request.url.path!r:.200}.", "The calls are listed in /api/v1/openapi.json.")
         return answer(error.status_code, str(error.detail), getattr(error, "hint", ""), headers=dict(error.headers or {}))
 
     async def of_request(request: Request, error: Exception) -> JSONResponse:

@@ -20,9 +20,14 @@ GATHERED = """async () => {
   const of = (rows) => { const columns = new Set(); for (const value of rows) gather(columns, {value}); return columns }
   const many = Object.fromEntries(Array.from({length: 3000}, (_, n) => [`k${n}`, n]))
   const few = Object.fromEntries(Object.entries(many).slice(0, 70))
-  const lines = csv([[{index: 0, value: many}, {index: 1, value: {k7: 100}}]], [...of([many])].slice(0, 1000), (id) => id)
+  const lines = csv([[{index: 0, value: many}, {index: 1, value: {k7: 100}}]], [...of([many])].slice(0, 1000))
   const cells = lines.join('').trim().split('\\n').map((line) => line.split(','))
-  return [of(Array.from({length: 2000}, (_, n) => ({[`a${n}`]: 1, [`b${n}`]: 1}))).size, of([many]).size, [Number(cells[1][1000]) + 1, Number(cells[2][8])], of([few]).size]
+  const row = {index: 0, seed: 7, state: 'settled', params: {k: 1, state: 2}, value: {seed: 3, k: 4, y: 5}, workers: ['a', 'b'], agreed: 2, seconds: 1}
+  const named = new Set()
+  gather(named, row)
+  const [head, first] = csv([[row]], [...named]).join('').trim().split('\\n')
+  if (head !== 'index,k,params.state,seed,state,result.seed,result.k,y,error,workers,agreed,seconds' || first !== '0,1,2,7,settled,3,4,5,,a b,2,1') return [head, first]
+  return [of(Array.from({length: 2000}, (_, n) => ({[`a${n}`]: 1, [`b${n}`]: 1}))).size, of([many]).size, [Number(cells[1][1002]) + 1, Number(cells[2][10])], of([few]).size]
 }"""
 
 

@@ -246,7 +246,11 @@ def test_errors_are_problems_with_hints(api: httpx.Client) -> None:
     assert api.get("/api/v1/jobs", params={"limit": 0}).json()["errors"][0]["where"] == "query.limit"
     assert api.get("/api/v1/never").status_code == 404
     method = api.patch("/api/v1/status")
-    assert (method.status_code, method.headers["allow"]) == (405, "GET, HEAD") and method.json()["hint"] == "It takes GET, HEAD."
+    assert (method.status_code, method.headers["allow"]) == (405, "GET") and method.json()["hint"] == "It takes GET."
+    forgotten = api.get("/submit-job")
+    assert (forgotten.status_code, forgotten.headers["allow"]) == (405, "POST")
+    both = api.delete("/api/v1/jobs")
+    assert (both.status_code, both.headers["allow"]) == (405, "GET, POST")
     assert "application/json" in api.post("/submit-job", content='{"model": "softmax"}', headers={"Content-Type": "application/x-www-form-urlencoded"}).json()["hint"]
     assert api.put("/api/v1/machine/sharing", json={"on": False, "more": 1}).status_code == 422
     assert api.post("/api/v1/jobs", content="x", headers={"Content-Type": "image/png"}).status_code == 415

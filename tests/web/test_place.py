@@ -31,9 +31,18 @@ def test_what_is_no_address_is_refused_with_what_would_be(text: str) -> None:
     assert refused.value.hint
 
 
-def test_off_takes_an_old_address_away(tmp_path: Path) -> None:
+def test_who_listens_takes_away_its_own_address_and_no_other(tmp_path: Path) -> None:
+    found = place.claim("127.0.0.1:0", tmp_path)
+    assert found is not None
+    found.publish()
     (tmp_path / "http.addr").write_text("http://127.0.0.1:1\n")
     assert place.claim("off", tmp_path) is None
+    found.release()
+    assert (tmp_path / "http.addr").read_text() == "http://127.0.0.1:1\n"
+    again = place.claim("127.0.0.1:0", tmp_path)
+    assert again is not None
+    again.publish()
+    again.release()
     assert not (tmp_path / "http.addr").exists()
 
 

@@ -7,13 +7,14 @@ import {pathOf} from './job_words.js'
 import {number} from './words.js'
 
 const PAGE = 1000
+const OURS = ['index', 'seed', 'state', 'error', 'workers', 'agreed', 'seconds']
 export const FIELDS_MAX = 1000 // columns that results may make, as for ctorrent results: each block may name others
 // A spreadsheet runs a cell that begins with one of these as a formula, and a worker may return any text (OWASP).
 const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/
 // Where lists have semicolons or tabs, a cell of ours is several: cli/tables.py tells why it is this, and has the same.
 const PART = /([;\t\r\n])((?:[^\S\t\r\n]|")*)((?![+-][0-9]+(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?[^\S\t\r\n]*(?:\1|[\r\n]))[=+\-@＝＋－＠])?/g
 
-export async function download({job, name, blocks}, kind, names, progress) {
+export async function download({job, name, blocks}, kind, progress) {
   const parts = []
   const columns = new Set()
   for (let after = -1; after < blocks - 1;) {
@@ -25,13 +26,13 @@ export async function download({job, name, blocks}, kind, names, progress) {
     progress(after + 1)
   }
   if (kind === 'csv' && columns.size > FIELDS_MAX) toast(`The results have more than ${number(FIELDS_MAX)} different fields: the CSV has the first ones.`, {hint: 'The JSON has all.'})
-  const text = kind === 'json' ? ['[\n', parts.join(',\n'), '\n]\n'] : csv(parts, [...columns].slice(0, FIELDS_MAX), names)
+  const text = kind === 'json' ? ['[\n', parts.join(',\n'), '\n]\n'] : csv(parts, [...columns].slice(0, FIELDS_MAX))
   offer(new Blob(text, {type: kind === 'json' ? 'application/json' : 'text/csv;charset=utf-8'}), `${fileName(name)}-${job}.${kind}`)
 }
 
 // One more than are written, so that it is known that there are more.
 export function gather(columns, row) {
-  for (const column of flat(row, FIELDS_MAX + 1).keys()) if (columns.size <= FIELDS_MAX) columns.add(column)
+  for (const column of flat(row, FIELDS_MAX + 1, OURS).keys()) if (columns.size <= FIELDS_MAX) columns.add(column)
 }
 
 export function fileName(text) {
@@ -47,13 +48,18 @@ export function offer(blob, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60000) // the browser has begun to read it by then
 }
 
-export function csv(pages, columns, names) {
-  const lines = [['index', ...columns, 'seed', 'state', 'error', 'workers', 'agreed', 'seconds'].map(quoted).join(',') + '\n']
+// Columns as of `ctorrent results --csv` (docs/results.md).
+export function csv(pages, columns) {
+  const given = new Set()
+  for (const rows of pages) for (const {params} of rows) for (const name of flat({params}, FIELDS_MAX, OURS).keys()) given.add(name)
+  const [asked, returned] = [columns.filter((name) => given.has(name)), columns.filter((name) => !given.has(name))]
+  const lines = [['index', ...asked, 'seed', 'state', ...returned, 'error', 'workers', 'agreed', 'seconds'].map(quoted).join(',') + '\n']
   for (const rows of pages) {
     lines.push(rows.map((row) => {
-      const cells = flat(row, FIELDS_MAX)
+      const cells = flat(row, FIELDS_MAX, OURS)
+      const of = (names) => names.map((name) => cells.get(name))
       const error = row.failure ? String(row.failure.text ?? row.failure.type ?? '').trim().split('\n').pop() : row.words ?? ''
-      return [row.index, ...columns.map((column) => cells.get(column)), row.seed, row.state, error, (row.workers ?? []).map(names).join(' '), row.agreed, row.seconds].map(quoted).join(',')
+      return [row.index, ...of(asked), row.seed, row.state, ...of(returned), error, (row.workers ?? []).join(' '), row.agreed, row.seconds].map(quoted).join(',')
     }).join('\n') + '\n')
   }
   return lines

@@ -147,7 +147,7 @@ export class Results {
   async save(kind, button) {
     button.disabled = true
     try {
-      await download({job: this.job, name: this.name, blocks: this.blocks}, kind, this.names, (done) => say(this.word, `Reading rows: ${number(done)} of ${number(this.blocks)}`))
+      await download({job: this.job, name: this.name, blocks: this.blocks}, kind, (done) => say(this.word, `Reading rows: ${number(done)} of ${number(this.blocks)}`))
     } catch (error) {
       complain(error)
     } finally {

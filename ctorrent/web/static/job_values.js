@@ -54,12 +54,12 @@ export const isNumber = (value) => typeof value === 'number' || only(value, '$in
 
 // -- rows of a job as one flat table -----------------------------------------------------------------------------------
 
-// row -> Map of column -> value, at most so many: params, then what the block returned
-export function flat(row, most = COLUMNS_MAX) {
+// row -> Map of column -> value, at most so many: params, then what the block returned. ours: names that stand for neither
+export function flat(row, most = COLUMNS_MAX, ours = []) {
   const found = new Map()
   const put = (name, value) => { if (found.size < most) found.set(name, value) }
-  for (const [name, value] of entries(row.params ?? {})) put(name, value)
-  const taken = new Set(found.keys())
+  for (const [name, value] of entries(row.params ?? {})) put(ours.includes(name) ? `params.${name}` : name, value)
+  const taken = new Set([...found.keys(), ...ours])
   if (row.value !== undefined && row.value !== null) {
     if (isMap(row.value) && !special(row.value)) spread(put, '', row.value, taken)
     else put(taken.has('value') ? 'result.value' : 'value', row.value)
