@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 from ctorrent.errors import WorkError
 
 _TEXT_CHARS_MAX = 64 << 10  # of a traceback: a stranger wrote it
+_KEY_CHARS_MAX = 1000
+_OS_ERROR = re.compile(r"\[Errno (\d{1,4})\] ([^:]*)(?:: '(.*)')?$")
 
 
 class CallFailed(WorkError):
@@ -22,6 +27,11 @@ class CallFailed(WorkError):
     def __init__(self, message: str, hint: str = "", kind: str = "", type_: str = "", text: str = "", index: int | None = None) -> None:
         super().__init__(_printable(message), hint)
         self.kind, self.type, self.text, self.index = kind, type_, text, index
+
+    def __str__(self) -> str:
+        """With the name of its type, where that is not this one's as well."""
+        named = type(self) is CallFailed and self.type not in ("", self.message)
+        return f"{self.type}: {super().__str__()}" if named and self.kind == "exception" else super().__str__()
 
     def __reduce__(self) -> Any:
         return _again, (self.message, self.hint, self.kind, self.type, self.text, self.index)
@@ -54,6 +64,11 @@ _HINTS = {
 
 def _again(message: str, hint: str, kind: str, name: str, text: str, index: int | None) -> CallFailed:
     error = _class_of(name if kind == "exception" else "")(message, hint, kind, name, text, index)
+    if isinstance(error, KeyError):  # its words are the key's repr
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            error.args = (ast.literal_eval(message[:_KEY_CHARS_MAX]),)
+    elif isinstance(error, OSError) and (parts := _OS_ERROR.match(message)) is not None:
+        error.errno, error.strerror, error.filename = int(parts[1]), parts[2], parts[3]
     if text:
         error.__cause__ = RemoteTraceback(text)
     return error

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -163,3 +164,16 @@ def test_waiting_has_a_limit() -> None:
     assert len(seen) > 1
     with pytest.raises(ctorrent.LocalError):
         ctorrent.swarm(0)
+
+
+def test_two_programs_that_start_a_node_at_once_share_it(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CTORRENT_OWNER_DIR", str(tmp_path / "owner"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "settings.toml").write_text('listen = ["127.0.0.1"]\nport = 0\nmdns = false\ndht = false\n')
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda _: start_node(tmp_path / "data"), range(2))
+    try:
+        assert one.status()["node"] == two.status()["node"]
+    finally:
+        one.close()
+        two.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import sys
 import traceback
 from types import SimpleNamespace
@@ -101,6 +102,19 @@ def test_a_built_in_exception_is_rebuilt_from_its_traceback() -> None:
     error = failure_of({"kind": "exception", "type": "ValueError", "text": TEXT}, 3)
     assert isinstance(error, ValueError) and error.message == "invalid: x" and error.index == 3
     assert str(error.__cause__).count("File") == 1
+
+
+def test_a_key_an_errno_and_the_name_of_a_type_of_ones_own_come_back() -> None:
+    def raised(name: str, said: str) -> Any:
+        return failure_of({"kind": "exception", "type": name, "text": f"{name}: {said}\n"}, 0)
+
+    assert raised("KeyError", "'two'").args == ("two",) and raised("KeyError", "('a', 3)").args == (("a", 3),)
+    assert raised("KeyError", "<object at 0x1>").args[0] == "<object at 0x1>"
+    missing = raised("FileNotFoundError", "[Errno 2] No such file or directory: '/nope/no'")
+    assert (missing.errno, missing.strerror, missing.filename) == (2, "No such file or directory", "/nope/no")
+    again = pickle.loads(pickle.dumps(missing))
+    assert isinstance(again, FileNotFoundError) and again.errno == 2  # type: ignore[unreachable]
+    assert str(raised("My", "hello")) == "My: hello" and str(raised("SystemExit", "3")) == "SystemExit: 3"
 
 
 @pytest.mark.parametrize("name", ["SystemExit", "KeyboardInterrupt", "StopIteration", "BaseException", "ExceptionGroup", "print", "__import__", "", "a b"])
