@@ -213,6 +213,8 @@ def _hints(found: Plain) -> list[str]:
     """What the person who asks can do about it."""
     if found["state"] == "paused":
         return [f"ctorrent resume {found['job']}"]
+    if found["state"] == "failed":
+        return [f"What its failed blocks said: ctorrent logs {found['job']}"]
     if found["state"] == "waiting" and any(reason.startswith("lacks ") for reason in found["reasons"]):
         return ["Packages are added on a machine that is to run it: ctorrent env add --help"]
     if found["state"] == "waiting":

@@ -217,7 +217,8 @@ def _check(function: Callable[..., Any], name: str, signature: inspect.Signature
     for each in shared:
         known = signature.parameters.get(each)
         if not takes_all and (known is None or known.kind in (known.POSITIONAL_ONLY, known.VAR_POSITIONAL)):
-            raise LocalError(f"shared gives {each}, and {name}{signature} has no parameter of that name.", f"Such as def {name}(item, {each}): …")
+            such = f"def {name}(item, {each})" if name.isidentifier() else f"lambda item, {each}"
+            raise LocalError(f"shared gives {each}, and {name}{signature} has no parameter of that name.", f"Such as {such}: …")
 
 
 def _wants_seed(signature: inspect.Signature) -> bool:

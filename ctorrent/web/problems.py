@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -79,6 +80,12 @@ def ours(error: BaseException) -> errors.CTorrentError | None:
     return None
 
 
+def _fault(one: Mapping[str, Any]) -> dict[str, str]:
+    if one["type"] == "json_invalid":  # its place is a character, which reads as a field
+        return {"where": "body", "what": f"it is no JSON: {one.get('ctx', {}).get('error', one['msg'])} (character {one['loc'][-1]})"}
+    return {"where": ".".join(map(str, one["loc"])), "what": str(one["msg"])}
+
+
 def _methods(app: FastAPI, request: Request) -> str:
     """What all calls at this path take together; "" where there are none."""
     calls = [route for route in app.routes if not isinstance(route, Mount)]  # but for the page's files
@@ -113,7 +120,7 @@ def install(app: FastAPI, door: Door) -> None:
 
     async def of_request(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        faults = [{"where": ".".join(map(str, one["loc"])), "what": str(one["msg"])} for one in error.errors()[:SHOWN_MAX]]
+        faults = [_fault(one) for one in error.errors()[:SHOWN_MAX]]
         said = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:3])
         unread = any(fault["where"] == "body" for fault in faults) and "json" not in request.headers.get("content-type", "")
         hint = "Send JSON and say so: Content-Type: application/json; curl --json does both." if unread else "Its form is in /api/v1/openapi.json."

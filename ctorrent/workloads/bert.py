@@ -32,12 +32,14 @@ def _swarm(net: Net) -> str:
     gpus = sum(gpu["memory_bytes"] >= GPU_BYTES for row in rows for gpu in row["gpus"])
     roomy = sum(row["memory_bytes"] >= RAM_BYTES for row in rows)
     torch = any("torch" in row["packages"] for row in net.environments())
-    found = [
-        f"{gpus or 'no'} GPU{'' if gpus == 1 else 's'} with {GPU_BYTES >> 30} GB or more",
-        f"{roomy or 'no'} machine{'' if roomy == 1 else 's'} that lend{'s' if roomy == 1 else ''} {RAM_BYTES >> 30} GB of memory",
-        "an environment with torch" if torch else "no environment with torch",
-        "no weights of the model",
-    ]
-    able = torch and (gpus or roomy)
-    could = "has the machines for it" if able else "could not run it"
-    return f"this swarm of {len(rows)} machine{'' if len(rows) == 1 else 's'} {could}: it has {', '.join(found[:-1])}, and {found[-1]}."
+    has, lacks = list[str](), list[str]()
+    for count, what in (
+        (gpus, f"GPU{'' if gpus == 1 else 's'} with {GPU_BYTES >> 30} GB or more"),
+        (roomy, f"machine{'' if roomy == 1 else 's'} that lend{'s' if roomy == 1 else ''} {RAM_BYTES >> 30} GB of memory"),
+    ):
+        (has if count else lacks).append(f"{count or 'no'} {what}")
+    (has if torch else lacks).append("an environment with torch" if torch else "no environment with torch")
+    lacks.append("no weights of the model")
+    could = "has the machines for it" if torch and (gpus or roomy) else "could not run it"
+    there = f"it has {', '.join(has)}, but " if has else "it has "
+    return f"this swarm of {len(rows)} machine{'' if len(rows) == 1 else 's'} {could}: {there}{', '.join(lacks)}."

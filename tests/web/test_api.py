@@ -247,6 +247,8 @@ def test_errors_are_problems_with_hints(api: httpx.Client) -> None:
     assert api.get("/api/v1/never").status_code == 404
     method = api.patch("/api/v1/status")
     assert (method.status_code, method.headers["allow"]) == (405, "GET") and method.json()["hint"] == "It takes GET."
+    cut = api.post("/submit-job", content='{"model": "softmax",', headers={"Content-Type": "application/json"}).json()["detail"]
+    assert "it is no JSON: " in cut and "(character 20)" in cut, cut
     forgotten = api.get("/submit-job")
     assert (forgotten.status_code, forgotten.headers["allow"]) == (405, "POST")
     both = api.delete("/api/v1/jobs")
