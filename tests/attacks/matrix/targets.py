@@ -40,12 +40,10 @@ SMOKE = {"economy": {"": Limits(1.9, 0.01)}, "strict": {"": Limits(2.8, 0.0025)}
 LIMITS = {"long": LONG, "medium": MEDIUM, "short": SHORT, "smoke": SMOKE}
 ALMOST_ALL = 0.99  # of blocks
 WORSE = 1.05  # times a baseline's overhead is no more than its own
-_IDLE = "who colludes there never sees a majority and never lies, so that what settles wrong are honest machines' own errors, where a block ran once"
+_HONEST = "what settles wrong are honest machines' own errors, in blocks that ran once; the intervals overlap"
 WHY = {  # of targets that are missed in some form, as far as it was found out
-    "coordinated: no worse than boinc": _IDLE,
-    "coordinated-10: no worse than boinc": _IDLE,
-    "log-forker: no worse than boinc": "what settles wrong in either are honest machines' own errors in blocks that ran once; the difference "
-    "is within the intervals",
+    "coordinated-10: no worse than boinc": f"two liars in all eight seeds found a deciding majority: {_HONEST}",
+    "bid-and-vanish: no worse than boinc": f"nobody lies there: {_HONEST}",
 }
 
 
