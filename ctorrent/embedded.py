@@ -28,11 +28,11 @@ from ctorrent.door import CONSENT
 from ctorrent.errors import LocalError, Unavailable
 from ctorrent.library.interrupt import explain
 from ctorrent.library.lines import Lines
-from ctorrent.store.inuse import holder
 
 T = TypeVar("T")
 
 START_S = 120.0  # a node answers after 1-2 s; four of them on two cores that others load twentyfold took 60 s
+OTHER_S = 30.0  # one that began a moment before ours, in the same folder
 MEET_S = 60.0  # a join takes well under a second once both are up
 STOP_S = 10.0  # a node that is asked to leave tells its peers and closes its sandboxes; then it is killed
 LOG_BYTES_MAX = 1 << 20  # of a node's output: begun anew beyond; a start writes a few lines
@@ -53,6 +53,7 @@ class NodeProcess:
                 command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=dict(environ), start_new_session=True
             )
         self.pid = self._child.pid
+        self._ended = 0.0  # when it was first seen to be
 
     def alive(self) -> bool:
         return self._child.poll() is None
@@ -66,13 +67,18 @@ class NodeProcess:
         try:
             net = attach(self.data_dir)
         except Unavailable:
-            if self.alive() or holder(self.data_dir):  # one that began a moment before is not up yet
+            if self.alive() or self._came_second():
                 return None
             raise LocalError(
                 f"The node ended before it was ready: {self._said()}", f"Try it alone: ctorrent node --data-dir {self.data_dir}"
             ) from None
         net.status()
         return net
+
+    def _came_second(self) -> bool:
+        """Did it find the folder taken, by a node that may not be up yet?"""
+        self._ended = self._ended or time.monotonic()
+        return time.monotonic() - self._ended < OTHER_S and "A node runs with the data folder" in self._said()
 
     def _said(self) -> str:
         """The last words of its log, without the hint's arrow."""
