@@ -21,7 +21,6 @@ import secrets
 import shutil
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -273,9 +272,7 @@ class Blobs:
         if not 0 <= offset <= self.partial(blob):
             raise ValueError(f"cannot resume at {offset}: {self.partial(blob)} bytes are here")
         self._make_room(size)
-        # What cannot make way once it is here needs its room before: an own job's results are bounded by other means.
-        waits = self._shelf.pinned(blob) and not self._shelf.is_own(blob)
-        with self._shelf.coming(size) if waits else nullcontext():
+        with self._shelf.coming(blob, size):
             spare = await self._arrived(blob, size, chunks, offset)
         self._shelve(blob, size, spare, durable=False)
 

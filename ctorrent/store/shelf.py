@@ -128,9 +128,12 @@ class Shelf:
         return victims
 
     @contextmanager
-    def coming(self, size_bytes: int) -> Iterator[None]:
-        """While a blob of this size is written: its room is nobody else's."""
-        cost = max(self._least, size_bytes)
+    def coming(self, blob: Digest, size_bytes: int) -> Iterator[None]:
+        """While a blob of this size arrives: the room of one that could not make way once it is here is nobody else's.
+
+        An own job's is none of the quota's.
+        """
+        cost = max(self._least, size_bytes) if self.pinned(blob) and not self.is_own(blob) else 0
         self._coming_bytes += cost
         try:
             yield

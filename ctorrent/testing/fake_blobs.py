@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import trio
@@ -115,8 +114,7 @@ class FakeBlobs:
             raise ValueError(f"cannot resume at {offset}: {self.partial(blob)} bytes are here")
         self._make_room(size)
         self._partial[blob] = self._partial.get(blob, b"")[:offset]
-        waits = self._shelf.pinned(blob) and not self._shelf.is_own(blob)
-        with self._shelf.coming(size) if waits else nullcontext():
+        with self._shelf.coming(blob, size):
             async for chunk in chunks:
                 self._partial[blob] += chunk
                 if self.partial(blob) > size:
