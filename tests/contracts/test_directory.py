@@ -95,10 +95,10 @@ def test_news_of_connects_and_disconnects(kind: str) -> None:
 def test_a_peer_that_is_there_is_not_quiet_while_it_is_attended_to(kind: str) -> None:
     async def suite(hosts: list[Host]) -> None:
         left, right = hosts
-        left.directory.attend(5.0)
+        left.directory.attend(60.0)
         (before,) = left.directory.contacts()
         assert before.connected
-        await trio.sleep(2.5)  # unasked, it would have been quiet for as long
+        await trio.sleep(2.5)  # were it not asked, it would have been quiet for as long
         await until(lambda: left.directory.contacts()[0].quiet_s < 1.0)  # asked once a second, it answers
         received, sent = left.directory.traffic()
         assert received >= 0 and sent >= 0 and right.directory.contacts()
