@@ -399,17 +399,26 @@ def test_stock_closes_connections_one_after_another(stock: dict[str, Any]) -> No
 
 
 def test_ours_closes_them_together() -> None:
+    """The least of three, which the stock's figure is far above: another program may have the machine for a moment."""
+
     async def main() -> None:
+        took = []
+
+        def there() -> int:
+            return sum(contact.connected for contact in server.directory.contacts())
+
         async with networks(LOOPBACK) as (server,):
-            clients = networks(*[replace(LOOPBACK, known=((id_of(server), server.directory.addresses()),))] * 5)
-            async with clients:
-                await until(lambda: len(server.directory.contacts()) == 5)
-                connections = list(host(server).get_network().get_connections())
-                began = time.perf_counter()
-                async with trio.open_nursery() as nursery:
-                    for connection in connections:
-                        nursery.start_soon(connection.close)
-                assert time.perf_counter() - began < 0.9  # a busy machine; a tenth of a second on an idle one
+            for _ in range(3):
+                async with networks(*[replace(LOOPBACK, known=((id_of(server), server.directory.addresses()),))] * 5):
+                    await until(lambda: there() == 5)
+                    connections = list(host(server).get_network().get_connections())
+                    began = time.perf_counter()
+                    async with trio.open_nursery() as nursery:
+                        for connection in connections:
+                            nursery.start_soon(connection.close)
+                    took.append(time.perf_counter() - began)
+                await until(lambda: there() == 0)
+        assert min(took) < 0.5  # a tenth of a second on an idle machine
 
     run(main)
 
