@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ctorrent.errors import LocalError, Unavailable
+from ctorrent.errors import JobFileError, LocalError, Unavailable
 from ctorrent.library import imports
 from ctorrent.library.function import Packed
 from ctorrent.library.items import calls
@@ -37,6 +38,7 @@ _TOP = frozenset({"ring", "price", "price_gpu", "seed", "name", "needs", "limits
 OPTIONS = _VERIFY | _TOP | {"work"}
 _NAMED = frozenset({"shared", "star", "on_error", "as_completed", "progress", "packages", "pickled"})  # net.map's own, for who misspells one
 _INSIDE = {**dict.fromkeys(("cpu", "memory", "gpu", "gpu_memory", "programs", "image", "python"), "needs"), **dict.fromkeys(("seconds", "output", "scratch"), "limits")}
+_IN_THE_FILE = re.compile(r"^job\.yaml:\d+: (verify\.)?")  # what an error says of a field before its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def _sent(net: Net, packed: Packed, records: Iterable[bytes], job: Callable[[], 
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
         return Sent(net.submit(folder / "job.yaml", text, node_options), count, notes)
+    except JobFileError as error:  # of a file that nobody wrote: what was given are options
+        raise LocalError(_IN_THE_FILE.sub("", error.message), error.hint) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -168,6 +168,10 @@ def test_what_is_wrong_is_said_before_anything_is_sent(net: Net) -> None:
         net.map(abs, [1], on_eror="keep")
     with pytest.raises(LocalError, match=r"no option memory\. Did you mean needs=\{'memory': …\}"):
         net.map(abs, [1], memory="1 GB")
+    with pytest.raises(LocalError, match=r"^replicas: must be a whole number from 1 to 64, not 0"):
+        net.map(abs, [1], replicas=0)
+    with pytest.raises(LocalError, match=r"^limits\.seconds: must be seconds"):
+        net.map(abs, [1], limits={"seconds": -1})
     with pytest.raises(LocalError, match="'raise' or 'keep'"):
         net.map(abs, [1], on_error="ignore")
     with pytest.raises(Unavailable, match=r"of Python 3\.7.*there is 3\."):
