@@ -121,3 +121,23 @@ def test_who_signed_two_results_has_its_other_verdicts_counted_after_a_crash_too
             assert sum(tally.agreed for tally in tallies(ann)) == 2
 
     simulate.run(13, main)
+
+
+def test_what_a_withdrawal_leaves_unsaid_stays_unsaid_after_a_crash() -> None:
+    """Nothing of it is written to the log that could carry the count: it is kept with the withdrawal."""
+    job, tag = JobId(b"j" * 32), Digest(b"t" * 32)
+
+    async def main(simulation: simulate.Simulation) -> None:
+        async with open_swarm(simulation) as swarm:
+            ann, ben = await swarm.add("ann"), await swarm.add("ben")
+            ann.node.scribe.open_job(job, tag, Ring(RingKind.PUBLIC))
+            some = Digest(ann.clock.random_bytes(32))
+            seen = Observation(job, ben.id, some, some, some, Verdict.DISPUTED)
+            await ann.journal.commit([Verdicts(ann.journal, ann.node.scribe, job).add(ben.id, ben.owner, "x", [seen])])
+            await ann.node.scribe.withdraw(job)
+            await swarm.crash(ann)
+            await swarm.start(ann)
+            ann.node.scribe.open_job(job, tag, Ring(RingKind.PUBLIC))
+            assert ann.node.scribe.tallied(job, ben.id) == 1 and not tallies(ann)
+
+    simulate.run(14, main)
