@@ -226,7 +226,7 @@ def test_broken_yamux_ends_the_connection_and_is_charged(raw: bytes) -> None:
     async def main() -> None:
         async with besieged() as (victim, _, eve):
             await eve.send(raw)
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 await eve.closed.wait()
             assert charged(victim, eve)
 
@@ -313,7 +313,7 @@ def test_a_peer_that_answers_no_ping_is_dropped() -> None:
     async def main() -> None:
         rules = replace(LOOPBACK, mux=MuxLimits(ping_deadline_s=0.5))
         async with networks(rules) as (victim,), attacker(victim.directory.addresses()[0], answer_pings=False) as eve:
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 await eve.closed.wait()
             await until(lambda: not victim.directory.host.network.get_connections())
 

@@ -74,7 +74,7 @@ def test_lending_off_frees_the_machine_and_the_job_ends_elsewhere(make: Callable
     assert not inside(ben) and not [one for one in running if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert not found["sharing"] and not found["works_for"] and found["slots"] == 0
     assert "work = false" in (ben.data / "settings.toml").read_text()
-    until(lambda: ann.net.job(job)["running"] == 0, "ann knows that nobody runs it", 5)
+    until(lambda: ann.net.job(job)["running"] == 0, "ann knows that nobody runs it")
     ann.net.cancel(job)
     ben.stop()
     assert not ben.start().status()["shares"], "a restart keeps it off"

@@ -191,7 +191,7 @@ def test_what_returned_is_written_again_until_the_disk_has_room(tmp_path: Path) 
         first, second = (Put("s", b"1", b""),), (Put("s", b"2", b""),)
         batches.post(Ticket(1, first, encode(first), durable=False, waited=False))
         batches.post(Ticket(2, second, encode(second), durable=True, waited=True))
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while not (settled and settled[-1][1]):  # noqa: ASYNC110
                 await trio.sleep(0.005)
         await batches.aclose()
@@ -225,7 +225,7 @@ def test_a_durable_commit_syncs_what_was_written_quickly_before_it(tmp_path: Pat
     async def main() -> None:
         journal = await open_journal(tmp_path / "journal.db")
         await journal.commit([Put("s", b"k", b"v")], durable=False)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while journal._unwritten:  # noqa: ASYNC110
                 await trio.sleep(0.005)
         log = trio.Path(tmp_path / "journal.db-wal")

@@ -167,7 +167,7 @@ def test_a_connection_ends_with_its_client(tmp_path: Path) -> None:
     with small(tmp_path / "data", WebRules(connections_max=8)) as site:  # an idle one may stay for 20 s
         headers = {"Authorization": f"Bearer {site.token}"}
         for _ in range(40):
-            until(lambda: httpx.get(f"{site.url}/api/v1/status", headers=headers, trust_env=False).status_code == 200, "it is answered", 5.0)
+            until(lambda: httpx.get(f"{site.url}/api/v1/status", headers=headers, trust_env=False).status_code == 200, "it is answered", 15.0)
 
 
 def test_whoever_does_not_read_is_cut_off_and_holds_nobody(site: Small, api: httpx.Client) -> None:
