@@ -43,9 +43,13 @@ class Terminal:
 
     def wait_for(self, words: str, limit_s: float = 60.0) -> str:
         """Read until the screen showed `words`. -> all of it. Fails with it when they do not come."""
+        return self.wait_like(re.escape(words), limit_s)
+
+    def wait_like(self, pattern: str, limit_s: float = 60.0) -> str:
+        """The same for what a regular expression finds."""
         until = time.monotonic() + limit_s
-        while words not in self.said:
-            assert time.monotonic() < until and self._read(until), f"never said {words!r}: {self.said}"
+        while not re.search(pattern, self.said):
+            assert time.monotonic() < until and self._read(until), f"never said {pattern!r}: {self.said}"
         return self.said
 
     def wait_end(self, limit_s: float = 30.0) -> int:
