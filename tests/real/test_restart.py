@@ -15,6 +15,7 @@ from ctorrent.client import Job
 from tests.real.herd import Tended, ended, is_connected, joined, rows, until, write_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
+MEETING_S = 300.0  # two rounds of meetings, which are two minutes apart, when the machine is too busy for the first
 
 PROGRAM = """
     import time
@@ -48,7 +49,7 @@ ROUGH_JOB = """
     blocks: {count: 24}
     verify: {equal: {script: "work.py:same"}}
 """
-BLOCKS = 30  # so that three kills come before its end
+BLOCKS = 45  # so that three kills come before its end
 
 
 def job(folder: Path, count: int = 40, pause: float = 0.2, more: str = "") -> Path:
@@ -118,7 +119,7 @@ def test_a_requester_killed_again_and_again_goes_on(make: Callable[..., Tended],
     assert sum(span[2] for span in seen["spans"]) == sum(worker["done"] for worker in seen["workers"]) == status["replicas_done"]
     assert ann.net.ledger_verify()["bad"] == [] and ann.net.ledger()
     for one in (ben, cat):
-        until(lambda one=one: len(one.net.ledger()) == len(ann.net.ledger()), f"{one.name} has the whole ledger")
+        until(lambda one=one: len(one.net.ledger()) == len(ann.net.ledger()), f"{one.name} has the whole ledger", MEETING_S)
         assert one.net.ledger_verify()["forks"] == []
 
 
@@ -154,7 +155,7 @@ def test_a_requester_stopped_and_started_goes_on_and_its_past_is_readable(make: 
 def test_a_worker_killed_loses_its_blocks_to_others_and_comes_back(make: Callable[..., Tended], tmp_path: Path) -> None:
     ann, ben, cat = make("ann", "--no-work"), make("ben"), make("cat")
     joined(ann, ben, cat)
-    name = ann.net.submit(job(tmp_path, 60, 0.2, "verify: {replicas: 1}"))
+    name = ann.net.submit(job(tmp_path, 120, 0.2, "verify: {replicas: 1}"))  # not over when ben is back, however slowly he starts
     until(lambda: len(settled(ann.net, name)) >= 4, "blocks settle")
     victim = ben.id
     ben.kill()
@@ -163,10 +164,10 @@ def test_a_worker_killed_loses_its_blocks_to_others_and_comes_back(make: Callabl
     more = len(settled(ann.net, name)) + 4
     until(lambda: len(settled(ann.net, name)) >= more, "others go on")
     ben.start()
-    until(lambda: any(w["node"] == victim and w["done"] > lost["done"] for w in ann.net.job(name)["workers"]), "it works again")
+    until(lambda: any(w["node"] == victim and w["done"] > lost["done"] for w in ann.net.job(name)["workers"]), "it works again", 60)
     status = ended(ann.net, name, 90)
     assert status["state"] == "settled" and status["failed"] == 0, status
-    right(ann.net, name, 60)
+    right(ann.net, name, 120)
 
 
 def test_a_result_outlives_its_workers_and_its_requesters_death(make: Callable[..., Tended], tmp_path: Path) -> None:
@@ -174,19 +175,17 @@ def test_a_result_outlives_its_workers_and_its_requesters_death(make: Callable[.
     ann, ben = make("ann", "--no-work"), make("ben", "--slots", "1")
     joined(ann, ben)
     ann.keep_port()
-    name = ann.net.submit(job(tmp_path, 1, 3.0, "verify: {replicas: 1}"))
+    name = ann.net.submit(job(tmp_path, 1, 8.0, "verify: {replicas: 1}"))  # not done before ann is killed
     until(lambda: ann.net.job(name)["running"] and not ben.net.status()["slots_free"], "the block runs")
     ann.kill()
-    until(lambda: owed(ben), "the result waits at its worker", 20)
+    until(lambda: owed(ben), "the result waits at its worker", 60)
     ben.kill()
     ann.start()
     assert ann.net.job(name)["state"] == "running" and not settled(ann.net, name)
-    began = time.monotonic()
     ben.start()
-    status = ended(ann.net, name, 30)
+    status = ended(ann.net, name)
     assert status["state"] == "settled", status
     assert status["report"]["assignments"] == 1, "no second assignment was made: the first one's result came"
-    assert time.monotonic() - began < 30
     right(ann.net, name, 1)
     until(lambda: not owed(ben), "the worker has forgotten it")
 
