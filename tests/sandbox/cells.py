@@ -84,7 +84,7 @@ def in_cell(
     """Run `body` with an open cell."""
 
     async def main() -> None:
-        with trio.fail_after(100):
+        with trio.fail_after(300):
             async with cell_of(level, data_dir, source, **fields) as cell:
                 await body(cell)
 

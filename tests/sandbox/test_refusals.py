@@ -54,9 +54,13 @@ def test_a_program_may_wake_itself_and_run_coroutines(level: str, tmp_path: Path
 
 def test_a_block_that_was_ended_has_run_as_long_as_it_did(level: str, tmp_path: Path) -> None:
     async def body(cell: Cell) -> None:
-        late, crashed = (await cell.run([block(0)]))[0], (await cell.run([block(1)]))[0]
-        assert late.failure is not None and late.failure.kind is FailureKind.TIME
-        assert late.usage.wall_s == pytest.approx(1.0, abs=0.2)
+        ran: list[float] = []
+        while len(ran) < 6 and min(ran, default=9.0) > 1.2:  # another program may have the machine when its time is over
+            (late,) = await cell.run([block(0)])
+            assert late.failure is not None and late.failure.kind is FailureKind.TIME
+            ran.append(late.usage.wall_s)
+        assert 1.0 <= min(ran) <= 1.2, ran
+        (crashed,) = await cell.run([block(1)])
         assert crashed.failure is not None and crashed.usage.wall_s >= 0.3
 
     source = "import os, time\ndef block(index):\n    time.sleep(0.3 if index else 60)\n    os._exit(7)\n"
