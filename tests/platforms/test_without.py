@@ -52,7 +52,7 @@ print(blocks, len(decoded), len(vectors))
 
 def run(code: str, **more: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **WINDOWSLIKE, **more}, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **WINDOWSLIKE, **more}, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
@@ -80,7 +80,7 @@ def test_it_plans_a_job_and_decodes_what_travels() -> None:
 def ctorrent(*words: str, data: Path, **more: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, **WINDOWSLIKE, "CTORRENT_DATA": os.fspath(data), "COLUMNS": "200", **more}
     return subprocess.run(
-        [sys.executable, "-m", "ctorrent", *words], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "ctorrent", *words], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300
     )
 
 
