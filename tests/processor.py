@@ -1,0 +1,20 @@
+"""How slow this machine's processor is just now, for tests that bound what something costs."""
+
+from __future__ import annotations
+
+import time
+
+LOOP_S = 0.0065  # on an idle core of the machine that the bounds are from
+
+
+def slower() -> float:
+    """How many times as long as there a plain loop takes here. Never less than 1: a fast machine has the bounds as they stand."""
+    return max(1.0, min(_loop_s() for _ in range(5)) / LOOP_S)
+
+
+def _loop_s() -> float:
+    seen: dict[int, tuple[object, ...]] = {}
+    began = time.process_time()
+    for number in range(50_000):
+        seen[number & 1023] = (number, seen.get(number & 511))[:1]
+    return time.process_time() - began
