@@ -56,8 +56,8 @@ JOB = "python: work.py:work\nblocks: {{count: {blocks}}}\nreduce: sum\nring: {ri
 M = TypeVar("M")
 
 
-def run(test: Callable[[], Any], limit_s: float = 90.0, grows_bytes: int = 200 * MIB) -> None:
-    """Run an async test with an end, and with an eye on this process's memory."""
+def run(test: Callable[[], Any], limit_s: float = 300.0, grows_bytes: int = 200 * MIB) -> None:
+    """Run an async test with an end that only what hangs comes to, and with an eye on this process's memory."""
 
     async def limited() -> None:
         with trio.fail_after(limit_s):
@@ -68,7 +68,7 @@ def run(test: Callable[[], Any], limit_s: float = 90.0, grows_bytes: int = 200 *
     assert rss_bytes() - before < grows_bytes
 
 
-async def until(condition: Callable[[], Any], limit_s: float = 15.0) -> None:
+async def until(condition: Callable[[], Any], limit_s: float = 45.0) -> None:
     """Wait for a stated condition."""
     with trio.fail_after(limit_s):
         while not condition():  # noqa: ASYNC110  what is looked at has no event
@@ -120,7 +120,7 @@ class Siege:
         await until(lambda: self.victim.requester.find(name).id in self.victim.requester._open)
         return name, self.victim.requester.find(name).job
 
-    async def ended(self, name: str, limit_s: float = 45.0) -> dict[str, Any]:
+    async def ended(self, name: str, limit_s: float = 150.0) -> dict[str, Any]:
         with trio.fail_after(limit_s):
             while (status := await self.victim.door.job(name))["state"] in ("waiting", "running"):  # noqa: ASYNC110
                 await trio.sleep(0.05)
@@ -244,7 +244,7 @@ class Talk:
     async def say(self, message: Message) -> None:
         await self.channel.send(codec.encode_message(message))
 
-    async def hear(self, kind: type[M], limit_s: float = 20.0) -> M:
+    async def hear(self, kind: type[M], limit_s: float = 60.0) -> M:
         """The next message of a kind; others are skipped. Raises Unavailable when the victim hung up."""
         with trio.fail_after(limit_s):
             while True:
@@ -252,7 +252,7 @@ class Talk:
                 if isinstance(message, kind):
                     return message
 
-    async def ended(self, limit_s: float = 20.0) -> None:
+    async def ended(self, limit_s: float = 45.0) -> None:
         """Wait until the victim hangs up; what it still says is read."""
         try:
             with trio.fail_after(limit_s):
@@ -385,7 +385,7 @@ class Lure:
         return True
 
     async def caught(self) -> Talk:
-        with trio.fail_after(15):
+        with trio.fail_after(45):
             return await self._caught.receive()
 
     async def asked(self, job: SignedManifest) -> Talk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -144,7 +145,7 @@ def test_words_that_no_honest_version_says_are_charged() -> None:
                 await until(lambda eve=eve: siege.points(eve) >= 10)
                 await talk.channel.aclose()
 
-    run(main, 150)
+    run(main)
 
 
 def test_entries_given_again_and_again_end_the_meeting() -> None:
@@ -189,7 +190,7 @@ def test_a_peer_that_says_more_than_it_reads_is_heard_all_the_same() -> None:
                 message: Any = decode(await talk.channel.receive())
                 got += len(message[1]) if message[0] == 4 else 0
 
-    run(main, 60)
+    run(main)
 
 
 def large(signer: Signer) -> list[SignedEntry]:
@@ -229,15 +230,17 @@ def test_a_peer_that_lists_logs_without_end_costs_what_its_list_costs() -> None:
         eve = node_id(Signer(os.urandom(32)).public)
         sync = Sync(Chain(), eve, [PUBLIC], True, 0.0)
         sync.start()
-        began = trio.current_time()
+        spent = 0.0
         for page in range(30):
             lines = tuple(Line(node_id(os.urandom(32)), page, 5, Digest(bytes(32)), 0) for _ in range(2000))
             sync._asked = (PUBLIC, (sync._chain.summary(PUBLIC).slice(ROOT),))
+            began = time.process_time()
             sync.handle(Heard(Answer(PUBLIC, (Found(ROOT, lines=lines),))), 1.0)
-        assert trio.current_time() - began < 10
+            spent += time.process_time() - began
+        assert spent < 5  # 0.3 s of a processor, whoever else keeps the machine busy
         assert len(sync._wanted) <= 1 << 16
 
-    run(main, 60)
+    run(main)
 
 
 def test_a_silent_meeting_ends() -> None:

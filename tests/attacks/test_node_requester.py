@@ -77,7 +77,7 @@ def test_floods_in_a_job_are_charged_and_remembered_by_nobody() -> None:
             assert "\x1b" not in str(report)
             assert (await siege.ended(name))["state"] == "settled"
 
-    run(main, 150)
+    run(main)
 
 
 def test_unknown_kinds_are_answered_until_they_are_too_many() -> None:
@@ -139,7 +139,7 @@ def test_bids_that_are_not_for_this_conversation_are_charged() -> None:
             assert siege.points(eve) >= 20
             await siege.victim.door.cancel(name)
 
-    run(main, 120)
+    run(main)
 
 
 def test_a_second_question_does_not_spoil_an_honest_bid() -> None:
@@ -252,7 +252,7 @@ def test_many_silent_peers_leave_places_for_friends_and_give_way_to_others() -> 
             latecomer = await siege.enter()
             assert await latecomer.talk(siege.victim)
 
-    run(main, 120)
+    run(main)
 
 
 def test_silence_after_hello_ends() -> None:
@@ -414,7 +414,7 @@ def test_a_worker_that_never_returns_does_not_hold_up_a_job() -> None:
             talk_again = await eve.talk(siege.victim)
             assert talk_again
 
-    run(main, 150)
+    run(main)
 
 
 def test_logs_without_end_are_cut() -> None:
@@ -429,7 +429,7 @@ def test_logs_without_end_are_cut() -> None:
             assert coordination is None or coordination.logs._bytes <= 64 * MIB
             assert (await siege.ended(name))["state"] == "settled"
 
-    run(main, 120)
+    run(main)
 
 
 def test_another_workers_answer_cannot_be_passed_off_as_ones_own() -> None:
