@@ -11,6 +11,7 @@ import pytest
 from tests.real.herd import Tended, ended, is_connected, joined, until, write_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
+MEETING_S = 300.0  # two rounds of meetings, which are two minutes apart, when the machine is too busy for the first
 
 PROGRAM = """
     def work(index):
@@ -29,7 +30,7 @@ def vote(ann: Tended, ben: Tended, folder: Path) -> None:
     known = len(ben.net.ledger())
     status = ended(ann.net, ann.net.submit(write_job(folder, PROGRAM, JOB)), 60)
     assert status["state"] == "settled" and status["cross_validated"], status
-    until(lambda: len(ben.net.ledger()) > known, "the votes arrive")
+    until(lambda: len(ben.net.ledger()) > known, "the votes arrive", MEETING_S)
     for one in (ann, ben):
         found = one.net.ledger_verify()
         assert (found["bad"], found["forks"]) == ([], []), (one.name, found)
@@ -57,7 +58,7 @@ def test_a_journal_cut_and_a_backup_restored(make: Callable[..., Tended], tmp_pa
     restore(ann, backup)
     ann.start()
     vote(ann, ben, tmp_path / "last")
-    until(lambda: len(ann.net.ledger()) == len(ben.net.ledger()), "it has learned what it wrote and lost", 300)
+    until(lambda: len(ann.net.ledger()) == len(ben.net.ledger()), "it has learned what it wrote and lost", MEETING_S)
 
 
 def restore(ann: Tended, backup: Path) -> None:

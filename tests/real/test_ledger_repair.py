@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.real.herd import Tended, is_connected, joined, until
-from tests.real.test_ledger_files import vote
+from tests.real.test_ledger_files import MEETING_S, vote
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-AGAIN_S = 300.0  # two rounds of meetings, which are two minutes apart, when the machine is too busy for the first
 
 
 def command(one: Tended, *words: str) -> tuple[int, str]:
@@ -44,7 +43,7 @@ def test_a_damaged_journal_is_repaired_from_peers_and_the_loss_named(make: Calla
     for number in range(3):
         vote(ann, ben, tmp_path / str(number))
     before = {row["id"] for row in ann.net.ledger()}
-    until(lambda: before <= {row["id"] for row in ben.net.ledger()}, "ben holds all of it")
+    until(lambda: before <= {row["id"] for row in ben.net.ledger()}, "ben holds all of it", MEETING_S)
     who = ann.id
     damage(ann, 400)
     ann.start()
@@ -54,7 +53,7 @@ def test_a_damaged_journal_is_repaired_from_peers_and_the_loss_named(make: Calla
     until(lambda: is_connected(ann, ben), "they meet again", 60)
     if not ann.net.friends():  # lost, as it said: what friends told each other comes back with the friendship
         ann.net.friend_add(ben.net.status()["owner"])
-    until(lambda: before <= {row["id"] for row in ann.net.ledger()}, "its own entries and others' come back", AGAIN_S)
+    until(lambda: before <= {row["id"] for row in ann.net.ledger()}, "its own entries and others' come back", MEETING_S)
     vote(ann, ben, tmp_path / "after")
     found = ann.net.ledger_verify()
     assert (found["bad"], found["forks"], found["lies"]) == ([], [], [])
@@ -68,7 +67,7 @@ def test_a_damaged_journal_is_repaired_from_peers_and_the_loss_named(make: Calla
     ben.start()
     until(lambda: is_connected(ben, ann), "they meet once more", 60)
     ann.net.friend_add(ben.net.status()["owner"])
-    until(lambda: before <= {row["id"] for row in ann.net.ledger()}, "and learns again what it wrote", AGAIN_S)
+    until(lambda: before <= {row["id"] for row in ann.net.ledger()}, "and learns again what it wrote", MEETING_S)
 
 
 def test_a_repair_by_a_command_is_told_by_that_command_and_once(make: Callable[..., Tended], tmp_path: Path) -> None:

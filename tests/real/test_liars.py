@@ -10,6 +10,7 @@ import pytest
 
 from ctorrent.client import Job
 from tests.real.herd import Tended, ended, joined, rows, until, write_job
+from tests.real.test_ledger_files import MEETING_S
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -55,7 +56,7 @@ def test_a_liar_among_four_is_outvoted_and_recorded(make: Callable[..., Tended],
     assert lies and all(dispute["outvoted"] == [eve.id] for dispute in lies), status["report"]["disputes"]
     assert "result is" in lies[0]["words"], lies[0]
     for one in (ann, ben, cat):
-        until(lambda one=one: against(one), f"{one.name} has the vote")
+        until(lambda one=one: against(one), f"{one.name} has the vote", MEETING_S)
         assert set(against(one)) == {eve.id}, against(one)
     standing = {row["node"]: row for row in ann.net.reputation()}
     assert standing[eve.id]["disputed"] > 0 and standing[eve.id]["lower_bound"] < min(

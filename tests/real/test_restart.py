@@ -13,9 +13,9 @@ import pytest
 
 from ctorrent.client import Job
 from tests.real.herd import Tended, ended, is_connected, joined, rows, until, write_job
+from tests.real.test_ledger_files import MEETING_S
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-MEETING_S = 300.0  # two rounds of meetings, which are two minutes apart, when the machine is too busy for the first
 
 PROGRAM = """
     import time

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.herd import Tended, ended, joined, until, write_job
+from tests.real.test_ledger_files import MEETING_S
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -47,7 +48,7 @@ def test_a_liar_is_refused_next_time_and_told_its_way_back(make: Callable[..., T
     assert eve.id not in {worker["node"] for worker in ann.net.job(second)["workers"]}
     shown = told(ann, "reputation", "eve", "--why")
     assert "Its bids are refused" in shown and "Your own, which weigh in full:" in shown and "disputed, weight" in shown, shown
-    until(lambda: eve.net.status()["against"], "she reads the same in the ledger")
+    until(lambda: eve.net.status()["against"], "she reads the same in the ledger", MEETING_S)
     hers = told(eve, "reputation", "me")
     assert "Held against you, by the ledger that this node holds:" in hers and "refuses your nodes' bids" in hers, hers
     assert not any(row["held"] for one in (ben, cat) for row in ann.net.reputation(one.id))
