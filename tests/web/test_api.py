@@ -19,7 +19,7 @@ from ctorrent.wire import codec
 from tests.node.test_reading import log_of
 from tests.real.herd import until
 
-from .conftest import Site
+from .conftest import LIMIT_S, Site
 from .jobs import ALONE, JOB, PROGRAM, ended, events, packed, submitted
 
 pytestmark = pytest.mark.real
@@ -141,7 +141,7 @@ def test_blocks_appended_with_inputs_come_as_they_end_until_the_seal(api: httpx.
         rows: list[Any] = []
         while len(rows) < 3:
             rows += next(came)[1]["rows"]
-        with httpx.Client(base_url=api.base_url, headers=api.headers, trust_env=False) as other:
+        with httpx.Client(base_url=api.base_url, headers=api.headers, timeout=LIMIT_S, trust_env=False) as other:
             assert other.post(f"/api/v1/jobs/{name}/seal").status_code == 204
         assert [what for what, _ in came][-1] == "end"
     read = {1: {"by_hash": "1,2,3", "by_name": "1,2,3"}}

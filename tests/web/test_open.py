@@ -20,6 +20,7 @@ from ctorrent.errors import Unavailable
 from ctorrent.web import place, reach
 from ctorrent.web.rules import WebRules
 
+from .conftest import LIMIT_S
 from .served import Small, small
 
 pytestmark = pytest.mark.real
@@ -63,7 +64,7 @@ def test_the_browser_is_given_a_file_and_not_the_link(served: Small, tmp_path: P
     assert argv.startswith("file:///") and "key=" not in argv + said and served.url in said
     path = Path(unquote(urlsplit(argv).path))
     assert path == served.folder / HTTP_OPEN and path.stat().st_mode & 0o777 == 0o600
-    with httpx.Client(base_url=served.url, trust_env=False) as browser:
+    with httpx.Client(base_url=served.url, timeout=LIMIT_S, trust_env=False) as browser:
         assert browser.get(link_in(path.read_text()), headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}).status_code == 200
         assert browser.get("/api/v1/status", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
     assert "key=" in command(served, "--no-browser") and not path.exists()
@@ -83,7 +84,7 @@ def test_who_took_the_port_of_a_node_that_was_killed_is_shown_no_token(served: S
             heard.append(f"{self.path} {self.headers}")
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(httpx.get(served.url + self.path, trust_env=False).content)
+            self.wfile.write(httpx.get(served.url + self.path, timeout=LIMIT_S, trust_env=False).content)
 
         do_POST = do_GET
 

@@ -13,6 +13,7 @@ from ctorrent.errors import LocalError
 from ctorrent.web import place
 from ctorrent.web.rules import WebRules
 
+from .conftest import LIMIT_S
 from .served import small
 
 
@@ -74,11 +75,11 @@ def test_beyond_this_machine_there_is_only_tls(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o600
         trusting = ssl.create_default_context(cafile=str(path))
         headers = {"Authorization": f"Bearer {site.token}"}
-        with httpx.Client(verify=trusting, headers=headers, trust_env=False) as api:
+        with httpx.Client(verify=trusting, headers=headers, timeout=LIMIT_S, trust_env=False) as api:
             assert api.get(f"{site.url}/api/v1/status").status_code == 200
             assert api.get(f"{site.url}/api/v1/status", headers={"Host": "evil.example"}).status_code == 421
             assert "secure" in api.post(f"{site.url}/api/v1/session").headers["set-cookie"].lower()
-        with httpx.Client(headers=headers, trust_env=False) as plain, pytest.raises(httpx.TransportError):
+        with httpx.Client(headers=headers, timeout=LIMIT_S, trust_env=False) as plain, pytest.raises(httpx.TransportError):
             plain.get(f"http://127.0.0.1:{site.port}/api/v1/status")
         first = path.read_bytes()
     with small(tmp_path / "data", WebRules(), "0.0.0.0:0"):

@@ -19,7 +19,9 @@ from ctorrent.web.caller import GONE, user_of
 from ctorrent.web.ended import Ended
 from ctorrent.web.rules import WebRules
 from ctorrent.web.tokens import Tokens, make
+from tests.real.herd import until
 
+from .conftest import LIMIT_S
 from .served import Small, small
 
 pytestmark = pytest.mark.real
@@ -29,13 +31,13 @@ SAME = {"Sec-Fetch-Site": "same-origin"}
 @contextmanager
 def page(served: Small) -> Iterator[httpx.Client]:
     """A browser that a person pasted the token into."""
-    with httpx.Client(base_url=served.url, headers={**SAME, "Origin": served.url}, trust_env=False) as browser:
+    with httpx.Client(base_url=served.url, headers={**SAME, "Origin": served.url}, timeout=LIMIT_S, trust_env=False) as browser:
         assert browser.post("/api/v1/session", headers={"Authorization": f"Bearer {served.token}"}).status_code == 204
         yield browser
 
 
 def code(served: Small, cookie: str) -> int:
-    return httpx.get(f"{served.url}/api/v1/status", headers={"Cookie": cookie, **SAME}, trust_env=False).status_code
+    return httpx.get(f"{served.url}/api/v1/status", headers={"Cookie": cookie, **SAME}, timeout=LIMIT_S, trust_env=False).status_code
 
 
 def shown(browser: httpx.Client, port: int) -> str:
@@ -106,7 +108,7 @@ def test_streams_end_with_what_opened_them(tmp_path: Path) -> None:
             with pytest.raises(ConnectionClosedError):
                 while time.monotonic() - began < 20:
                     stays.recv(timeout=10)
-        assert served.door.listeners == 0
+        until(lambda: served.door.listeners == 0, "nobody is told anything any more")
 
 
 def test_as_many_as_one_likes_take_bounded_room_and_none_revives(tmp_path: Path) -> None:
