@@ -56,7 +56,7 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parent))
     book = nbformat.read(path, as_version=4)
-    client = NotebookClient(book, timeout=120, kernel_manager_class=ThisPython, resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(book, timeout=400, kernel_manager_class=ThisPython, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     found = shown(book)
     assert not [words for words in SHOWN[path.stem] if words not in found], found[-4000:]

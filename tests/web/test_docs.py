@@ -21,7 +21,7 @@ def test_the_examples_work(site: Site, tmp_path: Path) -> None:
     assert len(blocks) >= 6
     named = f'ctorrent() {{ "{sys.executable}" -m ctorrent "$@"; }}\n'
     environ = {**site.node.environ, "CTORRENT_DATA": str(site.data)}
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", named + "\n".join(blocks)], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", named + "\n".join(blocks)], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert '"y":9' in done.stdout and "event: end" in done.stdout and '{"in.csv":5}' in done.stdout
     assert (tmp_path / "squares.receipt").stat().st_size > 1000
