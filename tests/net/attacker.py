@@ -73,7 +73,7 @@ class Attacker:
     async def negotiated(self, stream: int, protocol: bytes) -> None:
         """Wait until the victim agreed."""
         wanted = MULTISTREAM + line(protocol)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while not self.got[stream].startswith(wanted):  # noqa: ASYNC110  a library's state has no event
                 await trio.sleep(0.01)
 

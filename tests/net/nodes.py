@@ -26,8 +26,8 @@ async def networks(*rules: NetRules) -> AsyncIterator[list[Network]]:
         yield found
 
 
-def run(test: Callable[[], Awaitable[None]], limit_s: float = 30.0) -> None:
-    """Run an async test with an end."""
+def run(test: Callable[[], Awaitable[None]], limit_s: float = 120.0) -> None:
+    """Run an async test with an end, which only what hangs comes to."""
 
     async def limited() -> None:
         with trio.fail_after(limit_s):
@@ -36,7 +36,7 @@ def run(test: Callable[[], Awaitable[None]], limit_s: float = 30.0) -> None:
     trio.run(limited)
 
 
-async def until(condition: Callable[[], Any], limit_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], limit_s: float = 30.0) -> None:
     """Wait for a stated condition."""
     with trio.fail_after(limit_s):
         while not condition():  # noqa: ASYNC110  the state of a library has no event

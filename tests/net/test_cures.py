@@ -49,7 +49,7 @@ SURVIVABLE = (
 def run_stock(*names: str) -> subprocess.CompletedProcess[str]:
     """Scenarios of tests/net/stock.py in a process of their own."""
     command = [sys.executable, "-m", "tests.net.stock", *names]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_ours_reads_with_any_deadline() -> None:
             assert got == payload * 200 and cancelled > 0
             await stream.reset()
 
-    run(main, 60)
+    run(main)
 
 
 def test_ours_survives_cancelled_writes() -> None:
@@ -140,7 +140,7 @@ def test_ours_survives_cancelled_writes() -> None:
             assert await stream.read(10) == b"still here"
             await stream.reset()
 
-    run(main, 60)
+    run(main)
 
 
 def test_stock_reports_a_reset_as_a_clean_end(stock: dict[str, Any]) -> None:
@@ -190,7 +190,7 @@ def test_ours_wakes_it() -> None:
                 await trio.testing.wait_all_tasks_blocked()
                 await stream.reset()
 
-    run(main, 5)
+    run(main)
 
 
 def test_stock_keeps_what_no_window_allowed(stock: dict[str, Any]) -> None:
@@ -263,15 +263,18 @@ def test_stock_waits_a_quarter_second_after_every_dial(stock: dict[str, Any]) ->
 
 
 def test_ours_does_not() -> None:
+    """The least of many: whoever waits a quarter second after each dial has none that is shorter."""
+
     async def main() -> None:
-        async with networks(LOOPBACK, *[LOOPBACK] * 5) as (server, *clients):
-            took = []
-            for client in clients:
+        async with networks(LOOPBACK, LOOPBACK) as (server, client):
+            took: list[float] = []
+            while len(took) < 30 and min(took, default=1.0) >= 0.2:
                 await client.directory._hang_up(ID.from_string(id_of(server)))
+                await until(lambda: not host(server).get_network().get_connections())
                 began = time.perf_counter()
                 await client.directory.connect(server.directory.addresses()[0])
                 took.append(time.perf_counter() - began)
-            assert min(took) < 0.2
+            assert min(took) < 0.2, took
 
     run(main)
 
@@ -370,16 +373,16 @@ def test_stock_names_a_provider_once_for_each_answer(stock: dict[str, Any]) -> N
 def test_ours_names_it_once() -> None:
     async def main() -> None:
         async with networks(*[DHT] * 5) as found:
-            await until(lambda: all(len(n.directory.contacts()) == 4 for n in found), 20)
+            await until(lambda: all(len(n.directory.contacts()) == 4 for n in found))
             key = "12" * 32
             dhts = [network.directory.find.__self__.kad for network in found]  # type: ignore[union-attr]
             await dhts[1].provide(key)
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while not (named := await providers(dhts[4], key)):  # noqa: ASYNC110  provide() does not wait for the others
                     await trio.sleep(0.1)
             assert [str(one.peer_id) for one in named] == [id_of(found[1])]
 
-    run(main, 60)
+    run(main)
 
 
 def test_stock_counts_messages_from_the_second_it_started(stock: dict[str, Any]) -> None:
