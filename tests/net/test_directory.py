@@ -51,7 +51,8 @@ def test_both_sides_know_how_they_met_and_what_the_other_is() -> None:
                 (contact,) = client.directory.contacts()
                 assert contact.how == "join" and contact.connected
                 await until(lambda: client.directory.contacts()[0].latency_s is not None)
-                assert 0 < (client.directory.contacts()[0].latency_s or 0) < 1
+                client.directory.attend(60.0)  # asked each second: one answer may come to a machine that was busy
+                await until(lambda: 0 < (client.directory.contacts()[0].latency_s or 0) < 1)
             gone = await anext(news)
             assert not gone.connected and server.directory.contacts()[0].node == gone.node
 
@@ -67,8 +68,7 @@ def test_who_gives_no_sign_of_life_is_quiet_while_attended_to_and_only_then() ->
                 await until(lambda: sum(one.connected for one in server.directory.contacts()) == 2)
                 assert all(one.quiet_s == 0 for one in server.directory.contacts())
                 server.directory.attend(60.0)
-                await until(lambda: quiet(server, mute.id) > 1.3)
-                assert quiet(server, id_of(lively)) < 1.3
+                await until(lambda: quiet(server, mute.id) > 1.3 > quiet(server, id_of(lively)))  # whose next answer may be a moment late
                 server.directory.attend(0.0)
                 await until(lambda: quiet(server, mute.id) == 0)
         received, sent = server.directory.traffic()
@@ -188,7 +188,7 @@ def test_one_address_suffices_to_find_the_rest_through_the_dht() -> None:
     async def main() -> None:
         async with networks(DHT, DHT, DHT, DHT) as (hub, *others):
             ids = {id_of(network) for network in (hub, *others)}
-            await until(lambda: all(len([c for c in n.directory.contacts() if c.connected]) == 3 for n in others), 20)
+            await until(lambda: all(len([c for c in n.directory.contacts() if c.connected]) == 3 for n in others))
             contacts = {contact.node: contact.how for contact in others[-1].directory.contacts()}
             assert set(contacts) == ids - {id_of(others[-1])}
             assert contacts[id_of(hub)] == "join" and set(contacts.values()) <= {"join", "dht", "inbound"}
@@ -202,9 +202,9 @@ def test_nodes_on_one_network_find_each_other() -> None:
     async def main() -> None:
         lan = NetRules(listen=(str(interfaces()[0].ip),), port=0, dht=False)
         async with networks(lan) as (one,), networks(lan) as (two,):
-            await until(lambda: _connected(one, id_of(two)) and _connected(two, id_of(one)), 20)
+            await until(lambda: _connected(one, id_of(two)) and _connected(two, id_of(one)))
             # Whoever was called is found as well: a person at either machine is shown the other as nearby.
-            await until(lambda: all(c.how == "mdns" for n in (one, two) for c in n.directory.contacts() if c.node in (id_of(one), id_of(two))), 20)
+            await until(lambda: all(c.how == "mdns" for n in (one, two) for c in n.directory.contacts() if c.node in (id_of(one), id_of(two))))
 
     run(main)
 
