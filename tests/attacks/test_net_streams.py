@@ -39,7 +39,7 @@ async def besieged(rules: object = LOOPBACK) -> AsyncIterator[tuple[Network, Net
 
 
 async def served(victim: Network, friend: Network) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         channel = await friend.streams.open(id_of(victim), ECHO)
         await channel.send(b"still there?")
         assert await channel.receive() == b"still there?"
@@ -112,8 +112,10 @@ def test_one_byte_streams_held_open_end_and_leave_the_dht_to_others() -> None:
 
 
 def test_ten_thousand_quick_streams() -> None:
+    """Limits that are smaller than ours: a slow machine opens no more streams a second than ours allow."""
+
     async def main() -> None:
-        async with besieged() as (victim, friend, eve):
+        async with besieged(replace(LOOPBACK, mux=MuxLimits(opens_burst=500, opens_per_s=20.0))) as (victim, friend, eve):
             before = rss_bytes()
             async with trio.open_nursery() as nursery:
 
@@ -131,7 +133,7 @@ def test_ten_thousand_quick_streams() -> None:
             assert rss_bytes() - before < 64 * MIB
             assert "too fast" in charged(victim, eve)
 
-    run(main, 120)
+    run(main, 240)
 
 
 def test_streams_that_never_speak_are_limited_and_end() -> None:
@@ -145,9 +147,9 @@ def test_streams_that_never_speak_are_limited_and_end() -> None:
             await served(victim, friend)
             assert mux._inbound == MuxLimits().inbound
             assert rss_bytes() - before < 32 * MIB
-            await until(lambda: mux._inbound == 0, 20)  # the negotiation's time-out
+            await until(lambda: mux._inbound == 0)  # the negotiation's time-out
 
-    run(main, 60)
+    run(main)
 
 
 def _connection(victim: Network, eve: Attacker) -> Any:
@@ -186,7 +188,7 @@ def test_windows_of_many_streams_together_are_limited() -> None:
                 for _ in range(200):
                     await eve.open(b"/test/stuck/1", bytes(200_000))
                     await trio.lowlevel.checkpoint()
-                with trio.fail_after(10):
+                with trio.fail_after(30):
                     await eve.closed.wait()
                 raise ConnectionError
             assert "nobody reads" in charged(victim, eve)
