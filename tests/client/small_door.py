@@ -334,10 +334,10 @@ def serving(door: SmallDoor, path: pathlib.Path, rules: ControlRules = RULES) ->
 
     thread = threading.Thread(target=trio.run, args=(serve,), daemon=True)
     thread.start()
-    assert started.wait(10), "the control server did not start"
+    assert started.wait(30), "the control server did not start"
     try:
         yield found["socket"]
     finally:
         found["token"].run_sync_soon(found["scope"].cancel)
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive(), "the control server did not end"
