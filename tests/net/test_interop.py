@@ -59,7 +59,7 @@ class JsPeer:
 
     async def step(self, name: str) -> Any:
         try:
-            await until(lambda: name in self.said or self.process.returncode is not None, 30)
+            await until(lambda: name in self.said or self.process.returncode is not None, 60)
         except trio.TooSlowError:
             pytest.fail(f"js said {list(self.said)} and not {name}: {self.errors.decode()[-2_000:]}")
         assert name in self.said, self.errors.decode()[-2_000:]
@@ -89,7 +89,7 @@ def test_js_libp2p_can_do_everything_with_us(tmp_path: Path) -> None:
                 await process.wait()
                 nursery.cancel_scope.cancel()
 
-    run(main, 90)
+    run(main, 240)
 
 
 async def _everything(js: JsPeer, hub: Network, other: Network, got: list[tuple[str, bytes]]) -> None:

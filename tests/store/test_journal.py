@@ -312,7 +312,7 @@ def test_a_node_that_ends_without_a_word_ends_its_writer(tmp_path: Path) -> None
     pid = int(ran.stdout)
 
     async def gone() -> None:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while await trio.Path(f"/proc/{pid}/cmdline").exists() and await _runs_writer(pid):  # noqa: ASYNC110
                 await trio.sleep(0.01)
 
