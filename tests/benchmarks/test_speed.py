@@ -10,7 +10,7 @@ from tests.processor import slower
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 READ_MS_MAX = 20.0
 JOBS, READS = 10_000, 25
-CALLS, ROUNDS = 2_000, 3
+CALLS, ROUNDS = 2_000, 6
 
 
 def test_reads_beside_ten_thousand_jobs_are_short() -> None:
