@@ -112,12 +112,16 @@ def test_each_thing_in_the_way_has_its_own_words(street: Street) -> None:
     with ThreadPoolExecutor(4) as four:
         asked = {target: four.submit(street.doctor, target, f"ben{number}", 4400 + number) for number, target in enumerate(cases)}
         answers = {target: answer.result() for target, answer in asked.items()}
-    for target, (name, sentence, command) in cases.items():
+    for number, (target, words) in enumerate(cases.items()):
         found = answers[target]
-        assert found["code"] == 1, (target, found["checks"])
-        check = found["checks"].get(name)
-        assert check is not None and check["verdict"] == "bad", (target, found["checks"])
-        assert sentence in check["sentence"] and command in check["command"], (target, check)
+        if not tells(found, *words):  # beside three others it may be too slow for its own limits: alone
+            found = street.doctor(target, f"ben{number}", 4400 + number)
+        assert tells(found, *words), (target, found["checks"])
+
+
+def tells(found: dict[str, Any], name: str, sentence: str, command: str) -> bool:
+    check = found["checks"].get(name)
+    return found["code"] == 1 and check is not None and check["verdict"] == "bad" and sentence in check["sentence"] and command in check["command"]
 
 
 def in_the_way(found: dict[str, Any]) -> list[str]:
@@ -130,8 +134,7 @@ def in_the_way(found: dict[str, Any]) -> list[str]:
 def test_a_good_invite_and_the_ways_it_is_not(street: Street) -> None:
     firewall(street.ann, [])
     invite = street.net.invite(1, 3600)
-    found = street.doctor(invite)
-    assert in_the_way(found) == [], found["checks"]
+    found = until(lambda: (told := street.doctor(invite)) and not in_the_way(told) and "way back" in told["checks"] and told, "nothing is in the way", 60)
     assert "can be used" in found["checks"]["invite"]["sentence"] and found["checks"]["clocks"]["verdict"] == "ok"
     assert found["checks"]["way back"]["sentence"] == f"It can call this machine too, at {street.ben.ip}:{NODE}."
     assert in_the_way(street.doctor(invite)) == [], "looking uses nothing up"
@@ -173,8 +176,7 @@ def test_the_way_back_is_closed_by_the_own_firewall(street: Street) -> None:
 
 def test_discovery_that_is_blocked_is_told_from_a_machine_that_is_gone(street: Street) -> None:
     invite = street.net.invite(1, 3600)
-    heard = street.doctor(invite)
-    assert "discovery" not in heard["checks"], "ann answers by multicast: nothing to say"
+    until(lambda: "discovery" not in street.doctor(invite)["checks"], "ann answers by multicast: nothing to say", 60)
     firewall(street.ann, ["-A INPUT -p udp --dport 5353 -j DROP"])
     muffled = street.doctor(invite)["checks"]["discovery"]
     assert muffled["verdict"] == "warn" and "does not answer by multicast" in muffled["sentence"], muffled
