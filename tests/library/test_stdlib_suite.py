@@ -90,16 +90,19 @@ def told(nap: Any) -> Any:
     return napping
 
 
-class Slower(ctorrent.Executor):
+class Forgetful(ctorrent.Executor):
+    """A nap that an earlier test took is none to be remembered: it would be over at once."""
+
+    def __init__(self, max_workers: int) -> None:
+        super().__init__(max_workers, memo=False)
+
+
+class Slower(Forgetful):
     """Which of two calls ends first is to be decided by their naps, not by whose process starts first on a busy machine.
 
     So naps are twice as long, and begin when what was submitted before them and does not nap has ended, and when the nap
     before has begun: of two functions' jobs either may come first otherwise, and one slot runs one after the other.
-    A nap that an earlier test took is none to be remembered: it would be over at once.
     """
-
-    def __init__(self, max_workers: int) -> None:
-        super().__init__(max_workers, memo=False)
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> ctorrent.Future:
         naps = fn is time.sleep or getattr(fn, "__name__", "") == "sleep_and_raise"
@@ -124,11 +127,11 @@ class TestWait(Mixin, SUITE.WaitTests):  # type: ignore[misc]
 
 
 class TestAsCompleted(Mixin, SUITE.AsCompletedTests):  # type: ignore[misc]
-    pass
+    executor_type = Forgetful
 
 
 class TestShutdown(Mixin, SUITE.ExecutorShutdownTest):  # type: ignore[misc]
-    pass
+    executor_type = Forgetful
 
 
 for _name in ELSEWHERE:
