@@ -115,7 +115,7 @@ def test_a_friends_leaving_changes_the_pool_within_three_seconds(make: Callable[
 
 def left_after(ann: Tended, seen: list[tuple[float, dict[str, Any]]], one: Tended, how: int, machines: int) -> float:
     """-> seconds from its leaving until the pool had so many machines."""
-    until(partial(counts, seen, machines + 1), f"ann counts {one.name} too")
+    until(partial(counts, seen, machines + 1), f"ann counts {one.name} too", 60)  # who is back dials again within 20 s
     assert one.process is not None
     known, began = len(seen), time.monotonic()
     os.kill(one.process.pid, how)
