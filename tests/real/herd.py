@@ -88,7 +88,7 @@ class Tended:
         if self._net is not None:
             self._net.close()
         self._net = None
-        self.process._child.wait(30)
+        self.process._child.wait(60)
         self.process.stop()
 
     def said(self) -> str:

@@ -52,7 +52,7 @@ class Terminal:
             assert time.monotonic() < until and self._read(until), f"never said {pattern!r}: {self.said}"
         return self.said
 
-    def wait_end(self, limit_s: float = 30.0) -> int:
+    def wait_end(self, limit_s: float = 60.0) -> int:
         """Read to the end. -> exit code, negative for a signal."""
         until = time.monotonic() + limit_s
         while self._read(until):
