@@ -65,7 +65,7 @@ def test_old_jobs_are_forgotten_with_all_but_the_ledger(make: Callable[..., Tend
     (folder / "job.yaml").write_text(job)
     first = ann.net.submit(folder / "job.yaml")
     assert ended(ann.net, first)["state"] == "settled"
-    (folder / "job.yaml").write_text(job + "params: {pause: 50}\nlimits: {seconds: 60}\n")
+    (folder / "job.yaml").write_text(job + "params: {pause: 600}\nlimits: {seconds: 900}\n")  # no block ends while commands are typed
     second = ann.net.submit(folder / "job.yaml")  # of the same code
     until(lambda: asked(ann, "gc", "--dry-run")["rows"][0]["names"] == [first], "the first job is old")
     assert {row["job"] for row in ann.net.jobs()} == {first, second}
