@@ -95,13 +95,13 @@ def test_a_newcomer_and_a_friend(laptops: list[Laptop], wheel: Path) -> None:
     try:
         ann.type(f"pip install {wheel.name}")
         ann.expect("Successfully installed .*ctorrent", PIP_S)
-        ann.done(10)
+        ann.done(60)
         ann.type("ctorrent")
         begin = ann.expect(r"Start with (ctorrent init \w+)[^,]*, then (ctorrent submit [\w.]+)", 60)
-        ann.done(10)
+        ann.done(60)
         ann.type(begin[1])
-        inside = ann.expect(r"(cd \w+); ctorrent submit", 30)
-        ann.done(10)
+        inside = ann.expect(r"(cd \w+); ctorrent submit", 60)
+        ann.done(60)
         ann.type(f"{inside[1]}; {begin[2]}")
         ann.expect(r"\[w/1\] ", 90)
         ann.answer("w")
@@ -109,13 +109,13 @@ def test_a_newcomer_and_a_friend(laptops: list[Laptop], wheel: Path) -> None:
 
         ben.type(f"pip install {wheel.name}")
         ben.expect("Successfully installed .*ctorrent", PIP_S)
-        ben.done(10)
+        ben.done(60)
         ben.type(line[1])
         ben.expect(r"\[yes/no\] ", 60)
         ben.answer("yes")
         ben.expect("is up", 60)
 
-        ann.done(120)
+        ann.done(SECONDS_MAX)
         seconds = time.monotonic() - began
         settled = ann.expect(r"(?s)settled.*", 1)[0]
         assert "failed" not in settled.splitlines()[0], settled
