@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -46,7 +47,7 @@ def network(crowded: CrowdedNode, browse: Callable[..., Page]) -> Page:
 
 
 def quantile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else math.inf
 
 
 def worked_ms(session: CDPSession) -> float:
