@@ -97,7 +97,11 @@ class NodeProcess:
 
     def leave(self) -> None:
         """End it, but where other programs use it: then it ends with the last of them."""
-        if self._used():
+        used: list[bool] = []
+        asking = threading.Thread(target=lambda: used.append(self._used()), daemon=True)
+        asking.start()
+        asking.join(STOP_S)  # a node that hangs does not answer
+        if any(used):
             assert self._child.stdin is not None
             self._child.stdin.close()
             threading.Thread(target=self._child.wait, daemon=True).start()  # a process that ended is one until it is waited for
@@ -114,7 +118,7 @@ class NodeProcess:
                     if time.monotonic() > until:
                         return True
                     threading.Event().wait(POLL_S)
-        except CTorrentError:  # it has ended, or hangs
+        except CTorrentError:  # it has ended
             pass
         return False
 

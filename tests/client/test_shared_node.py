@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 import ctorrent
+from ctorrent import embedded
 from ctorrent.client import attach
 from tests.real.herd import until
 
@@ -67,4 +68,12 @@ def test_without_others_it_is_gone_when_its_program_has_left_it(folder: pathlib.
         assert net.embedded
         (node,) = psutil.Process().children()
         attach().close()
+    assert not node.is_running()
+
+
+def test_one_that_hangs_is_ended_all_the_same(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "STOP_S", 1.0)
+    with ctorrent.connect():
+        (node,) = psutil.Process().children()
+        node.suspend()
     assert not node.is_running()
