@@ -75,7 +75,7 @@ def attach(data_dir: str | os.PathLike[str] | None = None) -> Net:
 
 
 def connect(data_dir: str | os.PathLike[str] | None = None) -> Net:
-    """The node that runs with this data folder, else one of our own that ends with the Net."""
+    """The node that runs with this data folder, else one of our own, which ends with the last Net to it."""
     try:
         return attach(data_dir)
     except Unavailable:
