@@ -99,14 +99,10 @@ class Wire:
 
 
 class Wires:
-    """Connections to one node, for questions of several threads: each is one thread's from its question to the answer.
-
-    One that asks nothing stays open throughout: by it the node knows that this program is there.
-    """
+    """Connections to one node, for questions of several threads: each is one thread's from its question to the answer."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
-        self._held: Wire | None = None
         self._idle: list[Wire] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -116,8 +112,6 @@ class Wires:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-            if self._held is None and not self._closed:
-                self._held = Wire(dial(self._folder))
         return Wire(dial(self._folder))
 
     def give(self, wire: Wire) -> None:
@@ -148,8 +142,6 @@ class Wires:
         with self._lock:
             self._closed = True
             wires, self._idle = self._idle, []
-            if self._held is not None:
-                wires.append(self._held)
         for wire in wires:
             wire.close()
 

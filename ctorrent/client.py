@@ -75,7 +75,7 @@ def attach(data_dir: str | os.PathLike[str] | None = None) -> Net:
 
 
 def connect(data_dir: str | os.PathLike[str] | None = None) -> Net:
-    """The node that runs with this data folder, else one of our own, which ends with the last Net to it."""
+    """The node that runs with this data folder, else one of our own that ends with the Net."""
     try:
         return attach(data_dir)
     except Unavailable:
@@ -153,7 +153,7 @@ class Net:
         """Nobody is left to run it: kept, it would begin again by itself beside whatever the next program asks for."""
         with suppress(CTorrentError):
             self.cancel(job, "interrupted")
-            explain(error, f"Interrupted. Job {job} is cancelled: its node was started for this program.")
+            explain(error, f"Interrupted. Job {job} is cancelled: its node ends with this program.")
 
     def close(self) -> None:
         """Wait for submitted calls, leave the node, and end it if it is our own. Twice is once."""

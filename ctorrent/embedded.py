@@ -4,8 +4,7 @@
         swarm.net.run("job.yaml")
 
 Each child holds the reading end of a pipe whose other end is ours: however this process ends, the pipe closes and the
-child leaves; the one in a person's own data folder, which other programs find too, with the last of them. Children run
-in sessions of their own, so that Ctrl-C in a terminal reaches us alone, and we decide.
+child leaves. Children run in sessions of their own, so that Ctrl-C in a terminal reaches us alone, and we decide.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import TypeVar
 
 from ctorrent.client import DATA_VARIABLE, Net, attach
 from ctorrent.door import CONSENT
-from ctorrent.errors import CTorrentError, LocalError, Unavailable
+from ctorrent.errors import LocalError, Unavailable
 from ctorrent.library.interrupt import explain
 from ctorrent.library.lines import Lines
 
@@ -35,7 +34,6 @@ T = TypeVar("T")
 START_S = 120.0  # a node answers after 1-2 s; four of them on two cores that others load twentyfold took 60 s
 OTHER_S = 30.0  # one that began a moment before ours, in the same folder
 MEET_S = 60.0  # a join takes well under a second once both are up
-HEARD_S = 2.0  # until a node has heard that connections were closed
 STOP_S = 10.0  # a node that is asked to leave tells its peers and closes its sandboxes; then it is killed
 LOG_BYTES_MAX = 1 << 20  # of a node's output: begun anew beyond; a start writes a few lines
 POLL_S = 0.05  # how often a stated condition is looked at
@@ -95,33 +93,6 @@ class NodeProcess:
         elif self._child.stdin is not None:  # Windows has no SIGTERM that a process could hear; --with-parent hears this
             self._child.stdin.close()
 
-    def leave(self) -> None:
-        """End it, but where other programs use it: then it ends with the last of them."""
-        used: list[bool] = []
-        asking = threading.Thread(target=lambda: used.append(self._used()), daemon=True)
-        asking.start()
-        asking.join(STOP_S)  # a node that hangs does not answer
-        if any(used):
-            assert self._child.stdin is not None
-            self._child.stdin.close()
-            threading.Thread(target=self._child.wait, daemon=True).start()  # a process that ended is one until it is waited for
-        else:
-            self.stop()
-
-    def _used(self) -> bool:
-        """By others: what was ours is closed, which the node hears of in a moment."""
-        until = time.monotonic() + HEARD_S
-        try:
-            with attach(self.data_dir) as net:
-                connections = 2  # a Net's own: the one that asks, and the one that is held
-                while net.status()["attached"] > connections:
-                    if time.monotonic() > until:
-                        return True
-                    threading.Event().wait(POLL_S)
-        except CTorrentError:  # it has ended
-            pass
-        return False
-
     def stop(self) -> None:
         """SIGTERM, then SIGKILL after STOP_S. Twice is once."""
         self.ask_to_stop()
@@ -150,14 +121,14 @@ def wait_for(look: Callable[[], T | None], until: float, what: str, detail: Call
 
 
 def start_node(data_dir: pathlib.Path, flags: Sequence[str] = (), says: str = "") -> Net:
-    """A node of our own in this person's data folder: it ends with the last Net to it, and everything it knows stays."""
+    """A node of our own in this person's data folder: it ends with the Net, and everything it knows stays."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = data_dir / "embedded.log"
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
         log.unlink()
     if not (data_dir / CONSENT).exists():  # nobody was asked whether others may use this machine
         flags = (*flags, "--work-for", "me")
-    child = NodeProcess(data_dir, (*NO_HTTP, "--while-used", *flags), os.environ, log)
+    child = NodeProcess(data_dir, (*NO_HTTP, *flags), os.environ, log)
     try:
         attached = child.wait_ready(time.monotonic() + START_S, says)
     except BaseException as error:
@@ -166,7 +137,7 @@ def start_node(data_dir: pathlib.Path, flags: Sequence[str] = (), says: str = ""
         child.stop()
         raise
     attached.close()
-    return Net(data_dir, on_close=child.leave)
+    return Net(data_dir, on_close=child.stop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +23,6 @@ from ctorrent.cli.options import DataDir, Json
 from ctorrent.errors import LocalError, Unavailable
 
 LEAVE_S = 15.0  # a node that lost its parent has this long to leave; its own farewell takes less than 10 s
-LOOK_S = 0.1  # whether another program still uses a node whose own has ended
 ADDRESSES_SHOWN = 3  # of them; `ctorrent status` has all
 _SHARE, _NET, _ID = "What it shares", "How it is reached", "Who it is"
 
@@ -86,7 +84,6 @@ def node(
     log_format: Annotated[str | None, _option("--log-format", panel=_ID, text="text or json: how the log is written, a line a record. Default: text.")] = None,
     testing_lie: Annotated[float | None, typer.Option("--testing-lie", hidden=True)] = None,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
-    while_used: Annotated[bool, typer.Option("--while-used", hidden=True)] = False,
     ready_fd: Annotated[int, typer.Option("--ready-fd", hidden=True)] = -1,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to what is shared, without the question.", rich_help_panel=_SHARE)] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Start it in the background, wait until it is up, and come back.")] = False,
@@ -96,23 +93,18 @@ def node(
     from ctorrent.node.settings import load
 
     settings = load(_chosen(dict(locals())))
-    attached = None
     if with_parent:
-        from ctorrent.node.control import Attached
-
-        attached = Attached()
-        used = functools.partial(getattr, attached, "connections") if while_used else int
-        threading.Thread(target=_leave_with_parent, args=(used,), daemon=True).start()
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
     elif ready_fd < 0:  # else the command that waits for this process has asked
         _check_slots(settings, slots)
         _agree(settings, yes, as_json)
     if detach and ready_fd < 0:
         _detach(settings, as_json, context)
     else:
-        _run(settings, as_json, ready_fd, attached)
+        _run(settings, as_json, ready_fd)
 
 
-_NOT_SETTINGS = ("context", "with_parent", "while_used", "ready_fd", "yes", "detach", "as_json", "load")
+_NOT_SETTINGS = ("context", "with_parent", "ready_fd", "yes", "detach", "as_json", "load")
 _RENAMED = {"memory": "memory_bytes", "disk": "disk_bytes", "allow_program": "programs"}
 
 
@@ -172,7 +164,7 @@ def agreed_settings(data_dir: Path | None, yes: bool, as_json: bool) -> Any:
     return settings
 
 
-def _run(settings: Any, as_json: bool, ready_fd: int, attached: Any) -> None:
+def _run(settings: Any, as_json: bool, ready_fd: int) -> None:
     from ctorrent.client import forget_notice
     from ctorrent.node.node import run_node
     from ctorrent.node.nodelog import open_log
@@ -194,7 +186,7 @@ def _run(settings: Any, as_json: bool, ready_fd: int, attached: Any) -> None:
     desk = Desk(settings.data_dir)
     with suppress(KeyboardInterrupt), herald.errors(), closing(desk):
         alone = None if as_json or ready_fd >= 0 else tell_alone
-        run_node(settings, ready, alone, invited=sys.stdout.isatty(), face=_face(settings, desk), attached=attached)
+        run_node(settings, ready, alone, invited=sys.stdout.isatty(), face=_face(settings, desk))
     logging.getLogger("ctorrent").info("the node has stopped")
     if not as_json:
         show.stderr().print("Stopped.")
@@ -234,12 +226,10 @@ def _detach(settings: Any, as_json: bool, context: typer.Context) -> None:
     announce(status, as_json, f"It runs in the background, as process {pid}. To stop it: ctorrent stop{at}\nIts log: {logs / 'node.log'}")
 
 
-def _leave_with_parent(used: Callable[[], int]) -> None:
-    """End with the process that holds the other end of our stdin, however it ends; while others use this node, with the last of them."""
+def _leave_with_parent() -> None:
+    """End with the process that holds the other end of our stdin, however it ends."""
     while os.read(sys.stdin.fileno(), 1):
         pass
-    while used():
-        threading.Event().wait(LOOK_S)
     if hasattr(signal, "SIGKILL"):
         os.kill(os.getpid(), signal.SIGTERM)
     else:  # Windows' os.kill would end us here and now

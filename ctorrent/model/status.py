@@ -25,7 +25,6 @@ class NodeStatus(TypedDict):
     peers: int
     jobs: int  # that this node requested and keeps, those that ended too
     jobs_open: int
-    attached: int  # connections of this person's programs, the one that asks included
     draining: bool  # it is being stopped: what runs ends, and nothing new is taken
     installing: str  # packages on their way for somebody's job, with their size; "" normally
     testing: str  # what testing settings are on, "" normally

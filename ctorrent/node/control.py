@@ -43,45 +43,36 @@ class ControlRules:
     connections_max: int = 128  # a terminal needs one or two; far below the 1,024 descriptors of a process
 
 
-@dataclass(slots=True)
-class Attached:
-    """Who uses a node. Read by other threads too."""
-
-    connections: int = 0  # of programs of this user: each holds one at least for as long as its Net is open
-
-
 async def serve_control(
     door: Door,
     path: pathlib.Path,
     rules: ControlRules = ControlRules(),
-    attached: Attached | None = None,
     *,
     task_status: Any = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `door` at `path` (`<data folder>/control.sock`) until cancelled. started() gives the socket's real path.
 
-    attached: kept up to date.
     Raises LocalError when another node serves this folder, or the folder is open to others.
     """
     place = claim(path)
     try:
-        await _serve_place(door, place, rules, attached or Attached(), task_status)
+        await _serve_place(door, place, rules, task_status)
     finally:
         place.release()
 
 
 async def _serve_place(
-    door: Door, place: Place, rules: ControlRules, attached: Attached, task_status: Any
+    door: Door, place: Place, rules: ControlRules, task_status: Any
 ) -> None:
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(place.listening))
     gate, guard = trio.CapacityLimiter(rules.connections_max), Guard(place.secret)
     async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, partial(_greet, door, rules, gate, guard, attached), [listener])
+        await nursery.start(trio.serve_listeners, partial(_greet, door, rules, gate, guard), [listener])
         task_status.started(place.socket)
 
 
 async def _greet(
-    door: Door, rules: ControlRules, gate: trio.CapacityLimiter, guard: Guard, attached: Attached, stream: trio.SocketStream
+    door: Door, rules: ControlRules, gate: trio.CapacityLimiter, guard: Guard, stream: trio.SocketStream
 ) -> None:
     """One connection, from its first byte to its end. Nothing it does ends another."""
     if not await guard.admits(stream):
@@ -93,11 +84,9 @@ async def _greet(
     except trio.WouldBlock:
         log.warning("refused a control connection: %d are open", rules.connections_max)
         return
-    attached.connections += 1
     try:
         await _Connection(door, rules, stream).run()
     finally:
-        attached.connections -= 1
         gate.release_on_behalf_of(stream)
 
 

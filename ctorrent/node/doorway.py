@@ -16,7 +16,6 @@ from ctorrent.errors import LocalError, PeerError
 from ctorrent.model.ids import NodeId, OwnerId, node_public
 from ctorrent.model.status import FriendRow, NodeStatus
 from ctorrent.node import ledgercheck, ledgerfile, plain, records, standing_words
-from ctorrent.node.control import Attached
 from ctorrent.node.credit_words import CreditWords
 from ctorrent.node.defence import Defence
 from ctorrent.node.drain import Drain
@@ -53,7 +52,6 @@ class Doorway:
         self._turned: tuple[int, bytes] = (0, b"")  # a position in the ledger, and the key of the entry there
         self._defence = defence
         self._live = live
-        self.attached = Attached()
 
     # -- this node ----------------------------------------------------------------------------------------------------
 
@@ -66,7 +64,7 @@ class Doorway:
             data_dir=str(settings.data_dir), owner_dir=str(settings.owner_dir or ""), addresses=list(world.directory.addresses()),
             isolation=world.sandbox.level.name.lower(), gaps=list(world.sandbox.gaps), shares=self._share.on, mdns=settings.mdns,
             slots=self._share.slots, slots_free=self._share.slots_free, peers=connected,
-            jobs=len(self._requester.records), jobs_open=self._requester.open_count(), testing=testing, attached=self.attached.connections, installing=self._installs.words(), draining=self._drain.begun,
+            jobs=len(self._requester.records), jobs_open=self._requester.open_count(), testing=testing, installing=self._installs.words(), draining=self._drain.begun,
             ledger_read=self._scribe.book.share_read, against=self._defence.renown.words(self._called),
         ))  # fmt: skip
 

@@ -28,7 +28,6 @@ from ctorrent.model.ids import NodeId, Ring, node_id, node_public, owner_id
 from ctorrent.node import convictions, plain, records
 from ctorrent.node.cells import Cells
 from ctorrent.node.clock import MachineClock
-from ctorrent.node.control import Attached, serve_control
 from ctorrent.node.credit import Credit
 from ctorrent.node.credit_words import CreditWords
 from ctorrent.node.defence import Defence
@@ -229,32 +228,31 @@ class Node:
 
 def run_node(
     settings: Settings, ready: Callable[[Plain], None] | None = None, alone: Callable[[Plain], None] | None = None, invited: bool = False,
-    face: Face | None = None, attached: Attached | None = None,
+    face: Face | None = None,
 ) -> None:  # fmt: skip
     """Run a node until it is told to stop (control channel, SIGINT, SIGTERM). Raises LocalError when it cannot start.
 
     alone, invited: whom to tell when nobody is known after a while, and whether with an invite (see node/alone.py).
     """
     sys.setswitchinterval(SWITCH_S)
-    trio.run(_main, settings, ready, alone, invited, face, attached or Attached())
+    trio.run(_main, settings, ready, alone, invited, face)
 
 
 async def _main(
-    settings: Settings, ready: Callable[[Plain], None] | None, alone: Callable[[Plain], None] | None, invited: bool, face: Face | None,
-    attached: Attached,
+    settings: Settings, ready: Callable[[Plain], None] | None, alone: Callable[[Plain], None] | None, invited: bool, face: Face | None
 ) -> None:  # fmt: skip
     from ctorrent.node.alone import say_if_alone
+    from ctorrent.node.control import serve_control
 
     async with open_world(settings) as (world, add_environment):
         node = Node(settings, world, add_environment)
-        node.door.attached = attached
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
             nursery.start_soon(_on_signal, node.stop)
             gc.collect()
             gc.freeze()  # what was imported stays for ever: no collection need walk its 400,000 objects again
             gc.set_threshold(GC_OBJECTS)
-            await nursery.start(partial(serve_control, attached=attached), node.door, settings.data_dir / "control.sock")
+            await nursery.start(serve_control, node.door, settings.data_dir / "control.sock")
             served: Plain = {} if face is None else await nursery.start(face, node.door)
             failed = await join_all(node.gate, settings.join)
             status = await node.door.status() | served

@@ -114,7 +114,7 @@ def test_ctrl_c_under_trio_cancels_the_job_that_was_waited_for(tmp_path: pathlib
             assert said[-1], said
         script.send_signal(signal.SIGINT)
         _, last = script.communicate(timeout=LIMIT_S)
-    assert re.fullmatch(r"ctorrent: Interrupted\. Job \w{8} is cancelled: its node was started for this program\.\n", last)
+    assert re.fullmatch(r"ctorrent: Interrupted\. Job \w{8} is cancelled: its node ends with this program\.\n", last)
 
 
 def test_a_swarm_leaves_nothing() -> None:
