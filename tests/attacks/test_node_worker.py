@@ -32,7 +32,7 @@ from ctorrent.model.session import (
 from ctorrent.model.trade import No, NoReason
 from ctorrent.seal import Sealed, Signer
 from ctorrent.wire import codec
-from tests.attacks.hostile import Lure, Siege, besieged, block, run, until
+from tests.attacks.hostile import Lure, Siege, besieged, block, hostile, run, until
 
 pytestmark = pytest.mark.real
 
@@ -99,17 +99,8 @@ def test_nobody_else_is_dialled_for_an_announcement() -> None:
     """Records of others, and of one's own with addresses that are none of this machine's business."""
 
     async def main() -> None:
-        async with besieged() as siege:
-            ann = await siege.enter()
-            await ann.network.directory.connect(siege.address)
-            hers = ann.network.directory.self_record()
-            await ann.network.streams.aclose()
-            eve = await siege.enter()
-            lure = Lure(eve, siege.victim)
-            for connection in list(siege.victim.world.directory.host.network.get_connections()):  # type: ignore[attr-defined]
-                if str(connection.muxed_conn.peer_id) in (eve.id, ann.id):
-                    await connection.close()
-            siege.victim.world.directory._book._book.pop(eve.id, None)  # type: ignore[attr-defined]
+        async with besieged() as siege, hostile() as ann, hostile() as eve:  # the victim has met neither
+            lure, hers = Lure(eve, siege.victim), ann.network.directory.self_record()
             tried, refused = watch_dials(siege), watch_records(siege)
             for record, points in ((hers, 20), (own_record(eve.keys, ["10.254.254.9", "192.168.254.9", "172.31.254.9"]), 0)):
                 assert lure.hears(lure.announcement(lure.job(), peer_record=record))
