@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from ctorrent.node.choices import parse_size
 from ctorrent.verify.audit import AuditRules
 from tests.cli.conftest import Ran
 from tests.client.small_door import LIAR, NODE, OTHER, SmallDoor, job_status, report
+from tests.processor import children_s
 
 pytestmark = pytest.mark.real
 Run = Callable[..., Ran]
@@ -482,9 +482,9 @@ def test_help_is_quick_and_loads_no_network() -> None:
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def cost_s(*arguments: str) -> float:
-        before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+        before = children_s()
         subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environ)
-        return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before
+        return children_s() - before
 
     took = [(cost_s("-m", "ctorrent", "--help"), cost_s("-c", "import typer.rich_utils")) for _ in range(5)]
     helped, drawn = (min(costs) for costs in zip(*took, strict=True))

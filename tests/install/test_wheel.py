@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.processor import children_s
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -129,16 +130,13 @@ def test_completion_is_installed_and_quick(tmp_path: Path) -> None:
         asked = f'source {script}; COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}; _ctorrent_completion ctorrent; echo "${{COMPREPLY[@]}}"'
         return subprocess.run(["bash", "--norc", "-c", asked], env=environ, check=True, capture_output=True, text=True).stdout.split()
 
-    def spent_s() -> float:
-        return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
-
     took: list[tuple[float, float]] = []
     for _ in range(4):  # the least of each: a busy machine takes twice as long for the same work
-        began = spent_s()
+        began = children_s()
         assert complete("ctorrent", "su") == ["submit"]
-        completed = spent_s()
+        completed = children_s()
         subprocess.run([sys.executable, "-c", "import typer.rich_utils"], check=True)
-        took.append((completed - began, spent_s() - completed))
+        took.append((completed - began, children_s() - completed))
     assert min(one for one, _ in took) < COMPLETE_MAX * min(other for _, other in took), took
     assert complete("ctorrent", "results", "a") == []
     for shell in ("zsh", "fish"):
