@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -132,3 +133,8 @@ def serving(door: Crowd, folder: Path) -> Iterator[CrowdedNode]:
             token[0].run_sync_soon(scope.cancel)
         runner.join(START_S)
     assert done
+
+
+def quantile(values: list[float], share: float) -> float:
+    """Of what was measured in a window; of nothing, as where the page stood still, infinity."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else math.inf

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import CDPSession, Page, expect
 
-from .crowd import HOSTILE, Crowd, CrowdedNode, serving
+from .crowd import HOSTILE, Crowd, CrowdedNode, quantile, serving
 
 pytestmark = pytest.mark.real
 
@@ -44,10 +43,6 @@ def network(crowded: CrowdedNode, browse: Callable[..., Page]) -> Page:
     page = browse(crowded, "network")
     expect(page.locator(".peer-map [data-node]")).to_have_count(PEERS)
     return page
-
-
-def quantile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else math.inf
 
 
 def worked_ms(session: CDPSession) -> float:

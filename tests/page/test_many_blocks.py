@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import address
-from .crowd import serving
+from .crowd import quantile, serving
 from .many_blocks import NAME, ManyBlocks
 
 pytestmark = pytest.mark.real
@@ -37,10 +37,6 @@ MEASURE = """ms => new Promise(done => {
     if (now < end) requestAnimationFrame(step); else { watch.disconnect(); long.disconnect(); done({frames, draws, late}) }
   })
 })"""
-
-
-def quantile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else math.inf
 
 
 def test_four_thousand_blocks_change_without_stutter(tmp_path: Path, browse: Callable[..., Page]) -> None:

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 START_S = 60.0  # two cores may be shared with a whole test run
 MEET_S = 30.0
+MEETING_S = 300.0  # two rounds of meetings, which are two minutes apart, when the machine is too busy for the first
 FLAGS = ("--listen", "127.0.0.1", "--no-mdns", "--isolation", "jail", "--http", "off")
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.herd import Tended, ended, herd, joined, until
-from tests.real.test_ledger_files import MEETING_S
+from tests.real.herd import MEETING_S, Tended, ended, herd, joined, until
 
 pytestmark = pytest.mark.real
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.herd import Tended, ended, is_connected, joined, until, write_job
+from tests.real.herd import MEETING_S, Tended, ended, is_connected, joined, until, write_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-MEETING_S = 300.0  # two rounds of meetings, which are two minutes apart, when the machine is too busy for the first
 
 PROGRAM = """
     def work(index):

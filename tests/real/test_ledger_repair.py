@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.herd import Tended, is_connected, joined, until
-from tests.real.test_ledger_files import MEETING_S, vote
+from tests.real.herd import MEETING_S, Tended, is_connected, joined, until
+from tests.real.test_ledger_files import vote
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from ctorrent.client import Job
-from tests.real.herd import Tended, ended, joined, rows, until, write_job
-from tests.real.test_ledger_files import MEETING_S
+from tests.real.herd import MEETING_S, Tended, ended, joined, rows, until, write_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

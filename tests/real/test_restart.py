@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from ctorrent.client import Job
-from tests.real.herd import Tended, ended, is_connected, joined, rows, until, write_job
-from tests.real.test_ledger_files import MEETING_S
+from tests.real.herd import MEETING_S, Tended, ended, is_connected, joined, rows, until, write_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

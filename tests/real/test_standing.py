@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.herd import Tended, ended, joined, until, write_job
-from tests.real.test_ledger_files import MEETING_S
+from tests.real.herd import MEETING_S, Tended, ended, joined, until, write_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
